@@ -1,0 +1,1 @@
+"""Who can restart a cell."""

@@ -1,0 +1,1 @@
+"""Where facts from outside the metrics come from."""

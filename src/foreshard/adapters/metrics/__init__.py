@@ -1,0 +1,1 @@
+"""Where numbers come from: cells that speak of themselves, balancers that count."""

@@ -1,0 +1,1 @@
+"""Sinks that bring routing tables to balancers."""

@@ -1,0 +1,134 @@
+"""This module is the engine's hand: the route sink that speaks with the `serve` process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from foreshard.adapters.routing.json_document import Document
+from foreshard.adapters.routing.serve import SOCKET
+from foreshard.adapters.routing.table_json import decode_table, encode_table
+from foreshard.model.errors import SinkError
+from foreshard.model.routing import RoutingTable
+from foreshard.ports import Applied, Rejected
+
+__all__ = ["ServeSink"]
+
+
+class ServeSink:
+    """A `ports.RouteSink` over the control socket of a `serve` process.
+
+    Args:
+        data_dir: The data directory of that process.
+        timeout_s: For one exchange; more than twice the `ack_timeout_s` of the process, which
+            may wait once for a table and once more for its way back.
+    """
+
+    def __init__(self, data_dir: Path, *, timeout_s: float = 15.0) -> None:
+        self._socket = data_dir / SOCKET
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection; the live table stays live."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def apply(self, table: RoutingTable) -> Applied | Rejected:
+        """Make the table live, or leave the live one untouched.
+
+        Raises:
+            SinkError: The process cannot be reached, or does not understand the table.
+        """
+        answer = await self._ask("PUT", "/table", encode_table(table))
+        if answer.has("applied"):
+            applied = answer.child("applied")
+            return Applied(
+                version=applied.whole("version"),
+                acks=applied.whole("acks"),
+                push_to_ack_s=applied.number("push_to_ack_s"),
+            )
+        rejected = answer.child("rejected")
+        return Rejected(version=rejected.whole("version"), because=rejected.text("because"))
+
+    async def live(self) -> RoutingTable | None:
+        """The table that is live now; None when none was ever committed.
+
+        Raises:
+            SinkError: The process cannot be reached, or answers with something damaged.
+        """
+        table = (await self._ask("GET", "/table")).value("table")
+        return None if table is None else decode_table(table)
+
+    async def status(self) -> Mapping[str, object]:
+        """How the process fares, as JSON values: see `PlanControl.status`.
+
+        Raises:
+            SinkError: The process cannot be reached.
+        """
+        return (await self._ask("GET", "/status")).as_mapping()
+
+    async def load(self) -> Mapping[str, object]:
+        """What the proxies report, as JSON values: see `LoadReports.as_json`.
+
+        Raises:
+            SinkError: The process cannot be reached.
+        """
+        return (await self._ask("GET", "/load")).as_mapping()
+
+    async def freeze(self, reason: str) -> None:
+        """Refuse every table from now on, over restarts too.
+
+        Raises:
+            SinkError: The process cannot be reached, or cannot keep the freeze.
+        """
+        await self._ask("POST", "/freeze", {"reason": reason})
+
+    async def thaw(self) -> None:
+        """Accept tables again.
+
+        Raises:
+            SinkError: The process cannot be reached, or cannot end the freeze.
+        """
+        await self._ask("POST", "/thaw")
+
+    async def _ask(
+        self, method: str, path: str, body: Mapping[str, object] | None = None
+    ) -> Document:
+        if self._session is None:
+            connector = aiohttp.UnixConnector(path=str(self._socket))
+            self._session = aiohttp.ClientSession(
+                "http://serve", connector=connector, timeout=self._timeout
+            )
+        try:
+            async with self._session.request(method, path, json=body) as response:
+                status, content = response.status, await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise SinkError(
+                f"serve process at {self._socket} cannot be reached "
+                f"({type(error).__name__}: {error}); is `foreshard serve` running?"
+            ) from error
+        try:
+            answer = Document(json.loads(content), at="answer")
+        except ValueError as error:
+            raise SinkError(f"serve process at {self._socket}: answer is not JSON") from error
+        if status != 200:
+            raise SinkError(f"serve process at {self._socket}: {answer.text('error')}")
+        return answer

@@ -1,0 +1,149 @@
+"""This module is what `serve` remembers: the last committed table, and whether it is frozen.
+
+A file is written whole beside the old one and then takes its place, so that a crash leaves
+either the old or the new. The one before is kept: a damaged file is refused and says so, and
+the previous table is served, because an old plan serves requests and none does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from foreshard.adapters.routing.json_document import Document
+from foreshard.adapters.routing.table_json import checksum, decode_table, encode_table
+from foreshard.model.errors import SinkError
+from foreshard.model.routing import RoutingTable
+
+__all__ = ["Committed", "CommittedTable", "Freeze", "FreezeFile"]
+
+TABLE = "committed.json"
+PREVIOUS = "committed.previous.json"
+FREEZE = "frozen.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What was found on disk.
+
+    Attributes:
+        table: The newest readable table; None = none.
+        problems: What is wrong with files that could not be used, for people.
+    """
+
+    table: RoutingTable | None
+    problems: tuple[str, ...] = ()
+
+
+class CommittedTable:
+    """The last committed table in a data directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def save(self, table: RoutingTable) -> None:
+        """Make a table the committed one, durably; blocks for as long as the disk takes.
+
+        Raises:
+            SinkError: It cannot be written; what was committed before still is.
+        """
+        path = self._directory / TABLE
+        document = encode_table(table)
+        try:
+            if path.exists():
+                _replace(self._directory / PREVIOUS, path.read_bytes())
+            _write(path, {"checksum": checksum(document), "table": document})
+        except OSError as error:
+            raise SinkError(f"committed table {path}: cannot be written ({error})") from error
+
+    def load(self) -> Committed:
+        """The newest table that is readable, and what is wrong with the others."""
+        problems: list[str] = []
+        for name in (TABLE, PREVIOUS):
+            path = self._directory / name
+            try:
+                return Committed(table=_read_table(path), problems=tuple(problems))
+            except FileNotFoundError:
+                continue
+            except (OSError, SinkError) as error:
+                problems.append(f"committed table {path} is refused: {error}")
+        return Committed(table=None, problems=tuple(problems))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """An operator's word that nothing may change."""
+
+    reason: str
+    since_s: float
+
+
+class FreezeFile:
+    """The freeze in a data directory; it survives restarts."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / FREEZE
+
+    def load(self) -> Freeze | None:
+        """The freeze, if there is one; a file that cannot be read freezes too.
+
+        Somebody froze the plan and we no longer know why: thawing by accident is worse.
+        """
+        try:
+            document = Document(json.loads(self._path.read_bytes()), at="frozen")
+            return Freeze(reason=document.text("reason"), since_s=document.number("since_s"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, SinkError) as error:
+            return Freeze(reason=f"{self._path} is unreadable ({error}); thaw it", since_s=0.0)
+
+    def save(self, freeze: Freeze | None) -> None:
+        """Keep a freeze, or end it.
+
+        Raises:
+            SinkError: The disk refuses.
+        """
+        try:
+            if freeze is None:
+                self._path.unlink(missing_ok=True)
+            else:
+                _write(self._path, {"reason": freeze.reason, "since_s": freeze.since_s})
+        except OSError as error:
+            raise SinkError(f"freeze {self._path}: cannot be written ({error})") from error
+
+
+def _read_table(path: Path) -> RoutingTable:
+    try:
+        document = Document(json.loads(path.read_bytes()), at="file")
+    except ValueError as error:
+        raise SinkError(f"not JSON ({error})") from error
+    stored = document.text("checksum")
+    table = document.value("table")
+    if not isinstance(table, dict):
+        raise SinkError("file.table is not an object")
+    found = checksum(table)
+    if found != stored:
+        raise SinkError(f"checksum is {found[:12]}, the file says {stored[:12]}")
+    return decode_table(table)
+
+
+def _write(path: Path, document: Mapping[str, object]) -> None:
+    # Not sorted: the order of mappings is part of the table, see `table_json`.
+    _replace(path, json.dumps(document, allow_nan=False).encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_suffix(".new")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,1 @@
+"""This module is Envoy, steered over its aggregated discovery service."""

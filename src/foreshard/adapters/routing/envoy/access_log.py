@@ -1,0 +1,112 @@
+"""This module is what Envoy counts for Foreshard: per class and node, in plain counters.
+
+Two logs. The *edge* log counts requests as clients saw them: demand, and what became of it. The
+*try* log counts every attempt at a node: a retry that saved a request must not make the node
+that failed it look perfect. Durations are summed in milliseconds beside the counts, because
+Envoy's histograms wait for a flush and cost ten times as much to read. Counters:
+
+    foreshard.edge.class.<class>.code.<status>.flags.<response flags>
+    foreshard.try.class.<class>.host.<address>.code.<status, 0 = no answer>
+    foreshard.try_ms.class.<class>.host.<address>
+    foreshard.slow.class.<class>.host.<address>      answered, but over the class's objective
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from envoy.config.accesslog.v3.accesslog_pb2 import (
+    AccessLog,
+    AccessLogFilter,
+    AndFilter,
+    ComparisonFilter,
+    DurationFilter,
+    HeaderFilter,
+    StatusCodeFilter,
+)
+from envoy.config.core.v3.base_pb2 import RuntimeUInt32
+from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
+from envoy.extensions.access_loggers.stats.v3 import stats_pb2
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
+from google.protobuf.wrappers_pb2 import UInt64Value
+
+from foreshard.adapters.routing.envoy.messages import packed
+from foreshard.model.workload import RequestClass
+
+__all__ = ["STAT_PREFIX", "edge_log", "try_logs"]
+
+STAT_PREFIX = "foreshard"
+"""First part of every counter's name; the reader of the statistics looks for it."""
+
+FIRST_ANSWER = 100
+FIRST_FAILURE = 500
+
+
+def edge_log(class_header: str) -> AccessLog:
+    """One count for every request that came in."""
+    tags = [
+        _class_tag(class_header),
+        _tag(name="code", value_format="%RESPONSE_CODE%"),
+        _tag(name="flags", value_format="%RESPONSE_FLAGS%"),
+    ]
+    return _log([_one("edge", tags)])
+
+
+def try_logs(classes: Iterable[RequestClass], class_header: str) -> list[AccessLog]:
+    """One count for every attempt at a node, and one more for each slow one."""
+    node = [_class_tag(class_header), _tag(name="host", value_format="%UPSTREAM_HOST%")]
+    code = _tag(name="code", value_format="%RESPONSE_CODE%")
+    time = stats_pb2.Config.Counter(
+        stat=stats_pb2.Config.Stat(name="try_ms", tags=node), value_format="%DURATION%"
+    )
+    logs = [_log([_one("try", [*node, code]), time])]
+    logs += [_log([_one("slow", node)], only=_slow(c, class_header)) for c in classes]
+    return logs
+
+
+def _slow(request_class: RequestClass, class_header: str) -> AccessLogFilter:
+    of_class = AccessLogFilter(
+        header_filter=HeaderFilter(
+            header=HeaderMatcher(
+                name=class_header, string_match=StringMatcher(exact=request_class.name)
+            )
+        )
+    )
+    objective_ms = round(1000.0 * request_class.objective_s)
+    late = AccessLogFilter(
+        duration_filter=DurationFilter(
+            comparison=_compare(ComparisonFilter.GE, objective_ms + 1, "foreshard.objective_ms")
+        )
+    )
+    parts = [late, of_class]
+    for operator, status in (
+        (ComparisonFilter.GE, FIRST_ANSWER),
+        (ComparisonFilter.LE, FIRST_FAILURE - 1),
+    ):
+        comparison = _compare(operator, status, "foreshard.status")
+        parts.append(AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=comparison)))
+    return AccessLogFilter(and_filter=AndFilter(filters=parts))
+
+
+def _compare(operator: int, value: int, key: str) -> ComparisonFilter:
+    return ComparisonFilter(op=operator, value=RuntimeUInt32(default_value=value, runtime_key=key))
+
+
+def _tag(*, name: str, value_format: str) -> stats_pb2.Config.Tag:
+    return stats_pb2.Config.Tag(name=name, value_format=value_format)
+
+
+def _class_tag(class_header: str) -> stats_pb2.Config.Tag:
+    return _tag(name="class", value_format=f"%REQ({class_header})%")
+
+
+def _one(name: str, tags: Iterable[stats_pb2.Config.Tag]) -> stats_pb2.Config.Counter:
+    stat = stats_pb2.Config.Stat(name=name, tags=tags)
+    return stats_pb2.Config.Counter(stat=stat, value_fixed=UInt64Value(value=1))
+
+
+def _log(
+    counters: list[stats_pb2.Config.Counter], *, only: AccessLogFilter | None = None
+) -> AccessLog:
+    config = stats_pb2.Config(stat_prefix=STAT_PREFIX, counters=counters)
+    return AccessLog(name="envoy.access_loggers.stats", filter=only, typed_config=packed(config))

@@ -1,0 +1,170 @@
+"""This module is what one region's proxies are meant to hold: resources with content versions.
+
+A version is a hash of the bytes, not a counter: after a restart equal content has equal
+versions, so a proxy that reconnects is told nothing that it does not already know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.route.v3.scoped_route_pb2 import ScopedRouteConfiguration
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+
+from foreshard.adapters.routing.envoy.resources import (
+    CLUSTER_TYPE,
+    ENDPOINT_TYPE,
+    LISTENER_TYPE,
+    ROUTE_TYPE,
+    SCOPED_ROUTE_TYPE,
+    Resources,
+)
+from foreshard.model.errors import SinkError
+from foreshard.model.routing import ClassRoute, RoutingTable
+
+__all__ = ["REFERRED_TYPE", "Render", "Served", "Snapshot", "Views", "snapshot", "views"]
+
+Render: TypeAlias = Callable[[RoutingTable, str], Resources]
+"""Renders a table for one origin region; raises SinkError for a table it cannot render."""
+
+REFERRED_TYPE: Mapping[str, str] = {CLUSTER_TYPE: ENDPOINT_TYPE, SCOPED_ROUTE_TYPE: ROUTE_TYPE}
+"""Which type a resource of a type makes the proxy ask for next."""
+
+# Between two pauses in which acknowledgements are read. A push is acknowledged in 2 ms.
+BUDGET_S = 0.002
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One resource, ready to be sent.
+
+    Attributes:
+        name: Of the resource.
+        version: Hash of its bytes.
+        body: The packed message.
+        refers: Name of the resource it makes the proxy ask for; "" = none.
+    """
+
+    name: str
+    version: str
+    body: AnyMessage
+    refers: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that one proxy is meant to hold, by type address, then by name."""
+
+    resources: Mapping[str, Mapping[str, Served]]
+
+    def of(self, type_url: str) -> Mapping[str, Served]:
+        """The resources of one type, by name."""
+        return self.resources.get(type_url, {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """One table as every region's proxies see it.
+
+    Attributes:
+        table: What was rendered.
+        by_origin: By origin region.
+    """
+
+    table: RoutingTable
+    by_origin: Mapping[str, Snapshot]
+
+    def of(self, region: str) -> Snapshot:
+        """A region's own view; the first region's (by name) where it has none.
+
+        The table knows no distances between regions, so "first" stands in for "nearest".
+        """
+        return self.by_origin.get(region) or self.by_origin[min(self.by_origin)]
+
+
+async def views(table: RoutingTable, render: Render) -> Views:
+    """Render a table for all its origins, away from the loop that reads acknowledgements.
+
+    A class without a row for one of the origins lends it the row of its first origin.
+
+    Raises:
+        SinkError: The table cannot be rendered, or the result is not whole.
+    """
+    origins = sorted({origin for route in table.classes for origin in route.rows})
+    if not origins:
+        raise SinkError(f"table {table.version}: no class has a row, nothing would be served")
+    whole = replace(table, classes=tuple(_lend(route, origins) for route in table.classes))
+    by_origin = {}
+    for origin in origins:
+        resources = await asyncio.to_thread(render, whole, origin)
+        by_origin[origin] = await snapshot(resources)
+    return Views(table=table, by_origin=by_origin)
+
+
+async def snapshot(resources: Resources) -> Snapshot:
+    """Pack and hash messages, pausing so that nothing else waits.
+
+    Raises:
+        SinkError: Something is missing that Envoy would wait for, or answer 503 without.
+    """
+    for type_url in (CLUSTER_TYPE, LISTENER_TYPE):
+        if not resources.get(type_url):
+            raise SinkError(f"rendered table: no {_short(type_url)}; an empty one is never sent")
+    served: dict[str, dict[str, Served]] = {}
+    pause_at_s = time.monotonic() + BUDGET_S
+    for type_url, messages in resources.items():
+        served[type_url] = {}
+        for name, message in messages.items():
+            served[type_url][name] = _serve(type_url, name, message)
+            if time.monotonic() > pause_at_s:
+                await asyncio.sleep(0)
+                pause_at_s = time.monotonic() + BUDGET_S
+    _refuse_dangling(served)
+    return Snapshot(resources=served)
+
+
+def _lend(route: ClassRoute, origins: list[str]) -> ClassRoute:
+    missing = [origin for origin in origins if origin not in route.rows]
+    if not missing or not route.rows:
+        return route
+    lent = route.rows[min(route.rows)]
+    return replace(route, rows={**route.rows, **dict.fromkeys(missing, lent)})
+
+
+def _serve(type_url: str, name: str, message: Message) -> Served:
+    value = message.SerializeToString(deterministic=True)
+    return Served(
+        name=name,
+        version=hashlib.sha256(value).hexdigest()[:16],
+        body=AnyMessage(type_url=type_url, value=value),
+        refers=_refers(message),
+    )
+
+
+def _refers(message: Message) -> str:
+    if isinstance(message, Cluster) and message.type == Cluster.EDS:
+        return str(message.eds_cluster_config.service_name or message.name)
+    if isinstance(message, ScopedRouteConfiguration) and not message.on_demand:
+        return str(message.route_configuration_name)
+    return ""
+
+
+def _refuse_dangling(served: Mapping[str, Mapping[str, Served]]) -> None:
+    for type_url, referred in REFERRED_TYPE.items():
+        for one in served.get(type_url, {}).values():
+            if one.refers and one.refers not in served.get(referred, {}):
+                raise SinkError(
+                    f"rendered table: {_short(type_url)} {one.name} names {_short(referred)} "
+                    f"{one.refers}, which is missing"
+                )
+
+
+def _short(type_url: str) -> str:
+    return type_url.rpartition(".")[2]

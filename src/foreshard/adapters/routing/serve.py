@@ -1,0 +1,123 @@
+"""This module is the `serve` process: it keeps the proxies supplied, whatever becomes of the rest.
+
+It holds the last committed plan and an operator's freeze, and survives the engine, which it
+neither needs nor asks. Killed and started again, it goes on from its disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from foreshard.adapters.routing.control import PlanControl
+from foreshard.adapters.routing.control_api import control_app
+from foreshard.adapters.routing.envoy.discovery import Discovery, DiscoverySettings
+from foreshard.adapters.routing.envoy.snapshot import Render
+from foreshard.model.errors import SinkError
+
+__all__ = ["SOCKET", "ServeSettings", "run_serve", "serving"]
+
+SOCKET = "serve.sock"
+"""Name of the control socket in the data directory."""
+
+LOCK = "serve.lock"
+
+# What Linux allows in sockaddr_un, less the closing zero.
+MAX_SOCKET_PATH = 107
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """Where `serve` listens and keeps its things.
+
+    Attributes:
+        data_dir: For control socket, committed table and freeze; made if it is missing.
+        render: Turns a table into resources for one origin region.
+        host: Address of the discovery port; loopback, because it has no authentication yet.
+        port: Of the discovery service; 0 = any free one.
+        discovery: How patient the discovery service is.
+    """
+
+    data_dir: Path
+    render: Render
+    host: str = "127.0.0.1"
+    port: int = 0
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
+
+
+async def run_serve(
+    settings: ServeSettings, *, started: Callable[[int], None] | None = None
+) -> None:
+    """Serve until cancelled.
+
+    Args:
+        settings: See there.
+        started: Called with the discovery port once everything is open.
+
+    Raises:
+        SinkError: Port or data directory are taken, or cannot be used.
+    """
+    async with serving(settings) as port:
+        if started is not None:
+            started(port)
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def serving(settings: ServeSettings) -> AsyncIterator[int]:
+    """Serve inside the block; gives the discovery port.
+
+    Raises:
+        SinkError: Port or data directory are taken, or cannot be used.
+    """
+    socket = settings.data_dir / SOCKET
+    if len(os.fsencode(socket)) > MAX_SOCKET_PATH:
+        raise SinkError(
+            f"data_dir is {settings.data_dir}: the path of its control socket has more than "
+            f"{MAX_SOCKET_PATH} bytes, choose a shorter one"
+        )
+    with _locked(settings.data_dir):
+        discovery = Discovery(settings.render, settings.discovery)
+        control = PlanControl(discovery, settings.data_dir)
+        # Before the port is open: a proxy that asks at once gets the committed plan.
+        await control.restore()
+        port = await discovery.start(settings.host, settings.port)
+        runner = web.AppRunner(control_app(control), access_log=None, shutdown_timeout=1.0)
+        try:
+            await runner.setup()
+            # Left by a killed process; the lock says that it is nobody's.
+            socket.unlink(missing_ok=True)
+            await web.UnixSite(runner, str(socket)).start()
+            log.info("serve.started", port=port, data_dir=str(settings.data_dir))
+            yield port
+        finally:
+            await runner.cleanup()
+            await discovery.stop()
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (directory / LOCK).open("a")
+    except OSError as error:
+        raise SinkError(f"data_dir {directory}: cannot be used ({error})") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SinkError(
+                f"data_dir {directory}: another `foreshard serve` uses it; stop that one, or "
+                "choose another directory"
+            ) from error
+        yield

@@ -1,0 +1,182 @@
+"""This module is the routing table as JSON: what goes over a socket and what lies on a disk.
+
+The way back is exact, and anything that is not a table is refused with the place where it
+stopped being one. Order is kept, so that a table that was read renders to the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TypeAlias, assert_never
+
+from foreshard.adapters.routing.json_document import Document
+from foreshard.model.errors import InvalidValueError, SinkError
+from foreshard.model.routing import ClassRoute, RoutingTable, Row, SlotRow, SlotRun, WeightRow
+from foreshard.model.topology import Cell, Node
+from foreshard.model.workload import Match, Needs, Priority, RequestClass
+
+__all__ = ["SCHEMA_VERSION", "Json", "canonical_json", "checksum", "decode_table", "encode_table"]
+
+SCHEMA_VERSION = 1
+"""Rises when a document of the old form can no longer be read."""
+
+Json: TypeAlias = Mapping[str, object]
+
+
+def canonical_json(document: Json) -> bytes:
+    """One spelling for equal documents: sorted keys, no spaces, UTF-8.
+
+    Raises:
+        SinkError: A number in it is not finite, which JSON cannot say.
+    """
+    try:
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise SinkError(f"routing table: {error}; every number must be finite") from error
+    return text.encode()
+
+
+def checksum(document: Json) -> str:
+    """SHA-256 of the canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical_json(document)).hexdigest()
+
+
+def encode_table(table: RoutingTable) -> dict[str, object]:
+    """A table as JSON values."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "version": table.version,
+        "cells": [_encode_cell(cell) for cell in table.cells],
+        "classes": [_encode_route(route) for route in table.classes],
+        "default_class": table.default_class,
+    }
+
+
+def decode_table(document: object) -> RoutingTable:
+    """The table that `encode_table` wrote.
+
+    Raises:
+        SinkError: It is damaged, or of another schema; the message names key and value.
+    """
+    root = Document(document, at="table")
+    schema = root.whole("schema")
+    if schema != SCHEMA_VERSION:
+        raise SinkError(f"table.schema is {schema}, this Foreshard reads {SCHEMA_VERSION} only")
+    try:
+        table = RoutingTable(
+            version=root.whole("version"),
+            cells=tuple(_decode_cell(cell) for cell in root.children("cells")),
+            classes=tuple(_decode_route(route) for route in root.children("classes")),
+            default_class=root.text("default_class"),
+        )
+    except InvalidValueError as error:
+        raise SinkError(f"routing table: {error}") from error
+    root.expect_nothing_else()
+    return table
+
+
+def _encode_cell(cell: Cell) -> Json:
+    nodes = [{"host": node.host, "port": node.port} for node in cell.nodes]
+    return {"name": cell.name, "region": cell.region, "zone": cell.zone, "nodes": nodes}
+
+
+def _decode_cell(document: Document) -> Cell:
+    nodes = [
+        Node(host=node.text("host"), port=node.whole("port"))
+        for node in document.children("nodes", keys=("host", "port"))
+    ]
+    cell = Cell(
+        name=document.text("name"),
+        region=document.text("region"),
+        zone=document.text("zone"),
+        nodes=tuple(nodes),
+    )
+    document.expect_nothing_else()
+    return cell
+
+
+def _encode_route(route: ClassRoute) -> Json:
+    return {
+        "request_class": _encode_class(route.request_class),
+        "rows": {origin: _encode_row(row) for origin, row in route.rows.items()},
+        "backups": {home: list(cells) for home, cells in route.backups.items()},
+    }
+
+
+def _decode_route(document: Document) -> ClassRoute:
+    rows = document.child("rows")
+    backups = document.child("backups")
+    route = ClassRoute(
+        request_class=_decode_class(document.child("request_class")),
+        rows={origin: _decode_row(rows.child(origin)) for origin in rows},
+        backups={home: tuple(backups.texts(home)) for home in backups},
+    )
+    document.expect_nothing_else()
+    return route
+
+
+def _encode_row(row: Row) -> Json:
+    match row:
+        case WeightRow():
+            return {"weights": dict(row.weights), "shed": row.shed}
+        case SlotRow():
+            return {"slots": [[run.owner, run.length] for run in row.runs]}
+        case _:
+            assert_never(row)
+
+
+def _decode_row(document: Document) -> Row:
+    row: Row
+    if document.has("slots"):
+        runs = [SlotRun(owner=owner, length=length) for owner, length in document.pairs("slots")]
+        row = SlotRow(runs=tuple(runs))
+    else:
+        weights = document.child("weights")
+        row = WeightRow(
+            weights={cell: weights.whole(cell) for cell in weights},
+            shed=document.whole("shed"),
+        )
+    document.expect_nothing_else()
+    return row
+
+
+def _encode_class(request_class: RequestClass) -> Json:
+    return {
+        "name": request_class.name,
+        "priority": request_class.priority.name,
+        "weight": request_class.weight,
+        "objective_s": request_class.objective_s,
+        "timeout_s": request_class.timeout_s,
+        "match": {
+            "method": request_class.match.method,
+            "path_prefix": request_class.match.path_prefix,
+        },
+        "retriable": request_class.retriable,
+        "key_header": request_class.key_header,
+        "regions": sorted(request_class.regions),
+        "dependencies": sorted(request_class.dependencies),
+        "declared": dict(request_class.declared.per_request),
+    }
+
+
+def _decode_class(document: Document) -> RequestClass:
+    match = document.child("match")
+    declared = document.child("declared")
+    request_class = RequestClass(
+        name=document.text("name"),
+        priority=Priority[document.choice("priority", tuple(p.name for p in Priority))],
+        weight=document.number("weight"),
+        objective_s=document.number("objective_s"),
+        timeout_s=document.number("timeout_s"),
+        match=Match(method=match.text("method"), path_prefix=match.text("path_prefix")),
+        retriable=document.flag("retriable"),
+        key_header=document.text("key_header"),
+        regions=frozenset(document.texts("regions")),
+        dependencies=frozenset(document.texts("dependencies")),
+        declared=Needs(per_request={what: declared.number(what) for what in declared}),
+    )
+    match.expect_nothing_else()
+    document.expect_nothing_else()
+    return request_class

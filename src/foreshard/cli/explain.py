@@ -1,0 +1,63 @@
+"""This module is a decision in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+__all__ = ["explain"]
+
+
+def explain(
+    cell: str, record: Mapping[str, Any] | None, status: Mapping[str, Any] | None
+) -> str:
+    """What was last decided about a cell, what it was based on, and how things stand now.
+
+    Args:
+        cell: Its name.
+        record: The newest kept decision with a reason about it, as the store returns it.
+        status: The engine's newest status; None when no engine has run here.
+    """
+    lines = []
+    if record is None:
+        lines.append(f"cell {cell}: nothing was ever decided about it; it has its ordinary share")
+    else:
+        decision = record["decision"]
+        reasons = [r for r in decision["routing"]["because"] if r["subject"] == cell]
+        others = [r for r in decision["routing"]["because"] if r["subject"] == "fleet"]
+        said = "; ".join(r["text"] for r in reasons) or "a plan that concerns it was made"
+        lines.append(f"cell {cell}, {_at(decision['now_s'])}: {said}")
+        lines += [f"  the fleet: {r['text']}" for r in others]
+        lines += [f"  instead of: {a['text']}" for a in decision["alternatives"]]
+        lines += _shares("  shares decided", decision, cell)
+    if status is not None and cell in status["cells"]:
+        lines.append(_now(cell, status["cells"][cell], status))
+    return "\n".join(lines)
+
+
+def _shares(title: str, decision: Mapping[str, Any], cell: str) -> list[str]:
+    parts = [
+        f"{flow} {split['shares'].get(cell, 0.0):.1%}"
+        for flow, split in sorted(decision["plan"]["splits"].items())
+    ]
+    return [f"{title}: {', '.join(parts)}"] if parts else []
+
+
+def _now(cell: str, now: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    gauges = ", ".join(f"{name} {used:.0%}" for name, used in sorted(now["utilisation"].items()))
+    risk = ", ".join(
+        f"{p:.0%} within {float(horizon):g} s" for horizon, p in _by_horizon(now["risk"]["p"])
+    )
+    return (
+        f"  now ({_at(status['now_s'])}): {now['phase']}, {now['load_rps']:g} requests/s; "
+        f"{gauges or 'no metrics'}; failure probability {risk or 'unknown'}"
+    )
+
+
+def _by_horizon(p: Mapping[str, float]) -> Sequence[tuple[str, float]]:
+    return sorted(p.items(), key=lambda item: float(item[0]))
+
+
+def _at(now_s: float) -> str:
+    return datetime.fromtimestamp(now_s, tz=UTC).astimezone().strftime("%H:%M:%S")

@@ -1,0 +1,160 @@
+"""This module is `foreshard`: every command, each a few lines around one call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+
+from foreshard import __version__, app as root
+from foreshard.cli.explain import explain
+from foreshard.config import Settings, load
+from foreshard.model.errors import ForeshardError
+
+__all__ = ["app"]
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Move work off a cell before the cell fails.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Config = Annotated[Path, typer.Argument(help="Configuration, a YAML file.", metavar="CONFIG.yaml")]
+MaybeConfig = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration; default: the demo that is running."),
+]
+Cell = Annotated[str, typer.Argument(help="Name of a cell.")]
+
+
+def _fail(error: ForeshardError) -> NoReturn:
+    typer.echo(f"foreshard: {error}", err=True)
+    raise typer.Exit(1)
+
+
+def _settings(config: Path | None) -> Settings:
+    return load(config if config is not None else root.running_demo().config)
+
+
+def _guarded(work: Callable[[], T]) -> T:
+    """Run; turn what Foreshard raises on purpose into one sentence and exit status 1."""
+    try:
+        return work()
+    except ForeshardError as error:
+        _fail(error)
+
+
+@app.command()
+def run(config: Config) -> None:
+    """Steer the Envoys of a configuration until Ctrl-C."""
+    _guarded(lambda: root.run(config.resolve(), load(config)))
+
+
+@app.command()
+def serve(config: Config) -> None:
+    """The discovery process alone: serves Envoys the last committed plan."""
+    _guarded(lambda: root.run_serve_process(load(config)))
+
+
+@app.command()
+def engine(config: Config) -> None:
+    """The deciding process alone."""
+    _guarded(lambda: root.run_engine_process(load(config)))
+
+
+@app.command()
+def bootstrap(
+    config: Config,
+    node_id: Annotated[str, typer.Option(help="Unique among the Envoys.")] = "edge-1",
+    admin_port: Annotated[int, typer.Option(help="Where this Envoy's admin page listens.")] = 9901,
+    origin: Annotated[str, typer.Option(help="Region the Envoy stands in; default: the first.")] = "",
+) -> None:
+    """Print the bootstrap for an Envoy that Foreshard is to steer."""
+    settings = _guarded(lambda: load(config))
+    region = origin or settings.origins()[0]
+    typer.echo(
+        root.bootstrap_of(settings, node_id=node_id, admin_port=admin_port, region=region), nl=False
+    )
+
+
+@app.command()
+def why(cell: Cell, config: MaybeConfig = None) -> None:
+    """Say in plain words what was last decided about a cell, and on which evidence."""
+    settings = _guarded(lambda: _settings(config))
+    _guarded(lambda: settings.fleet().cell(cell))
+    record = _guarded(lambda: root.latest_decision(settings, cell))
+    status = _guarded(lambda: root.engine_status(settings))
+    typer.echo(explain(cell, record, status))
+
+
+@app.command()
+def freeze(
+    reason: Annotated[str, typer.Argument(help="Said to whoever asks why nothing moves.")],
+    config: MaybeConfig = None,
+) -> None:
+    """Stop all changes: what is live stays live, also when the engine hangs."""
+    _guarded(lambda: root.freeze(_settings(config), reason))
+    typer.echo("frozen: the live plan stays until `foreshard thaw`")
+
+
+@app.command()
+def thaw(config: MaybeConfig = None) -> None:
+    """Allow changes again."""
+    _guarded(lambda: root.thaw(_settings(config)))
+    typer.echo("thawed: plans are applied again")
+
+
+@app.command()
+def fault(
+    cell: Cell,
+    kind: Annotated[str, typer.Argument(help="leak, slow_dependency, creep, disk_fill, pool, crash")],
+    duration_s: Annotated[float, typer.Option(help="How long the fault grows.")] = 30.0,
+    magnitude: Annotated[float | None, typer.Option(help="How strong; default: the kind's.")] = None,
+) -> None:
+    """Break a cell of the running demo, on both fleets at once (demo only)."""
+    _guarded(lambda: root.break_cell(cell, kind, duration_s=duration_s, magnitude=magnitude))
+    typer.echo(f"{kind} has begun on {cell}, on both fleets")
+
+
+@app.command()
+def demo(
+    headless: Annotated[bool, typer.Option("--headless", help="No live view.")] = False,
+    seed: Annotated[int, typer.Option(help="Of arrivals, keys and request costs.", min=0)] = 1,
+    duration_s: Annotated[float, typer.Option(help="Length of the story.", min=30.0)] = 240.0,
+    story: Annotated[str, typer.Option(help="default or quiet.")] = "default",
+    load_ratio: Annotated[
+        float, typer.Option("--load", help="Mean utilisation.", min=0.1, max=0.95)
+    ] = 0.62,
+    json: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
+) -> None:
+    """Two equal fleets of real cells, the same traffic and faults; one steered by Foreshard."""
+    options = root.DemoOptions(
+        seed=seed,
+        duration_s=duration_s,
+        story=story,
+        load=load_ratio,
+        headless=headless or not sys.stdout.isatty(),
+        json=json,
+    )
+    _guarded(lambda: root.run_demo(options))
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"foreshard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=lambda wanted: _version(wanted=wanted), is_eager=True)
+    ] = False,
+) -> None:
+    """Move work off a cell before the cell fails."""

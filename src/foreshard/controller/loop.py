@@ -1,0 +1,230 @@
+"""This module is the loop: observe, forecast, plan, vet, apply, verify, once every tick.
+
+It holds no judgement of its own. Whatever it asks of the outside world may fail; then it says
+so, keeps what is live, and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from foreshard.controller.foresight import Foresight
+from foreshard.controller.observe import observation_of
+from foreshard.controller.status import Instruments, snapshot
+from foreshard.controller.verify import strays
+from foreshard.engine import Engine, EngineState
+from foreshard.model.errors import DriverError, SinkError, SourceError, StoreError
+from foreshard.model.events import SystemEvent
+from foreshard.model.plan import Act, Decision, Recycle
+from foreshard.model.telemetry import Fresh, Observation
+from foreshard.model.topology import Fleet
+from foreshard.ports import (
+    Applied,
+    CellDriver,
+    CellSource,
+    Clock,
+    EventSource,
+    RouteSink,
+    StateStore,
+    TrafficSource,
+)
+
+__all__ = ["Loop", "World"]
+
+log = structlog.get_logger(__name__)
+
+# After a push, requests already under way need this long to finish at the old cell.
+VERIFY_AFTER_S = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Every port the loop uses; `driver` and `events` may be absent."""
+
+    clock: Clock
+    cells: CellSource
+    traffic: TrafficSource
+    events: EventSource | None
+    sink: RouteSink
+    driver: CellDriver | None
+    store: StateStore
+
+
+class Loop:
+    """Drives one engine over one fleet.
+
+    Args:
+        engine: Decides.
+        fleet: The cells.
+        world: The ports.
+        foresight: Keeps the forecast fresh; None = no forecasts at all.
+        tick_s: Time from one look to the next.
+    """
+
+    def __init__(
+        self, engine: Engine, fleet: Fleet, world: World, *, foresight: Foresight | None, tick_s: float
+    ) -> None:
+        self._engine = engine
+        self._fleet = fleet
+        self._world = world
+        self._foresight = foresight
+        self._tick_s = tick_s
+        self._events: tuple[SystemEvent, ...] = ()
+        self._state: EngineState | None = None
+        self._verify_at_s = float("inf")
+        self._instruments = Instruments()
+        self._errands: set[asyncio.Task[None]] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tick until `stop` is set; a tick that took too long is followed at once."""
+        clock = self._world.clock
+        await self._adopt()
+        due_s = clock.now_s()
+        while not stop.is_set():
+            await self.tick()
+            due_s = max(due_s + self._tick_s, clock.now_s())
+            await clock.sleep(due_s - clock.now_s())
+        if self._foresight is not None:
+            await self._foresight.aclose()
+        await asyncio.gather(*self._errands)
+
+    async def tick(self) -> Decision:
+        """One turn of the loop; returns what was decided."""
+        if self._state is None:
+            await self._adopt()
+        assert self._state is not None  # noqa: S101 - set by _adopt
+        observation = await self._observe()
+        if self._foresight is not None:
+            self._foresight.take(observation)
+        forecast = self._foresight.latest if self._foresight else None
+        began = time.perf_counter()
+        self._state, decision = self._engine.step(self._state, observation, forecast)
+        self._instruments.tick_s.append(time.perf_counter() - began)
+        self._say(decision)
+        if isinstance(decision.routing, Act):
+            await self._apply(decision.routing)
+        for recycle in decision.recycle:
+            self._errand(recycle)
+        self._verify(observation)
+        self._keep(decision, observation)
+        return decision
+
+    async def _adopt(self) -> None:
+        """Start from what is live, so that a restart changes nothing."""
+        try:
+            live = await self._world.sink.live()
+        except SinkError as error:
+            log.error("sink.unreachable", error=str(error), effect="nothing is steered until it answers")
+            live = None
+        kept = self._remembered()
+        now_s = self._world.clock.now_s()
+        self._state = self._engine.begin(live, kept, now_s=now_s)
+        log.info("plan.adopted", version=live.version if live else 0, cells_remembered=len(kept))
+
+    def _remembered(self) -> Mapping[str, Any]:
+        try:
+            kept = self._world.store.get("cells")
+        except StoreError as error:
+            log.warning("store.unreadable", error=str(error))
+            return {}
+        return kept if isinstance(kept, Mapping) else {}
+
+    async def _observe(self) -> Observation:
+        world = self._world
+        said, seen = await asyncio.gather(
+            world.cells.read(self._fleet.cells), world.traffic.read()
+        )
+        if world.events is not None:
+            try:
+                self._events = await world.events.read()
+            except SourceError as error:
+                log.warning("events.kept", error=str(error), events=len(self._events))
+        return observation_of(
+            self._fleet,
+            now_s=world.clock.now_s(),
+            interval_s=self._tick_s,
+            said=said,
+            seen=seen,
+            events=self._events,
+        )
+
+    async def _apply(self, act: Act) -> None:
+        assert self._state is not None  # noqa: S101 - a decision was made from it
+        try:
+            outcome = await self._world.sink.apply(act.table)
+        except SinkError as error:
+            log.error("plan.unsent", version=act.table.version, error=str(error))
+            self._state = self._engine.settle(self._state, applied=False)
+            return
+        applied = isinstance(outcome, Applied)
+        self._state = self._engine.settle(self._state, applied=applied)
+        if isinstance(outcome, Applied):
+            if outcome.acks:
+                self._instruments.push_to_ack_s.append(outcome.push_to_ack_s)
+            self._verify_at_s = self._world.clock.now_s() + VERIFY_AFTER_S
+            log.info("plan.applied", version=outcome.version, acks=outcome.acks)
+        else:
+            self._instruments.rejections += 1
+            log.error("plan.rejected", version=outcome.version, because=outcome.because)
+
+    def _errand(self, recycle: Recycle) -> None:
+        task = asyncio.ensure_future(self._recycle(recycle))
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    async def _recycle(self, recycle: Recycle) -> None:
+        if self._world.driver is None:
+            log.warning("cell.no_driver", cell=recycle.cell, wanted=recycle.because.text)
+            return
+        try:
+            await self._world.driver.recycle(recycle.cell)
+        except DriverError as error:
+            log.error("cell.recycle_failed", cell=recycle.cell, error=str(error))
+        else:
+            log.info("cell.recycled", cell=recycle.cell)
+
+    def _verify(self, observation: Observation) -> None:
+        assert self._state is not None  # noqa: S101 - a decision was made from it
+        if observation.now_s < self._verify_at_s or self._state.plan is None:
+            return
+        self._verify_at_s = float("inf")
+        found = strays(self._state.plan, observation)
+        for reason in found:
+            log.warning("traffic.strayed", cell=reason.subject, text=reason.text)
+        if not found:
+            log.info("traffic.followed", version=self._state.version)
+
+    def _say(self, decision: Decision) -> None:
+        for reason in decision.routing.because:
+            if self._instruments.is_news(reason):
+                log.info("decision." + reason.code, cell=reason.subject, text=reason.text)
+
+    def _keep(self, decision: Decision, observation: Observation) -> None:
+        assert self._state is not None  # noqa: S101 - a decision was made from it
+        forecast = self._foresight.latest if self._foresight else None
+        status = snapshot(decision, observation, forecast, self._state, self._instruments)
+        try:
+            self._world.store.record(decision, _inputs(observation, status))
+            self._world.store.put("status", status)
+            self._world.store.put("cells", self._engine.memory(self._state))
+        except StoreError as error:
+            log.warning("store.unwritable", error=str(error), effect="decisions go unrecorded")
+
+
+def _inputs(observation: Observation, status: Mapping[str, Any]) -> Mapping[str, Any]:
+    stale = sum(1 for r in observation.cells.values() if not isinstance(r.reading, Fresh))
+    return {
+        "cells": status["cells"],
+        "demand_rps": status["demand_rps"],
+        "stale_cells": stale,
+        "balancer_silent": observation.demand_rps is None,
+        "forecast": status["forecast"],
+    }
+
+

@@ -1,0 +1,53 @@
+"""This module is one look at the fleet, put together from what the sources said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from foreshard.model.events import SystemEvent
+from foreshard.model.telemetry import CellReading, Fresh, Health, Missing, Observation
+from foreshard.model.topology import Fleet
+from foreshard.ports import BalancerReading
+
+__all__ = ["observation_of"]
+
+NAN = float("nan")
+
+
+def observation_of(
+    fleet: Fleet,
+    *,
+    now_s: float,
+    interval_s: float,
+    said: Mapping[str, tuple[Health, Fresh | Missing]],
+    seen: BalancerReading | Missing,
+    events: tuple[SystemEvent, ...],
+) -> Observation:
+    """What all sources said at one moment.
+
+    Args:
+        fleet: Every cell of it is in the result, also one that no source named.
+        now_s: When.
+        interval_s: Used where the balancer was silent and named no interval of its own.
+        said: What cells say of themselves.
+        seen: What the balancers saw.
+        events: Known and not over.
+    """
+    silent = (Health.UNKNOWN, Missing("no source named it"))
+    heard = seen if isinstance(seen, BalancerReading) else None
+    cells = {}
+    for cell in fleet.cells:
+        health, reading = said.get(cell.name, silent)
+        cells[cell.name] = CellReading(
+            health=health,
+            reading=reading,
+            traffic=heard.traffic.get(cell.name, {}) if heard else None,
+            in_flight=heard.in_flight.get(cell.name, NAN) if heard else NAN,
+        )
+    return Observation(
+        now_s=now_s,
+        interval_s=heard.interval_s if heard else interval_s,
+        cells=cells,
+        demand_rps=heard.demand_rps if heard else None,
+        events=events,
+    )

@@ -1,0 +1,147 @@
+"""This module is the engine's state as others may see it: one JSON value a tick."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from foreshard.engine import EngineState
+from foreshard.model.forecast import Forecast
+from foreshard.model.plan import Act, Decision, Reason
+from foreshard.model.telemetry import CellReading, Fresh, Observation
+
+__all__ = ["Instruments", "snapshot"]
+
+# An hour of ticks.
+KEPT_TICKS = 3_600
+# The same reason about the same cell is said again only after this many ticks without it.
+TIMELINE_LENGTH = 200
+
+
+@dataclass(slots=True)
+class Instruments:
+    """What is measured about the engine itself; times in seconds."""
+
+    tick_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_TICKS))
+    push_to_ack_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_TICKS))
+    rejections: int = 0
+    acts: int = 0
+    timeline: deque[Mapping[str, Any]] = field(
+        default_factory=lambda: deque(maxlen=TIMELINE_LENGTH)
+    )
+    _standing: set[tuple[str, str]] = field(default_factory=set)
+    _seen: set[tuple[str, str]] = field(default_factory=set)
+
+    def is_news(self, reason: Reason) -> bool:
+        """Whether a reason was absent in the tick before; each tick asks once per reason."""
+        pair = (reason.subject, reason.code)
+        self._seen.add(pair)
+        return pair not in self._standing
+
+    def next_tick(self) -> None:
+        """Forget the reasons that no longer stand."""
+        self._standing, self._seen = self._seen, set()
+
+
+def snapshot(
+    decision: Decision,
+    observation: Observation,
+    forecast: Forecast | None,
+    state: EngineState,
+    instruments: Instruments,
+) -> Mapping[str, Any]:
+    """What is known of every cell, what was decided, and how the engine is doing."""
+    for reason in decision.routing.because:
+        if (reason.subject, reason.code) not in instruments._standing:  # noqa: SLF001
+            entry = {"at_s": decision.now_s, "cell": reason.subject, "code": reason.code}
+            instruments.timeline.append({**entry, "text": reason.text})
+    instruments.next_tick()
+    instruments.acts += isinstance(decision.routing, Act)
+    demand = {str(f.request_class): 0.0 for f in (observation.demand_rps or {})}
+    for flow, rate in (observation.demand_rps or {}).items():
+        demand[flow.request_class] += rate
+    return {
+        "now_s": decision.now_s,
+        "version": state.version,
+        "cells": {
+            name: {
+                **_cell(observation.cells[name]),
+                "phase": decision.phases.get(name, ""),
+                "risk": _risk(forecast, name),
+                "shares": _shares(decision, name),
+            }
+            for name in sorted(observation.cells)
+        },
+        "demand_rps": demand,
+        "forecast": {
+            "model": forecast.model if forecast else None,
+            "horizons_s": list(forecast.horizons_s) if forecast else [],
+            "age_s": round(observation.now_s - forecast.made_at_s, 3) if forecast else None,
+        },
+        "decisions": instruments.acts,
+        "timeline": list(instruments.timeline),
+        "engine": {
+            "ticks": len(instruments.tick_s),
+            "tick_ms_p50": _quantile_ms(instruments.tick_s, 0.5),
+            "tick_ms_p99": _quantile_ms(instruments.tick_s, 0.99),
+            "push_to_ack_ms_p99": _quantile_ms(instruments.push_to_ack_s, 0.99),
+            "rejections": instruments.rejections,
+            "rss_mb": _rss_mb(),
+        },
+    }
+
+
+def _cell(reading: CellReading) -> dict[str, Any]:
+    fresh = reading.reading if isinstance(reading.reading, Fresh) else None
+    gauges = fresh.metrics.gauges if fresh else {}
+    traffic = reading.traffic or {}
+    return {
+        "health": reading.health.value,
+        "age_s": fresh.age_s if fresh else None,
+        "load_rps": round(sum(t.rate_rps for t in traffic.values()), 2),
+        "utilisation": {name: round(g.utilisation, 4) for name, g in sorted(gauges.items())},
+        "latency_ms": {
+            name: round(1e3 * t.latency_mean_s, 1)
+            for name, t in sorted(traffic.items())
+            if not math.isnan(t.latency_mean_s)
+        },
+    }
+
+
+def _risk(forecast: Forecast | None, cell: str) -> dict[str, Any]:
+    known = forecast.cells.get(cell) if forecast else None
+    if known is None:
+        return {"p": {}, "band_s": {}, "class": {}}
+    return {
+        "p": {f"{h:g}": round(curve.at(1.0), 4) for h, curve in known.risk.items()},
+        "band_s": {
+            gauge: [None if math.isinf(q) else round(q, 1) for q in (t.q10_s, t.q50_s, t.q90_s)]
+            for gauge, t in known.time_to_limit.items()
+        },
+        "class": {
+            name: {f"{h:g}": round(p, 4) for h, p in by_h.items()}
+            for name, by_h in known.class_risk.items()
+        },
+    }
+
+
+def _shares(decision: Decision, cell: str) -> dict[str, float]:
+    return {
+        f"{flow.origin}/{flow.request_class}": round(split.share(cell), 5)
+        for flow, split in sorted(decision.plan.splits.items())
+    }
+
+
+def _quantile_ms(values: Iterable[float], q: float) -> float | None:
+    ordered = sorted(values)
+    return round(1e3 * ordered[min(len(ordered) - 1, int(q * len(ordered)))], 3) if ordered else None
+
+
+def _rss_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)

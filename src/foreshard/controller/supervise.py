@@ -1,0 +1,67 @@
+"""This module is the parent of Foreshard's processes: it starts them and starts them again.
+
+Each survives the others: a hung engine does not keep `serve` from answering balancers, and a
+dead `serve` does not keep the engine from watching.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from foreshard.lab import process
+
+__all__ = ["supervise"]
+
+log = structlog.get_logger(__name__)
+
+# A process that dies at once is not started again in a tight loop; one that ran well is.
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+RAN_WELL_S = 10.0
+
+
+async def supervise(
+    commands: Mapping[str, Sequence[str]], *, log_dir: Path, stop: asyncio.Event
+) -> None:
+    """Keep every command running until `stop` is set, then end them, the last one first.
+
+    Args:
+        commands: Program and arguments by name, in the order of starting.
+        log_dir: Gets one log file per process.
+        stop: Set it to end all.
+    """
+    keepers = [
+        asyncio.create_task(_keep(name, argv, log_dir / f"{name}.log", stop))
+        for name, argv in commands.items()
+    ]
+    await stop.wait()
+    for keeper in reversed(keepers):
+        await keeper
+
+
+async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    pause_s = FIRST_PAUSE_S
+    while not stop.is_set():
+        child = await process.start(argv, name=name, log=log_file)
+        began = loop.time()
+        log.info("process.started", process=name, pid=child.pid)
+        ended = asyncio.create_task(child.wait())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if stop.is_set():
+            await child.terminate()
+            await ended
+            return
+        pause_s = FIRST_PAUSE_S if loop.time() - began > RAN_WELL_S else 2.0 * pause_s
+        pause_s = min(pause_s, LONGEST_PAUSE_S)
+        log.error("process.died", process=name, status=ended.result(), again_in_s=pause_s, log=str(log_file), said=child.tail())
+        try:
+            await asyncio.wait_for(stop.wait(), timeout=pause_s)
+        except TimeoutError:
+            continue

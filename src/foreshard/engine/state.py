@@ -1,0 +1,71 @@
+"""This module is what the engine remembers from step to step; a value, never changed in place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from foreshard.engine.workload import Workload
+from foreshard.model.plan import Plan
+from foreshard.model.routing import RoutingTable
+from foreshard.planning.phases import CellState, Phase, Why
+from foreshard.planning.shunning import Shun
+from foreshard.planning.situation import Evacuation, Moved
+
+__all__ = ["EngineState", "cells_as_json", "cells_from_json"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineState:
+    """Everything one step hands to the next.
+
+    Attributes:
+        cells: Life-cycle state of every cell.
+        shuns: Classes that are off a cell, by (class, cell).
+        evacuating: Cells that work is being taken off, and what they carried before.
+        workload: Demand, needs and capacities as estimated so far.
+        table: The live table; None before the first.
+        plan: The plan that the live table stands for.
+        version: Of the newest table that was ever made.
+        pending: A table that was decided and is not yet known to be live.
+        pending_moved: Traffic that the pending table moves.
+        judged_at_s: `made_at_s` of the newest forecast that was judged.
+        moved: Steps taken, the last minutes of them.
+        refusals: Plans refused by the guards in a row.
+    """
+
+    cells: Mapping[str, CellState]
+    shuns: Mapping[tuple[str, str], Shun] = field(default_factory=dict)
+    evacuating: Mapping[str, Evacuation] = field(default_factory=dict)
+    workload: Workload
+    table: RoutingTable | None = None
+    plan: Plan | None = None
+    version: int = 0
+    pending: tuple[RoutingTable, Plan] | None = None
+    pending_moved: Moved | None = None
+    judged_at_s: float = float("-inf")
+    moved: tuple[Moved, ...] = ()
+    refusals: int = 0
+
+
+def cells_as_json(cells: Mapping[str, CellState]) -> Mapping[str, Any]:
+    """Life-cycle states as JSON values; NaN becomes null."""
+    return {
+        name: {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
+        for name, row in ((n, asdict(s)) for n, s in sorted(cells.items()))
+    }
+
+
+def cells_from_json(values: Mapping[str, Any]) -> Mapping[str, CellState]:
+    """What `cells_as_json` wrote; a cell that this version cannot read is left out."""
+    found = {}
+    for name, row in values.items():
+        try:
+            fields: dict[str, Any] = {k: float("nan") if v is None else v for k, v in row.items()}
+            fields |= {"phase": Phase(row["phase"]), "why": Why(row["why"])}
+            found[name] = CellState(**fields)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+    return found

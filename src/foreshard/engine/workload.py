@@ -1,0 +1,186 @@
+"""This module is what the fleet is asked for and what that costs, as estimated so far.
+
+It joins three estimators: demand per flow, needs per class, and how much more than its siblings
+each cell uses for the same work. The effective capacity that a plan may count on is the declared
+one divided by that factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from foreshard.forecast import demand
+from foreshard.model.telemetry import Fresh, Observation
+from foreshard.model.topology import Fleet
+from foreshard.model.workload import Flow, RequestClass
+from foreshard.planning.problem import Floats
+from foreshard.profile import needs
+
+__all__ = ["Estimate", "Profiler", "Workload"]
+
+# Averages are trusted after so many looks.
+TRUSTED_LOOKS = 8
+# A cell within this of its siblings is taken for their equal: noise must not move keys.
+FACTOR_BAND = 0.12
+# What a request of unknown cost is taken to need, as a share of a cell's second.
+UNKNOWN_COST = 0.01
+BASE_RATIO, NOISE_RATIO = 0.05, 0.1
+# Demand is planned for its middle: the ceilings hold the reserve for what is above it.
+AHEAD_S = 5.0
+# Estimated needs and factors are rounded to this many digits, so that a plan changes when the
+# world does and not with every reading.
+BLUR = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Workload:
+    """What is known so far.
+
+    Attributes:
+        demand: State of the demand estimator, flows in the profiler's order.
+        needs: State of the needs estimator.
+        capacity: [C, R] declared by the cells, NaN = never heard.
+        apart: [C, R] whether a cell's factor counts (with hysteresis).
+        looks: Observations in which balancers and most cells were heard.
+        seen_s: Time of the last observation; NaN before the first.
+    """
+
+    demand: demand.DemandState
+    needs: needs.NeedsState
+    capacity: Floats
+    apart: np.ndarray
+    looks: int = 0
+    seen_s: float = float("nan")
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether enough was seen to plan with."""
+        return self.looks >= TRUSTED_LOOKS and bool(np.isfinite(self.capacity).any(axis=0).all())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Estimate:
+    """What a plan is made with; F flows, C cells, R resources.
+
+    Attributes:
+        demand_rps: [F].
+        needs: [F, R] per request.
+        capacity: [C, R] effective, > 0.
+    """
+
+    demand_rps: Floats
+    needs: Floats
+    capacity: Floats
+
+
+class Profiler:
+    """Turns observations into a workload; holds only what never changes.
+
+    Args:
+        fleet: The cells.
+        classes: Their declared needs are the prior.
+        origins: Regions in which balancers stand.
+    """
+
+    def __init__(self, fleet: Fleet, classes: Sequence[RequestClass], origins: Sequence[str]) -> None:
+        self._fleet = fleet
+        self._classes = tuple(classes)
+        self.flows = tuple(Flow(o, c.name) for o in sorted(origins) for c in classes)
+        declared = [frozenset(c.declared.per_request) for c in classes]
+        common = frozenset.intersection(*declared) if declared else frozenset[str]()
+        self.resources = tuple(sorted(common)) or ("cpu",)
+        self._declared = self._prior()
+        names = [c.name for c in classes]
+        self._class_of_flow = np.array([names.index(f.request_class) for f in self.flows])
+
+    def begin(self) -> Workload:
+        """A workload that rests on what was declared."""
+        cells, resources = len(self._fleet.cells), len(self.resources)
+        mean = self._declared.mean(axis=0)
+        prior = needs.NeedsPrior(
+            declared=self._declared,
+            base_sd=BASE_RATIO * mean / UNKNOWN_COST,
+            noise_sd=NOISE_RATIO * mean / UNKNOWN_COST,
+        )
+        return Workload(
+            demand=demand.start(len(self.flows)),
+            needs=needs.start(prior, cells=cells),
+            capacity=np.full((cells, resources), np.nan),
+            apart=np.zeros((cells, resources), dtype=np.bool_),
+        )
+
+    def update(self, workload: Workload, observation: Observation) -> Workload:
+        """Take in one observation; what is missing in it changes nothing but its own certainty."""
+        dt_s = max(observation.interval_s, 1e-3)
+        offered = observation.demand_rps
+        asked = [np.nan if offered is None else offered.get(f, 0.0) for f in self.flows]
+        rates, used, capacity = self._cells(observation, workload.capacity)
+        state = needs.update(workload.needs, rates, used, dt_s=dt_s)
+        factor = needs.estimate(state).capacity_factor
+        leaves = np.abs(np.log(factor)) < np.log1p(0.5 * FACTOR_BAND)
+        enters = np.abs(np.log(factor)) > np.log1p(FACTOR_BAND)
+        heard = offered is not None and 2 * int(np.isfinite(used).all(axis=1).sum()) > len(used)
+        return replace(
+            workload,
+            demand=demand.update(workload.demand, np.array(asked), dt_s=dt_s),
+            needs=state,
+            capacity=capacity,
+            apart=(workload.apart | enters) & ~leaves,
+            looks=workload.looks + heard,
+            seen_s=observation.now_s,
+        )
+
+    def estimate(self, workload: Workload) -> Estimate:
+        """What a plan is made with; declared figures where nothing better is known."""
+        asked = demand.quantile_rps(workload.demand, ahead_s=AHEAD_S, deviations=0.0)
+        told = needs.estimate(workload.needs)
+        factor = np.where(workload.apart, _blurred(told.capacity_factor), 1.0)
+        known = np.where(np.isfinite(workload.capacity), workload.capacity, np.nan)
+        typical = np.nanmedian(known, axis=0) if np.isfinite(known).any() else np.ones(known.shape[1])
+        capacity = np.where(np.isfinite(known), known, typical) / factor
+        return Estimate(
+            demand_rps=np.nan_to_num(asked),
+            needs=told.needs[self._class_of_flow],
+            capacity=capacity,
+        )
+
+    def _prior(self) -> Floats:
+        """[K, R] declared needs; a class of unknown cost gets the mean of the others."""
+        rows = [[c.declared.per_request.get(r, np.nan) for r in self.resources] for c in self._classes]
+        declared = np.array(rows)
+        positive = np.where(declared > 0.0, declared, np.nan)
+        has_any = np.isfinite(positive).any(axis=0)
+        mean = np.where(has_any, np.nanmean(np.where(has_any, positive, 1.0), axis=0), UNKNOWN_COST)
+        return np.where(np.isfinite(positive), positive, mean)
+
+    def _cells(self, observation: Observation, before: Floats) -> tuple[Floats, Floats, Floats]:
+        """Rates [C, K], used [C, R] and declared capacity [C, R]; NaN = not heard."""
+        shape = (len(self._fleet.cells), len(self.resources))
+        rates = np.full((shape[0], len(self._classes)), np.nan)
+        used, capacity = np.full(shape, np.nan), before.copy()
+        for c, name in enumerate(self._fleet.names):
+            reading = observation.cells[name]
+            if reading.traffic is not None:
+                rates[c] = [
+                    reading.traffic[k.name].rate_rps if k.name in reading.traffic else 0.0
+                    for k in self._classes
+                ]
+            if not isinstance(reading.reading, Fresh):
+                continue
+            metrics = reading.reading.metrics
+            is_new = reading.reading.age_s <= 1.5 * observation.interval_s
+            for r, resource in enumerate(self.resources):
+                if resource in metrics.gauges and is_new:
+                    used[c, r] = metrics.gauges[resource].used
+                capacity[c, r] = metrics.capacity.get(resource, capacity[c, r])
+        return rates, used, capacity
+
+
+def _blurred(factor: Floats) -> Floats:
+    """Factors rounded on a logarithmic scale."""
+    steps = np.round(np.log(factor) / np.log1p(BLUR))
+    blurred: Floats = np.exp(steps * np.log1p(BLUR))
+    return blurred

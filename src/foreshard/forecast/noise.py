@@ -1,0 +1,149 @@
+"""This module is how much of a gauge's movement is noise, seen without being fooled by a trend.
+
+A gauge is read as level + measurement noise (variance r), and the level itself wanders (variance
+q a second). Second differences take out any steady slope. With lag 1 their variance is
+6 r + 2 q dt; those of means over blocks of m samples have about 6 r / m + m q dt. Two lags, two
+unknowns. Large values are clipped, so that steps, spikes and the bend where a trend begins count
+little, and a short window borrows from the same gauge of the other cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Noise", "estimate_noise", "row_medians"]
+
+Array = NDArray[np.float64]
+
+# Smallest measurement noise believed in, limits: counters and page sizes are quantised.
+_FLOOR_SD = 2e-3
+# Median of |normal| is 0.6745 sd.
+_MAD_TO_SD = 1.4826
+_CLIP_SDS = 3.5
+# Wandering shows in long blocks; a window has room for six, and tides bend those too long.
+_BLOCKS_IN_WINDOW = 6
+_SHORTEST_BLOCK, _LONGEST_BLOCK = 8, 16
+# What the other cells' values are worth, in samples of one's own.
+_POOL_SAMPLES = 20.0
+# Taken for q dt / r where no window is long enough to tell, and worth so many block differences.
+_PRIOR_RATIO = 1e-3
+_PRIOR_BLOCKS = 10.0
+# How much more a gauge may wander than it does in other cells: a beginning ramp looks like it.
+_OWN_OVER_POOL = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """Noise of N series.
+
+    Attributes:
+        measurement_var: [N], r, in limits squared.
+        process_var: [N], q, in limits squared a second.
+    """
+
+    measurement_var: Array
+    process_var: Array
+
+
+def row_medians(x: Array) -> tuple[Array, Array]:
+    """Median of every row without its NaNs (NaN where nothing is left), and how many there were.
+
+    `numpy.nanmedian` goes row by row in Python; this sorts once, NaNs last.
+    """
+    count = x.shape[1] - np.isnan(x).sum(axis=1)
+    if x.shape[1] == 0:
+        return np.full(x.shape[0], np.nan), count.astype(np.float64)
+    ordered = np.sort(x, axis=1)
+    last = np.maximum(count - 1, 0)
+    rows = np.arange(x.shape[0])
+    middle = 0.5 * (ordered[rows, last // 2] + ordered[rows, (last + 1) // 2])
+    return np.where(count > 0, middle, np.nan).astype(np.float64), count.astype(np.float64)
+
+
+def estimate_noise(value: Array, *, pool: NDArray[np.intp], dt_s: float) -> Noise:
+    """Estimate measurement and process noise.
+
+    Args:
+        value: [N, T], fractions of the limit, NaN = missing, about `dt_s` apart.
+        pool: [N], which rows lend each other evidence (the same gauge in other cells).
+        dt_s: Typical step, > 0.
+
+    Returns:
+        Noise of each row; rows without any reading get the pool's.
+    """
+    fine = _second_differences(value, 1)
+    fine_var, fine_count = _clipped_variance(fine)
+    block = min(max(value.shape[1] // _BLOCKS_IN_WINDOW, _SHORTEST_BLOCK), _LONGEST_BLOCK)
+    means = _block_means(value, block)
+    coarse_var, coarse_count = _clipped_variance(_second_differences(means, block))
+    # Overlapping block differences repeat each other: one in half a block is new.
+    coarse_count = coarse_count / (block / 2)
+    wander = (coarse_var - fine_var / block) / (block - 2.0 / block)
+
+    fine_pool = _pooled(fine_var, pool)
+    own = np.where(np.isnan(fine_var), 0.0, fine_count)
+    fine_var = _blend(fine_var, own, fine_pool, _POOL_SAMPLES)
+    fine_var = np.maximum(np.nan_to_num(fine_var, nan=0.0), 6.0 * _FLOOR_SD**2)
+
+    expected = _PRIOR_RATIO * fine_var / 6.0
+    blocks = np.where(np.isnan(wander), 0.0, coarse_count)
+    total = np.bincount(pool, weights=blocks, minlength=int(pool.max(initial=0)) + 1)[pool]
+    wander_pool = np.maximum(
+        _blend(_pooled(wander, pool), total.astype(np.float64), expected, _PRIOR_BLOCKS), expected
+    )
+    mine = _blend(wander, blocks, wander_pool, _PRIOR_BLOCKS)
+    mine = np.clip(mine, expected, np.maximum(_OWN_OVER_POOL * wander_pool, expected))
+    r = np.maximum((fine_var - 2.0 * mine) / 6.0, 0.1 * fine_var / 6.0)
+    return Noise(measurement_var=r, process_var=mine / dt_s)
+
+
+def _second_differences(x: Array, lag: int) -> Array:
+    if x.shape[1] <= 2 * lag:
+        return np.empty((x.shape[0], 0))
+    return np.asarray(x[:, 2 * lag :] - 2.0 * x[:, lag:-lag] + x[:, : -2 * lag])
+
+
+def _block_means(x: Array, block: int) -> Array:
+    """Means over `block` samples ending at each; a gap spoils the blocks that touch it."""
+    if x.shape[1] < block:
+        return np.empty((x.shape[0], 0))
+    gap = np.isnan(x)
+    total = np.cumsum(np.where(gap, 0.0, x), axis=1)
+    gaps = np.cumsum(gap, axis=1)
+    total[:, block:] -= total[:, :-block].copy()
+    gaps[:, block:] -= gaps[:, :-block].copy()
+    means = np.where(gaps == 0, total / block, np.nan)
+    return np.asarray(means[:, block - 1 :])
+
+
+def _clipped_variance(x: Array) -> tuple[Array, Array]:
+    """Mean square of each row after clipping at a few robust deviations: NaN without values."""
+    scale, count = row_medians(np.abs(x))
+    # A row that is mostly constant has no median deviation, but may have a true one.
+    bound = np.maximum(_CLIP_SDS * _MAD_TO_SD * np.nan_to_num(scale), _CLIP_SDS * _FLOOR_SD)
+    clipped = np.minimum(np.abs(x), bound[:, None])
+    square = np.where(np.isnan(clipped), 0.0, clipped * clipped).sum(axis=1)
+    return np.where(count > 0, square / np.maximum(count, 1.0), np.nan), count
+
+
+def _pooled(x: Array, pool: NDArray[np.intp]) -> Array:
+    """Median over the rows of each pool, spread back over the rows; NaN where none knows."""
+    result = np.full(len(x), np.nan)
+    for group in np.unique(pool):
+        mask = pool == group
+        known = x[mask & ~np.isnan(x)]
+        if known.size:
+            result[mask] = np.median(known)
+    return result
+
+
+def _blend(x: Array, weight: Array, other: Array, other_weight: float) -> Array:
+    """Weighted mean, in which a NaN weighs nothing."""
+    w = np.where(np.isnan(x), 0.0, weight)
+    u = np.where(np.isnan(other), 0.0, other_weight)
+    total = w + u
+    mixed = (np.nan_to_num(x) * w + np.nan_to_num(other) * u) / np.where(total > 0.0, total, 1.0)
+    return np.where(total > 0.0, mixed, np.nan)

@@ -1,0 +1,254 @@
+"""This module is the forecaster that needs no training: where gauges drift, when they arrive.
+
+Per cell and gauge the posterior of level and drift (`drift`) goes through the first-passage law
+(`first_passage`). A gauge that follows the load is first brought to the present load,
+`u * present / load then`, so that a cell that needs ever more for the same work (creep) shows as
+a drift, and demand that swings does not; its risk at another load follows by scaling level, drift
+and noise. A gauge that stands by itself (a leak, a disk) has the same risk at every load.
+
+`risk` is the largest of the exhaustion modes, a lower bound of "any of them" that is exact when
+they come together, as modes with one cause do (the product rule would count one cause
+several times). Latency counts there only as far as *every* class of the cell suffers: one slow
+class is `class_risk`, cured by moving that class. An announced maintenance is a mode `down`.
+
+Known weaknesses: a load-dependent gauge is taken as proportional, its idle part is not separated;
+latency is taken as it comes, whatever load causes of it; errors are not extrapolated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foreshard.forecast.drift import DriftPosterior, DriftPrior, estimate_drift
+from foreshard.forecast.first_passage import passage_probability, passage_quantile_s
+from foreshard.forecast.forecaster import Json
+from foreshard.forecast.normal import ndtr
+from foreshard.forecast.report import Figures, cell_forecasts
+from foreshard.forecast.window import Window
+from foreshard.model.errors import ForecastError, InvalidValueError
+from foreshard.model.events import EventKind, SystemEvent
+from foreshard.model.forecast import Forecast
+
+__all__ = ["TrendForecaster"]
+
+Array = NDArray[np.float64]
+
+_KIND = "trend"
+# A gauge counts as known with so many readings, one of them among the last few.
+_FEWEST_READINGS = 3
+_RECENT = 5
+# The present load is the mean over so many readings: one second is mostly chance.
+_LOAD_READINGS = 8
+# Below this much work, or this part of the present load, cost per work is all noise.
+_LEAST_LOAD = 0.02
+_LEAST_LOAD_RATIO = 0.25
+_LOW = 0.1
+_QUANTILES = (0.1, 0.5, 0.9)
+# Times are worked out only for gauges that may arrive, and no further than this.
+_WORTH_A_TIME = 0.02
+_HORIZONS_AHEAD = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendForecaster:
+    """First passage of local-linear gauges; see the module.
+
+    Attributes:
+        horizons_s: Rising, > 0.
+        loads: Multiples of the present load at which risk is told, rising from 0, with 1 in it.
+        prior: None = the one that fits the horizons.
+    """
+
+    horizons_s: tuple[float, ...] = (300.0, 3600.0)
+    loads: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+    prior: DriftPrior | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("horizons_s", 0.0), ("loads", -1.0)):
+            values: tuple[float, ...] = getattr(self, name)
+            if not values or list(values) != sorted(set(values)) or values[0] <= least:
+                raise InvalidValueError(f"trend: {name} is {values}, must rise")
+        if self.loads[0] != 0.0 or 1.0 not in self.loads:
+            raise InvalidValueError(f"trend: loads is {self.loads}, must start at 0 and hold 1")
+
+    def fit(self, history: Sequence[Window]) -> TrendForecaster:
+        """Itself: nothing is learned."""
+        return self
+
+    def forecast(self, window: Window, events: Sequence[SystemEvent], *, now_s: float) -> Forecast:
+        """What may happen to the cells of the window; see `Forecaster`."""
+        if len(window.time_s) == 0:
+            raise ForecastError("trend: the window is empty, append an observation first")
+        made_at_s = float(window.time_s[-1])
+        if made_at_s > now_s:
+            raise ForecastError(f"trend: the window ends at {made_at_s}, after now_s ({now_s})")
+        kept = np.array([not g.startswith("errors:") for g in window.gauges], dtype=bool)
+        gauges = tuple(g for g, k in zip(window.gauges, kept, strict=True) if k)
+        scales = window.scales_with_load[kept]
+        value = _at_present_load(window.value[:, kept].astype(np.float64), window.load, scales)
+        c, g, t = value.shape
+        known = np.sum(~np.isnan(value), axis=2) >= _FEWEST_READINGS
+        known &= ~np.isnan(value[:, :, -_RECENT:]).all(axis=2)
+        posterior = estimate_drift(
+            window.time_s,
+            value.reshape(c * g, t),
+            pool=np.tile(np.arange(g), c),
+            prior=self.prior or DriftPrior.for_horizons(self.horizons_s),
+        )
+        figures = Figures(
+            cells=window.cells,
+            gauges=gauges,
+            known=known,
+            p=self._risk(posterior, np.tile(scales, c)).reshape(
+                len(self.horizons_s), len(self.loads), c, g
+            ),
+            drift_low=_low_drift(posterior).reshape(c, g),
+            time_to_limit=self._times(posterior, known.ravel()).reshape(len(_QUANTILES), c, g),
+        )
+        down = {
+            cell: tuple(
+                any(_is_down(e, cell, made_at_s, h) for e in events) for h in self.horizons_s
+            )
+            for cell in window.cells
+            if any(e.concerns(cell) for e in events)
+        }
+        return Forecast(
+            made_at_s=made_at_s,
+            horizons_s=self.horizons_s,
+            model=_KIND,
+            cells=cell_forecasts(figures, horizons_s=self.horizons_s, loads=self.loads, down=down),
+        )
+
+    def snapshot(self) -> Mapping[str, Json]:
+        """Its settings."""
+        prior = self.prior
+        return {
+            "kind": _KIND,
+            "horizons_s": list(self.horizons_s),
+            "loads": list(self.loads),
+            "prior": None
+            if prior is None
+            else {
+                "ramp_probability": prior.ramp_probability,
+                "step_probability": prior.step_probability,
+                "ramp_scales_per_s": list(prior.ramp_scales_per_s),
+                "slow_sd_per_s": prior.slow_sd_per_s,
+            },
+        }
+
+    def restore(self, snapshot: Mapping[str, Json]) -> TrendForecaster:
+        """The forecaster with the settings of a snapshot."""
+        if snapshot.get("kind") != _KIND:
+            raise ForecastError(
+                f"trend: snapshot is of kind {snapshot.get('kind')!r}, not {_KIND}"
+            )
+        prior = snapshot.get("prior")
+        return TrendForecaster(
+            horizons_s=_floats(snapshot, "horizons_s"),
+            loads=_floats(snapshot, "loads"),
+            prior=DriftPrior(
+                ramp_probability=_float(prior, "ramp_probability"),
+                step_probability=_float(prior, "step_probability"),
+                ramp_scales_per_s=_floats(prior, "ramp_scales_per_s"),
+                slow_sd_per_s=_float(prior, "slow_sd_per_s"),
+            )
+            if isinstance(prior, Mapping)
+            else None,
+        )
+
+    def _risk(self, posterior: DriftPosterior, scales: NDArray[np.bool_]) -> Array:
+        """[H, L, N], rising along H and L."""
+        p = np.zeros((len(self.horizons_s), len(self.loads), len(scales)))
+        for i, h in enumerate(self.horizons_s):
+            noise = np.hypot(posterior.noise, posterior.level_sd / np.sqrt(h))
+            own = _mixed(posterior, ~scales, noise, h, 1.0)
+            p[i][:, ~scales] = own
+            for j, load in enumerate(self.loads):
+                p[i, j, scales] = _mixed(posterior, scales, noise, h, load)
+        p = np.nan_to_num(p)
+        p = np.maximum.accumulate(np.maximum.accumulate(p, axis=0), axis=1)
+        return np.asarray(p)
+
+    def _times(self, posterior: DriftPosterior, known: NDArray[np.bool_]) -> Array:
+        """[3, N] seconds; NaN for gauges that do not move towards their limit."""
+        times = np.full((len(_QUANTILES), len(known)), np.nan)
+        longest = self.horizons_s[-1]
+        moves = (posterior.share * posterior.drift).sum(axis=0) > 0.0
+        p = _mixed(posterior, known & moves, posterior.noise[None, :], longest, 1.0)
+        chosen = np.flatnonzero(known & moves)[p >= _WORTH_A_TIME]
+        for i, q in enumerate(_QUANTILES):
+            times[i, chosen] = passage_quantile_s(
+                q,
+                1.0 - posterior.level[:, chosen],
+                posterior.drift[:, chosen],
+                posterior.noise[chosen],
+                posterior.drift_sd[:, chosen],
+                posterior.share[:, chosen],
+                beyond_s=_HORIZONS_AHEAD * longest,
+            )
+        return times
+
+
+def _at_present_load(value: Array, load: NDArray[np.float32], scales: NDArray[np.bool_]) -> Array:
+    """Load-dependent gauges [C, G, T] as they would have been under the present load."""
+    work = load.astype(np.float64)
+    recent = work[:, -_LOAD_READINGS:]
+    heard = ~np.isnan(recent)
+    count = heard.sum(axis=1)
+    present = np.where(heard, recent, 0.0).sum(axis=1) / np.maximum(count, 1)
+    telling = work > np.maximum(_LEAST_LOAD, _LEAST_LOAD_RATIO * present)[:, None]
+    factor = np.where(telling, present[:, None] / np.where(telling, work, 1.0), np.nan)
+    # Where the load was never heard of it is taken as steady.
+    factor[(count == 0) & np.isnan(work).all(axis=1)] = 1.0
+    value[:, scales] *= factor[:, None, :]
+    return value
+
+
+def _mixed(
+    posterior: DriftPosterior, rows: NDArray[np.bool_], noise: Array, horizon_s: float, load: float
+) -> Array:
+    """P of the mixture of both explanations at a multiple of the present load, [rows]."""
+    p = passage_probability(
+        1.0 - load * posterior.level[:, rows],
+        load * posterior.drift[:, rows],
+        load * noise[:, rows],
+        horizon_s,
+        load * posterior.drift_sd[:, rows],
+    )
+    return np.asarray((posterior.share[:, rows] * p).sum(axis=0))
+
+
+def _low_drift(posterior: DriftPosterior) -> Array:
+    """[N], the drift that the true one exceeds with 90 %."""
+    mean, sd = posterior.drift, np.maximum(posterior.drift_sd, 1e-12)
+    low = (mean - 6.0 * sd).min(axis=0)
+    high = (mean + 6.0 * sd).max(axis=0)
+    for _ in range(16):
+        middle = 0.5 * (low + high)
+        below = (posterior.share * ndtr((middle - mean) / sd)).sum(axis=0) < _LOW
+        low = np.where(below, middle, low)
+        high = np.where(below, high, middle)
+    return np.asarray(low)
+
+
+def _is_down(event: SystemEvent, cell: str, now_s: float, horizon_s: float) -> bool:
+    maintenance = event.kind is EventKind.MAINTENANCE
+    return maintenance and event.concerns(cell) and event.is_within(now_s, ahead_s=horizon_s)
+
+
+def _floats(source: Mapping[str, Json], key: str) -> tuple[float, ...]:
+    values = source.get(key)
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise ForecastError(f"trend: snapshot's {key} is {values!r}, must be a list of numbers")
+    return tuple(_float({key: value}, key) for value in values)
+
+
+def _float(source: Mapping[str, Json], key: str) -> float:
+    value = source.get(key)
+    if not isinstance(value, int | float):
+        raise ForecastError(f"trend: snapshot's {key} is {value!r}, must be a number")
+    return float(value)

@@ -1,0 +1,206 @@
+"""This module is a stretch of observations as arrays, in which what was not heard is NaN.
+
+Rules, all on the side of "unknown":
+- a reading older than 1.5 intervals is stale, hence NaN: a repeated value would look like calm;
+- the mean latency of fewer than `FEWEST_REQUESTS` requests is chance, hence NaN;
+- a balancer that was silent leaves load, latency and errors NaN, never zero;
+- a process that restarted has no past: its cell's readings before the restart are forgotten.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foreshard.model.errors import ForecastError
+from foreshard.model.telemetry import CellReading, Fresh, Observation
+from foreshard.model.workload import RequestClass
+
+__all__ = ["FEWEST_REQUESTS", "Window", "WindowBuffer"]
+
+FEWEST_REQUESTS = 5.0
+_STALE_INTERVALS = 1.5
+# Share of failed requests at which a class counts as failing; the limit of `errors:<class>`.
+_ERROR_LIMIT = 0.05
+# Clocks of processes and observers differ by less than this.
+_SAME_START_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A stretch of observations.
+
+    Attributes:
+        cells: C names.
+        gauges: G names: resources (`memory`), `latency:<class>` (mean latency over the class's
+            objective), `errors:<class>` (failed share over the error limit).
+        time_s: float64 [T], rising.
+        value: float32 [C, G, T], fraction of the limit, NaN = missing.
+        load: float32 [C, T], work offered to the cell, in declared cpu work over its capacity;
+            NaN = unknown.
+        scales_with_load: bool [G].
+    """
+
+    cells: tuple[str, ...]
+    gauges: tuple[str, ...]
+    time_s: NDArray[np.float64]
+    value: NDArray[np.float32]
+    load: NDArray[np.float32]
+    scales_with_load: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        c, g, t = len(self.cells), len(self.gauges), len(self.time_s)
+        shapes = (self.value.shape, self.load.shape, self.scales_with_load.shape)
+        if shapes != ((c, g, t), (c, t), (g,)):
+            raise ForecastError(
+                f"window: value, load and scales_with_load have shapes {shapes}, must be "
+                f"{((c, g, t), (c, t), (g,))}"
+            )
+
+
+class WindowBuffer:
+    """The last observations of a fleet, appended one at a time.
+
+    Cells and gauges are discovered as they appear; those named before come first.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[RequestClass],
+        *,
+        length: int,
+        gauges: Sequence[str] = (),
+    ) -> None:
+        """Make an empty buffer.
+
+        Args:
+            classes: Give objectives, and declared cpu needs for the load.
+            length: Observations kept, >= 2.
+            gauges: Names to begin with.
+
+        Raises:
+            ForecastError: `length` is too small.
+        """
+        if length < 2:
+            raise ForecastError(f"window buffer: length is {length}, must be at least 2")
+        self._classes = {c.name: c for c in classes}
+        self._cpu = {c.name: c.declared.per_request.get("cpu", 0.0) for c in classes}
+        self._length = length
+        self._cells: dict[str, int] = {}
+        self._gauges: dict[str, int] = {name: i for i, name in enumerate(dict.fromkeys(gauges))}
+        self._scales = np.zeros(len(self._gauges), dtype=bool)
+        self._time_s = np.full(length, np.nan)
+        self._value = np.full((0, len(self._gauges), length), np.nan, dtype=np.float32)
+        self._load = np.full((0, length), np.nan, dtype=np.float32)
+        self._capacity: dict[str, float] = {}
+        self._started_s: dict[str, float] = {}
+        self._next = 0
+        self._count = 0
+
+    def __len__(self) -> int:
+        """How many observations are held."""
+        return self._count
+
+    def append(self, observation: Observation) -> None:
+        """Take in one observation.
+
+        Raises:
+            ForecastError: It is not newer than the last one.
+        """
+        last = self._time_s[self._next - 1]
+        if self._count and not observation.now_s > last:
+            raise ForecastError(
+                f"window buffer: observation at {observation.now_s} is not newer than {last}"
+            )
+        rows: list[tuple[int, dict[str, float], float]] = []
+        for cell, reading in observation.cells.items():
+            i = self._cells.setdefault(cell, len(self._cells))
+            values = self._resources(cell, i, reading, observation.interval_s)
+            values.update(self._traffic(reading, observation.interval_s))
+            rows.append((i, values, self._offered(cell, reading)))
+        self._grow()
+        at = self._next
+        self._value[:, :, at] = np.nan
+        self._load[:, at] = np.nan
+        places = [(i, self._gauges[g]) for i, values, _ in rows for g in values]
+        if places:
+            cell_index, gauge_index = np.array(places, dtype=np.intp).T
+            flat = [v for _, values, _ in rows for v in values.values()]
+            self._value[cell_index, gauge_index, at] = flat
+        self._load[[i for i, _, _ in rows], at] = [load for _, _, load in rows]
+        self._time_s[at] = observation.now_s
+        self._next = (at + 1) % self._length
+        self._count = min(self._count + 1, self._length)
+
+    def window(self) -> Window:
+        """Everything held, oldest first, as a copy."""
+        order = (self._next - self._count + np.arange(self._count)) % self._length
+        return Window(
+            cells=tuple(self._cells),
+            gauges=tuple(self._gauges),
+            time_s=self._time_s[order],
+            value=self._value[:, :, order],
+            load=self._load[:, order],
+            scales_with_load=self._scales.copy(),
+        )
+
+    def _resources(
+        self, cell: str, index: int, reading: CellReading, interval_s: float
+    ) -> dict[str, float]:
+        if not isinstance(reading.reading, Fresh):
+            return {}
+        metrics = reading.reading.metrics
+        self._capacity[cell] = metrics.capacity.get("cpu", math.nan)
+        if reading.reading.age_s > _STALE_INTERVALS * interval_s:
+            return {}
+        before = self._started_s.get(cell, metrics.started_at_s)
+        if metrics.started_at_s > before + _SAME_START_S and index < len(self._value):
+            self._value[index] = np.nan
+            self._load[index] = np.nan
+        self._started_s[cell] = metrics.started_at_s
+        for name, gauge in metrics.gauges.items():
+            place = self._place(name)
+            self._scales[place] = gauge.scales_with_load
+        return {name: gauge.utilisation for name, gauge in metrics.gauges.items()}
+
+    def _traffic(self, reading: CellReading, interval_s: float) -> Mapping[str, float]:
+        values: dict[str, float] = {}
+        for name, traffic in (reading.traffic or {}).items():
+            known = self._classes.get(name)
+            if known is None or traffic.rate_rps * interval_s < FEWEST_REQUESTS:
+                continue
+            values[f"latency:{name}"] = traffic.latency_mean_s / known.objective_s
+            values[f"errors:{name}"] = traffic.failed_ratio / _ERROR_LIMIT
+        for name in values:
+            self._place(name)
+        return values
+
+    def _offered(self, cell: str, reading: CellReading) -> float:
+        capacity = self._capacity.get(cell, math.nan)
+        if reading.traffic is None or not capacity > 0.0:
+            return math.nan
+        work = sum(t.rate_rps * self._cpu.get(name, 0.0) for name, t in reading.traffic.items())
+        # Classes that declare no cpu need leave the load unknown, not zero.
+        return work / capacity if any(self._cpu.values()) else math.nan
+
+    def _place(self, gauge: str) -> int:
+        place = self._gauges.get(gauge)
+        if place is None:
+            place = len(self._gauges)
+            self._gauges[gauge] = place
+            self._scales = np.append(self._scales, False)
+        return place
+
+    def _grow(self) -> None:
+        shape = (len(self._cells), len(self._gauges), self._length)
+        if self._value.shape == shape:
+            return
+        value = np.full(shape, np.nan, dtype=np.float32)
+        value[: self._value.shape[0], : self._value.shape[1]] = self._value
+        load = np.full((shape[0], shape[2]), np.nan, dtype=np.float32)
+        load[: len(self._load)] = self._load
+        self._value, self._load = value, load

@@ -1,0 +1,257 @@
+"""This module is the demo: two equal fleets, the same traffic, the same faults, one of them steered.
+
+Whatever is started is ended, in the reverse order, however the demo ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from foreshard.lab.process import Child, free_port, start
+from foreshard.lab import records, service
+from foreshard.lab.envoy import Envoy
+from foreshard.lab.faults import FaultSpec, play
+from foreshard.lab.reactive import bootstrap, render
+from foreshard.lab.registry import Entry, registered
+from foreshard.lab.scores import FORESHARD, REACTIVE, Conduct, Trial, report
+from foreshard.lab.steering import Site, demo_config
+from foreshard.lab.story import Story, story
+from foreshard.lab.supervisor import Supervisor
+from foreshard.lab.watch import Watch
+from foreshard.lab.webhook import Webhook
+from foreshard.model.errors import LabError
+
+__all__ = ["DemoOptions", "Screen", "Wiring", "play_demo"]
+
+# After the last arrival the slowest request may take its class's timeout and a second.
+LAST_ANSWERS_S = 8.0
+# Two fleets of six processes settle, caches fill; then the story begins.
+SETTLE_S = 3.0
+STEERED_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """What a user may choose.
+
+    Attributes:
+        seed: Of arrivals, keys and request costs.
+        duration_s: Length of the story.
+        story: `default` or `quiet`.
+        load: Mean utilisation of the fleets, in (0, 1).
+        headless: No live view.
+        json: Where the report goes; None = nowhere.
+    """
+
+    seed: int = 1
+    duration_s: float = 240.0
+    story: str = "default"
+    load: float = service.DEFAULT_LOAD
+    headless: bool = False
+    json: Path | None = None
+
+
+class Wiring(Protocol):
+    """What the demo must be told about Foreshard itself, which it starts as a user would."""
+
+    def command(self, config: Path) -> Sequence[str]:
+        """Program and arguments of `foreshard run`."""
+
+    def bootstrap(self, config: Path, *, admin_port: int) -> str:
+        """Bootstrap of an Envoy that it steers."""
+
+    def status(self, config: Path) -> Mapping[str, Any] | None:
+        """The engine's newest status; None while there is none."""
+
+
+class Screen(Protocol):
+    """Whoever shows the run while it lasts."""
+
+    def stage(self, text: str) -> None:
+        """A step of preparation or ending."""
+
+    def show(self, watch: Watch) -> None:
+        """The state of the run, about twice a second."""
+
+
+async def play_demo(
+    options: DemoOptions, wiring: Wiring, screen: Screen, *, stop: asyncio.Event
+) -> Mapping[str, Any]:
+    """Run the demo and return its report.
+
+    Args:
+        options: See there.
+        wiring: How Foreshard is started and asked.
+        screen: Shows progress.
+        stop: Set it to end early; the report then covers what ran.
+
+    Raises:
+        LabError: Something could not be started; the sentence says what.
+    """
+    tale = story(options.story, options.duration_s)
+    async with AsyncExitStack() as stack:
+        directory = Path(tempfile.mkdtemp(prefix="foreshard-"))
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        screen.stage("starting 2 x 6 cells")
+        reactive = await _fleet(stack, directory / "reactive")
+        steered = await _fleet(stack, directory / "steered")
+        doors = [await stack.enter_async_context(Webhook(fleet)) for fleet in (reactive, steered)]
+        screen.stage("starting the reactive Envoy")
+        targets = {REACTIVE: await _reactive_envoy(stack, reactive, directory)}
+        site = _site(steered, directory, webhook=f"{doors[1].url}/events")
+        config = directory / "demo.yaml"
+        config.write_text(yaml.safe_dump(dict(demo_config(site)), sort_keys=False))
+        site.events.write_text("[]")
+        screen.stage("starting Foreshard and the Envoy it steers")
+        targets[FORESHARD] = await _steered_envoy(stack, config, site, wiring, directory)
+        stack.enter_context(
+            registered(Entry(pid=os.getpid(), config=config, doors=tuple(d.url for d in doors)))
+        )
+        fleets = {REACTIVE: reactive, FORESHARD: steered}
+        return await _traffic(options, tale, wiring, screen, stop, config, site, fleets, targets)
+
+
+async def _fleet(stack: AsyncExitStack, logs: Path) -> Supervisor:
+    supervisor = Supervisor(logs=logs)
+    return await stack.enter_async_context(supervisor)
+
+
+async def _reactive_envoy(stack: AsyncExitStack, fleet: Supervisor, directory: Path) -> str:
+    port = free_port()
+    config = render(bootstrap(fleet.fleet, service.CLASSES, listen_port=port))
+    envoy = await Envoy.launch(config, name="envoy-reactive", directory=directory, port=port)
+    stack.push_async_callback(envoy.stop)
+    return f"http://{service.HOST}:{port}"
+
+
+def _site(fleet: Supervisor, directory: Path, *, webhook: str) -> Site:
+    ports = [free_port() for _ in range(3)]
+    return Site(
+        fleet=fleet.fleet,
+        data_dir=directory / "data",
+        events=directory / "events.json",
+        webhook=webhook,
+        listen=f"{service.HOST}:{ports[0]}",
+        admin=f"{service.HOST}:{ports[1]}",
+        discovery=f"{service.HOST}:{ports[2]}",
+    )
+
+
+async def _steered_envoy(
+    stack: AsyncExitStack, config: Path, site: Site, wiring: Wiring, directory: Path
+) -> str:
+    child = await start(wiring.command(config), name="foreshard", log=directory / "foreshard.log")
+    stack.push_async_callback(child.terminate)
+    await _until_steering(child, config, wiring)
+    port = int(site.listen.rpartition(":")[2])
+    text = wiring.bootstrap(config, admin_port=int(site.admin.rpartition(":")[2]))
+    envoy = await Envoy.launch(text, name="envoy-steered", directory=directory, port=port)
+    stack.push_async_callback(envoy.stop)
+    return f"http://{site.listen}"
+
+
+async def _until_steering(child: Child, config: Path, wiring: Wiring) -> None:
+    """Wait until Foreshard has made its first plan."""
+    try:
+        async with asyncio.timeout(STEERED_WITHIN_S):
+            while (status := wiring.status(config)) is None or status["version"] < 1:
+                if not child.is_running:
+                    raise LabError(f"Foreshard ended at its start; its log ends: {child.tail()}")
+                await asyncio.sleep(0.1)
+    except TimeoutError as error:
+        raise LabError(
+            f"Foreshard made no plan within {STEERED_WITHIN_S:g} s; its log ends: {child.tail(15)}"
+        ) from error
+
+
+async def _traffic(
+    options: DemoOptions,
+    tale: Story,
+    wiring: Wiring,
+    screen: Screen,
+    stop: asyncio.Event,
+    config: Path,
+    site: Site,
+    fleets: Mapping[str, Supervisor],
+    targets: Mapping[str, str],
+) -> Mapping[str, Any]:
+    start_at_s = time.time() + SETTLE_S
+    out, log = config.with_name("run.npz"), config.with_name("loadgen.log")
+    nodes = {
+        f"{node.host}:{node.port}": cell.name
+        for fleet in fleets.values()
+        for cell in fleet.fleet.cells
+        for node in cell.nodes
+    }
+    argv = [
+        *(sys.executable, "-m", "foreshard.lab.loadgen"),
+        *(f"--target={name}={url}" for name, url in targets.items()),
+        *(f"--node={address}={cell}" for address, cell in nodes.items()),
+        *("--rate-rps", str(service.offered_rps(options.load))),
+        *("--duration-s", str(tale.duration_s), "--seed", str(options.seed)),
+        *("--start-at-s", str(start_at_s), "--out", str(out)),
+    ]
+    loadgen = await start(argv, name="loadgen", log=log)
+    watch = Watch(start_at_s=start_at_s, story=tale, log=log)
+    begun: list[FaultSpec] = []
+    player = asyncio.create_task(
+        play(tale.faults, fleets, start_at_s=start_at_s, events=site.events, began=begun.append)
+    )
+    try:
+        await _look_on(watch, loadgen, fleets, begun, wiring, config, screen, stop)
+    finally:
+        player.cancel()
+        await asyncio.gather(player, return_exceptions=True)
+        await loadgen.terminate(grace_s=LAST_ANSWERS_S)
+    if not out.exists():
+        raise LabError(f"the load generator left no records; its log ends: {loadgen.tail()}")
+    screen.stage("counting")
+    trial = Trial(
+        seed=options.seed,
+        story=tale,
+        classes=service.CLASSES,
+        run=records.load(out),
+        lives=watch.lives(),
+    )
+    found = report(trial, Conduct(**watch.conduct()))
+    found |= {"load": options.load, "time_scale": watch.time_scale(), **watch.timeline()}
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=1))
+    return found
+
+
+async def _look_on(
+    watch: Watch,
+    loadgen: Child,
+    fleets: Mapping[str, Supervisor],
+    begun: Sequence[FaultSpec],
+    wiring: Wiring,
+    config: Path,
+    screen: Screen,
+    stop: asyncio.Event,
+) -> None:
+    """Sample and show until the load generator has ended or `stop` is set."""
+    while loadgen.is_running and not stop.is_set():
+        now_s = time.time()
+        watch.reactive({n: s.is_up for n, s in fleets[REACTIVE].status().items()}, now_s=now_s)
+        watch.steered(await asyncio.to_thread(wiring.status, config))
+        watch.begun = tuple(begun)
+        watch.read_load()
+        screen.show(watch)
+        try:
+            await asyncio.wait_for(stop.wait(), timeout=0.5)
+        except TimeoutError:
+            continue

@@ -1,0 +1,126 @@
+"""This module is the demo's configuration of Foreshard, with its clock sped up.
+
+The story takes four minutes, so everything that is minutes in production is seconds here: one
+declared factor, `TIME_SCALE`, divides every duration of the shipped defaults that concerns how
+faults grow and how patient to be. What concerns the machine (tick, staleness, health) is real
+time and stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from foreshard.lab import service
+from foreshard.lab.service import CLASSES, SERVICE
+from foreshard.model.topology import Fleet
+
+__all__ = ["HORIZONS_S", "TIME_SCALE", "Site", "demo_config"]
+
+# 5 minutes become 20 seconds.
+TIME_SCALE = 15.0
+# In place of 300 and 3600 s: an hour at that scale would be the whole story, so it is cut.
+HORIZONS_S = (20.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where the parts of the steered fleet are.
+
+    Attributes:
+        fleet: Its cells.
+        data_dir: Of Foreshard.
+        events: File of announced events.
+        webhook: URL that takes restarts.
+        listen: host:port where Envoy takes requests.
+        admin: host:port of Envoy's admin page.
+        discovery: host:port of the discovery service.
+    """
+
+    fleet: Fleet
+    data_dir: Path
+    events: Path
+    webhook: str
+    listen: str
+    admin: str
+    discovery: str
+
+
+def demo_config(site: Site) -> Mapping[str, object]:
+    """The configuration file's values for `foreshard run`."""
+    return {
+        "service": SERVICE,
+        "data_dir": str(site.data_dir),
+        "classes": [
+            {
+                "name": c.name,
+                "priority": c.priority.name.lower(),
+                "weight": c.weight,
+                "objective_s": c.objective_s,
+                "timeout_s": c.timeout_s,
+                "match": {"method": c.match.method, "path_prefix": c.match.path_prefix},
+                "retriable": c.retriable,
+                "key_header": c.key_header,
+                "dependencies": sorted(c.dependencies),
+                "needs": dict(c.declared.per_request),
+            }
+            for c in CLASSES
+        ],
+        "default_class": "search",
+        "cells": [
+            {
+                "name": cell.name,
+                "region": cell.region,
+                "zone": cell.zone,
+                "nodes": [f"{node.host}:{node.port}" for node in cell.nodes],
+            }
+            for cell in site.fleet.cells
+        ],
+        "scrape": {"gauges": [_cpu(), _gauge("memory"), _gauge("disk"), _connections()]},
+        "balancers": [{"admin": site.admin, "origin": service.SITES[0].region}],
+        "envoy": {"discovery": site.discovery, "listen": site.listen},
+        "events_file": str(site.events),
+        "driver": {"webhook": site.webhook},
+        "forecast": {"every_s": 1.0, "window_s": 90.0, "horizons_s": list(HORIZONS_S)},
+        "thresholds": {
+            "doubt_s": 2.0,
+            "confirm_s": 4.0,
+            "relent_s": 12.0,
+            "class_first_s": 8.0,
+            "drain_ahead_s": 10.0,
+            "stride_s": 4.0,
+            "warm_s": 10.0,
+            "prove_s": 2.0,
+            "shun_s": 14.0,
+            "restart_patience_s": 20.0,
+        },
+        "budget": {"stale_s": 5.0, "confirm_s": 4.0},
+    }
+
+
+def _metric(name: str, resource: str) -> dict[str, object]:
+    return {"metric": name, "labels": {"resource": resource}}
+
+
+def _gauge(resource: str) -> dict[str, object]:
+    return {
+        "resource": resource,
+        "used": _metric("cell_resource_used", resource),
+        "limit": _metric("cell_resource_limit", resource),
+    }
+
+
+def _connections() -> dict[str, object]:
+    return {**_gauge("connections"), "scales_with_load": True}
+
+
+def _cpu() -> dict[str, object]:
+    return {
+        "resource": "cpu",
+        "used": {"metric": "cell_cpu_seconds_total"},
+        "limit": _metric("cell_resource_limit", "cpu"),
+        "counter": True,
+        "scales_with_load": True,
+        "capacity": True,
+    }

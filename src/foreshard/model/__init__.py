@@ -1,0 +1,1 @@
+"""The nouns of Foreshard: frozen values that every other layer speaks in."""

@@ -1,0 +1,76 @@
+"""This module is the one tree of errors that Foreshard raises on purpose.
+
+    ForeshardError
+    +-- InvalidValueError      a noun was given a value it refuses (also a ValueError)
+    +-- ConfigError            a configuration is wrong: names key, value and the way out
+    +-- ForecastError          a forecaster was given something it cannot work with
+    +-- PlanningError          a planning problem that has no meaning (not: no solution)
+    +-- AdapterError           the outside world answered badly, or not at all
+    |   +-- SourceError        a metrics or event source
+    |   +-- SinkError          a balancer or its control plane
+    |   +-- DriverError        a cell driver
+    |   +-- StoreError         the state store
+    +-- LabError               the testbed could not be built or run
+
+A message names the thing, the value and the way out.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AdapterError",
+    "ConfigError",
+    "DriverError",
+    "ForecastError",
+    "ForeshardError",
+    "InvalidValueError",
+    "LabError",
+    "PlanningError",
+    "SinkError",
+    "SourceError",
+    "StoreError",
+]
+
+
+class ForeshardError(Exception):
+    """Root of everything that Foreshard raises on purpose."""
+
+
+class InvalidValueError(ForeshardError, ValueError):
+    """A noun was given a value it refuses."""
+
+
+class ConfigError(ForeshardError):
+    """A configuration is wrong; the message names key, value and the way out."""
+
+
+class ForecastError(ForeshardError):
+    """A forecaster was given something it cannot work with."""
+
+
+class PlanningError(ForeshardError):
+    """A planning problem that has no meaning; "no solution" is an answer, not an error."""
+
+
+class AdapterError(ForeshardError):
+    """The outside world answered badly, or not at all."""
+
+
+class SourceError(AdapterError):
+    """A metrics or event source failed."""
+
+
+class SinkError(AdapterError):
+    """A balancer, or the control plane in front of it, failed."""
+
+
+class DriverError(AdapterError):
+    """A cell driver failed."""
+
+
+class StoreError(AdapterError):
+    """The state store failed."""
+
+
+class LabError(ForeshardError):
+    """The testbed could not be built or run."""

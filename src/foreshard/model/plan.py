@@ -1,0 +1,116 @@
+"""This module is what is decided: who serves what, why, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from foreshard.model.errors import InvalidValueError
+from foreshard.model.routing import RoutingTable
+from foreshard.model.workload import Flow
+
+__all__ = ["Act", "Decision", "Hold", "Mode", "Plan", "Reason", "Recycle", "Split"]
+
+# Shares come from a solver: its feasibility tolerance is 1e-7.
+SUM_TOLERANCE = 1e-6
+
+
+class Mode(StrEnum):
+    """How much Foreshard may do by itself."""
+
+    OBSERVE = "observe"
+    ADVISE = "advise"
+    ACT = "act"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """How one flow is split: fractions of its demand, summing to 1 with what is shed.
+
+    Attributes:
+        shares: By cell; a cell that is not listed gets nothing.
+        shed: Fraction refused at the edge.
+    """
+
+    shares: Mapping[str, float]
+    shed: float = 0.0
+
+    def __post_init__(self) -> None:
+        total = sum(self.shares.values()) + self.shed
+        if abs(total - 1.0) > SUM_TOLERANCE:
+            raise InvalidValueError(f"split: shares and shed sum to {total}, must sum to 1")
+        if min(self.shed, *self.shares.values(), 0.0) < -SUM_TOLERANCE:
+            raise InvalidValueError(f"split: {dict(self.shares)} has a negative share")
+
+    def share(self, cell: str) -> float:
+        """Fraction that goes to a cell."""
+        return self.shares.get(cell, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Split of every flow over cells."""
+
+    splits: Mapping[Flow, Split]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One fact that led to a decision.
+
+    Attributes:
+        subject: A cell, or "fleet".
+        code: Stable identifier, `noun.verb`: `memory.exhausts`, `guard.ceiling`.
+        text: For people, in plain words and with figures.
+        facts: The figures behind it.
+    """
+
+    subject: str
+    code: str
+    text: str
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Put this table out."""
+
+    table: RoutingTable
+    because: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Leave the live table as it is."""
+
+    because: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recycle:
+    """Ask the driver to restart a cell that carries no work; part of a decision."""
+
+    cell: str
+    because: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The outcome of one step, with everything needed to explain it.
+
+    Attributes:
+        now_s: When.
+        routing: Act or hold.
+        plan: What is live after it.
+        recycle: Cells to restart.
+        alternatives: Other plans that were considered, with what they would have cost.
+        phases: Life-cycle phase of every cell after the step.
+    """
+
+    now_s: float
+    routing: Act | Hold
+    plan: Plan
+    recycle: tuple[Recycle, ...] = ()
+    alternatives: tuple[Reason, ...] = ()
+    phases: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,68 @@
+"""This module is the one place where shares become integers; a drained cell gets none.
+
+Largest remainder (Hamilton's method), in exact arithmetic: every share gets the whole part of
+its quota, and the units that are left go to the largest remainders. A share of zero has no
+remainder, so nothing ever falls to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+
+from foreshard.model.errors import InvalidValueError
+
+__all__ = ["apportion", "quotas"]
+
+
+def quotas(shares: Mapping[str, float], total: int) -> Mapping[str, Fraction]:
+    """The exact, fractional number of units that each share is worth.
+
+    Args:
+        shares: By name, in any common unit; finite, >= 0, not all zero.
+        total: Units to hand out; >= 1.
+
+    Raises:
+        InvalidValueError: A share is negative or not finite, all are zero, or total < 1.
+    """
+    for name, share in shares.items():
+        if not (math.isfinite(share) and share >= 0.0):
+            raise InvalidValueError(f"share of {name!r} is {share}, must be finite and >= 0")
+    if total < 1:
+        raise InvalidValueError(f"apportion: total is {total}, must be at least 1")
+    exact = {name: Fraction(share) for name, share in shares.items()}
+    whole = sum(exact.values(), Fraction(0))
+    if not whole:
+        raise InvalidValueError("apportion: all shares are zero, at least one must be > 0")
+    return {name: share * total / whole for name, share in exact.items()}
+
+
+def apportion(shares: Mapping[str, float], total: int) -> Mapping[str, int]:
+    """Hand out `total` whole units in proportion to shares, by largest remainder.
+
+    Ties are broken by name. A zero share gets exactly 0; a positive share that is worth less
+    than one unit gets one only if its remainder is among the largest, so it may get 0: raise
+    `total` where that matters. A share that grows while the others stay never loses a unit,
+    and a larger share never gets fewer units than a smaller one.
+
+    Args:
+        shares: By name, in any common unit (they need not sum to 1); finite, >= 0.
+        total: Units to hand out; >= 1.
+
+    Returns:
+        Units by name, in the order of `shares`; they sum to `total` exactly.
+
+    Raises:
+        InvalidValueError: A share is negative or not finite, all are zero, or total < 1.
+
+    >>> apportion({"a": 1, "b": 1, "c": 1, "drained": 0}, total=100)
+    {'a': 34, 'b': 33, 'c': 33, 'drained': 0}
+    """
+    exact = quotas(shares, total)
+    units = {name: int(quota) for name, quota in exact.items()}
+    left = total - sum(units.values())
+    by_remainder = sorted(exact, key=lambda name: (units[name] - exact[name], name))
+    for name in by_remainder[:left]:
+        units[name] += 1
+    return units

@@ -1,0 +1,156 @@
+"""This module is the planner's brief: nouns on one side, the arrays of a `Problem` on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from foreshard.model.forecast import Forecast
+from foreshard.model.plan import Plan, Split
+from foreshard.model.topology import Fleet
+from foreshard.model.workload import Flow, RequestClass
+from foreshard.planning.problem import Flags, Floats, LoadRisk, Problem, reference_shares
+from foreshard.planning.solver import Solution
+
+__all__ = ["Ground", "load_risk_of", "plan_from", "problem_of", "shares_of"]
+
+# Excess risk under this is the noise of a forecast, not a difference between cells.
+EXCESS_FLOOR = 0.2
+# A share below this is the solver's rounding.
+LEAST_SHARE = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What does not change from tick to tick, with its index order.
+
+    Attributes:
+        fleet: [C] cells.
+        classes: By name.
+        flows: [F].
+        resources: [R] that bound a rate.
+    """
+
+    fleet: Fleet
+    classes: Mapping[str, RequestClass]
+    flows: tuple[Flow, ...]
+    resources: tuple[str, ...]
+
+    def eligible(self) -> Flags:
+        """[F, C] whether residency lets a cell serve a flow."""
+        return np.array(
+            [
+                [self.classes[f.request_class].allows_region(c.region) for c in self.fleet.cells]
+                for f in self.flows
+            ]
+        )
+
+    def latency_s(self) -> Floats:
+        """[F, C] round trip."""
+        return np.array(
+            [
+                [1e-3 * self.fleet.distance_ms(f.origin, c) for c in self.fleet.cells]
+                for f in self.flows
+            ]
+        )
+
+
+def problem_of(
+    ground: Ground,
+    *,
+    demand_rps: Floats,
+    needs: Floats,
+    capacity: Floats,
+    takes: Flags,
+    lower: Floats,
+    upper: Floats,
+    standing_risk: Floats,
+    load_risk: LoadRisk | None,
+    previous: Plan | None,
+) -> Problem:
+    """The planning problem of one tick; shapes as in `Problem`.
+
+    Args:
+        ground: Fleet, classes, flows.
+        demand_rps: [F].
+        needs: [F, R].
+        capacity: [C, R] effective.
+        takes: [C] whether a cell takes any work.
+        lower: [F, C] bounds.
+        upper: [F, C] bounds.
+        standing_risk: [C].
+        load_risk: None when no cell stands out.
+        previous: The live plan.
+    """
+    classes = [ground.classes[f.request_class] for f in ground.flows]
+    eligible = ground.eligible()
+    home = reference_shares(capacity, eligible, takes)
+    return Problem(
+        cells=ground.fleet.names,
+        resources=ground.resources,
+        flows=ground.flows,
+        demand_rps=demand_rps,
+        needs=needs,
+        capacity=capacity,
+        eligible=eligible,
+        weight=np.array([c.weight for c in classes]),
+        priority=np.array([int(c.priority) for c in classes]),
+        keyed=np.array([c.is_keyed for c in classes]),
+        reference=home,
+        latency_s=ground.latency_s(),
+        standing_risk=standing_risk,
+        load_risk=load_risk,
+        previous=None if previous is None else shares_of(previous, ground),
+        lower=lower,
+        upper=upper,
+    )
+
+
+def load_risk_of(
+    forecast: Forecast | None, ground: Ground, *, serving: Sequence[str], present_work: Floats
+) -> LoadRisk | None:
+    """How much likelier than its siblings each cell fails, by load; None = nobody stands out.
+
+    What all cells share (the evening peak) is no reason to move work between them.
+    """
+    if forecast is None or not set(serving) & forecast.cells.keys():
+        return None
+    horizon = forecast.horizons_s[0]
+    known = {n: forecast.cells[n].risk[horizon] for n in serving if n in forecast.cells}
+    loads = np.array(next(iter(known.values())).loads)
+    curves = {n: np.array([curve.at(x) for x in loads]) for n, curve in known.items()}
+    p = np.zeros((len(ground.fleet.cells), loads.size))
+    for name, curve in curves.items():
+        others = [c for n, c in curves.items() if n != name]
+        if others:
+            excess = curve - curve[0] - np.median(others, axis=0)
+            p[ground.fleet.index[name]] = np.maximum.accumulate(
+                np.clip(excess - EXCESS_FLOOR, 0.0, 1.0)
+            )
+    return LoadRisk(loads=loads, p=p, present_work=present_work) if p.any() else None
+
+
+def shares_of(plan: Plan, ground: Ground) -> Floats:
+    """[F, C] shares of a plan; zeros for a flow that it does not have."""
+    return np.array(
+        [
+            [plan.splits[f].share(c) if f in plan.splits else 0.0 for c in ground.fleet.names]
+            for f in ground.flows
+        ]
+    )
+
+
+def plan_from(solution: Solution, ground: Ground) -> Plan:
+    """The plan of a solution, rid of rounding."""
+    splits = {}
+    for f, flow in enumerate(ground.flows):
+        row = np.where(solution.shares[f] < LEAST_SHARE, 0.0, solution.shares[f])
+        shed = float(solution.shed[f]) if solution.shed[f] >= LEAST_SHARE else 0.0
+        total = float(row.sum()) + shed
+        shares = {
+            name: float(row[c]) / total for c, name in enumerate(ground.fleet.names) if row[c] > 0.0
+        }
+        splits[flow] = Split(shares=shares, shed=shed / total)
+    return Plan(splits=splits)

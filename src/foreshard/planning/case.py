@@ -1,0 +1,98 @@
+"""This module is what guards compare: three splits of one fleet, and what changes between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from foreshard.planning.budget import Budget
+from foreshard.planning.phases import Why
+from foreshard.planning.problem import Flags, Floats
+from foreshard.planning.situation import Situation
+
+__all__ = ["TOLERANCE", "Case"]
+
+# Differences below this are rounding of shares, not decisions.
+TOLERANCE = 1e-3
+# A cell that ends under this fraction of the others' utilisation is being emptied.
+EMPTIED_RATIO = 0.6
+# A class that loses less of its share in a cell than this has not been moved.
+MOVED_RATIO = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """What guards compare; shares are [F, C + 1] with shed last.
+
+    Attributes:
+        candidate: On trial.
+        live: What is live; the base where nothing is.
+        base: Live, without dead and barred cells.
+        is_first: Whether nothing is live.
+        situation: The fleet.
+        budget: The bounds.
+    """
+
+    candidate: Floats
+    live: Floats
+    base: Floats
+    is_first: bool
+    situation: Situation
+    budget: Budget
+
+    @property
+    def mobile(self) -> Flags:
+        """[C] cells that work must or may leave at any pace: dead, barred, by plan."""
+        evacuating = self.situation.evacuating
+        facts = {c for c, e in evacuating.items() if e.why in (Why.DOWN, Why.MAINTENANCE)}
+        facts |= self.situation.barred
+        named: Flags = np.array([c in facts for c in self.situation.cells])
+        return self.situation.dead | named
+
+    @property
+    def moved_ratio(self) -> float:
+        """Traffic that leaves a cell that it could have stayed in (or returns from shed)."""
+        lost = np.maximum(0.0, self.live - self.candidate)
+        lost[:, :-1][self.mobile[None, :] | ~self.situation.permitted] = 0.0
+        return float(self.situation.value @ lost.sum(axis=1))
+
+    def used(self, shares: Floats) -> Floats:
+        """[C] utilisation of the scarcest resource."""
+        return self.situation.utilisation(shares[:, :-1])
+
+    def traffic(self, shares: Floats) -> Floats:
+        """[C] weighted traffic."""
+        return self.situation.traffic(shares[:, :-1])
+
+    def evacuated(self) -> dict[str, bool]:
+        """Cells that the candidate empties by forecast; value: whether only now (new)."""
+        situation = self.situation
+        used = self.used(self.candidate)
+        before, after = self.traffic(self.base), self.traffic(self.candidate)
+        able = ~self.mobile
+        found = {}
+        for c in np.flatnonzero(able):
+            name = situation.cells[c]
+            if after[c] >= before[c] - TOLERANCE * before[c]:
+                continue
+            rest = able.copy()
+            rest[c] = False
+            others = float(used[rest].mean()) if rest.any() else 0.0
+            if name in situation.evacuating:
+                found[name] = False
+            elif used[c] < EMPTIED_RATIO * others and self._loses_more_than_a_class(int(c)):
+                found[name] = True
+        return found
+
+    def _loses_more_than_a_class(self, c: int) -> bool:
+        """Whether several classes leave the cell, or the only one there."""
+        carried: dict[str, float] = {}
+        kept: dict[str, float] = {}
+        for f, flow in enumerate(self.situation.flows):
+            name, rate = flow.request_class, float(self.situation.demand_rps[f])
+            carried[name] = carried.get(name, 0.0) + rate * float(self.base[f, c])
+            kept[name] = kept.get(name, 0.0) + rate * float(self.candidate[f, c])
+        present = [name for name, rate in carried.items() if rate > 0.0]
+        losing = [n for n in present if kept[n] < (1.0 - MOVED_RATIO) * carried[n]]
+        return len(losing) >= min(2, len(present))

@@ -1,0 +1,117 @@
+"""This module is the last word before acting: reasons not to, and the nearest plan without them.
+
+Guards stand after the planner and know nothing of how it works. Each compares three splits:
+the *candidate*, the *live* one, and the *base*: the live one after dead and barred cells have
+been removed. The base is what happens if nothing is decided, so no guard refuses it, and so no
+guard can keep feeding a dying cell. A refused candidate is replaced by the furthest step from
+the base towards it that all guards admit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from foreshard.model.plan import Plan, Reason
+from foreshard.planning.budget import Budget
+from foreshard.planning.case import TOLERANCE, Case
+from foreshard.planning.objections import malformed, objections
+from foreshard.planning.problem import Floats, reference_shares
+from foreshard.planning.situation import Situation
+
+__all__ = ["Admitted", "Refused", "vet"]
+
+# 1/64 of a step is finer than any budget is meant.
+BISECTIONS = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """The plan may go out; `moved_ratio` of traffic moves, exemptions left out."""
+
+    plan: Plan
+    moved_ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The plan may not go out.
+
+    Attributes:
+        reasons: Every guard that objects.
+        nearest: An admissible plan on the way to it; None = leave what is live.
+        moved_ratio: Traffic that `nearest` moves, exemptions left out.
+    """
+
+    reasons: tuple[Reason, ...]
+    nearest: Plan | None
+    moved_ratio: float
+
+
+def vet(
+    candidate: Plan, live: Plan | None, situation: Situation, budget: Budget
+) -> Admitted | Refused:
+    """Admit a plan, or refuse it with all reasons and the nearest plan that is admissible.
+
+    Args:
+        candidate: On trial.
+        live: What is live now; None when nothing ever was.
+        situation: The fleet.
+        budget: The bounds.
+    """
+    broken = malformed(candidate, situation)
+    wanted = situation.shares_of(candidate)
+    start = wanted if live is None else situation.shares_of(live)
+    start = np.where(np.isnan(start).any(axis=1, keepdims=True), wanted, start)
+    sound = not (broken or np.isnan(start).any())
+    if not sound and (live is None or np.isnan(start).any()):
+        return Refused(reasons=broken, nearest=None, moved_ratio=0.0)
+    base = _stripped(start, situation)
+    case = Case(
+        candidate=wanted if sound else base,
+        live=base if live is None else start,
+        base=base,
+        is_first=live is None,
+        situation=situation,
+        budget=budget,
+    )
+    reasons = broken or objections(case)
+    if not reasons:
+        return Admitted(plan=candidate, moved_ratio=case.moved_ratio)
+    nearest = _nearest(case)
+    unmoved = live is not None and bool(np.allclose(nearest.candidate, start, atol=1e-9))
+    return Refused(
+        reasons=reasons,
+        nearest=None if unmoved else situation.plan_of(nearest.candidate),
+        moved_ratio=nearest.moved_ratio,
+    )
+
+
+def _nearest(case: Case) -> Case:
+    """The furthest admissible step from the base towards the candidate, by bisection."""
+    goal = _stripped(case.candidate, case.situation)
+    best, low, high = replace(case, candidate=case.base), 0.0, 2.0
+    for _ in range(BISECTIONS):
+        step = (low + high) / 2.0
+        trial = replace(case, candidate=case.base + min(step, 1.0) * (goal - case.base))
+        if objections(trial):
+            high = step
+        else:
+            best, low = trial, step
+            if step >= 1.0:
+                break
+    return best
+
+
+def _stripped(shares: Floats, situation: Situation) -> Floats:
+    """Shares after what nobody may take has gone to the others, in proportion."""
+    permitted = situation.permitted
+    kept = np.where(permitted, shares[:, :-1], 0.0)
+    served = 1.0 - shares[:, -1]
+    able = np.ones(len(situation.cells), dtype=bool)
+    home = reference_shares(situation.capacity, permitted, able)
+    stranded = kept.sum(axis=1) <= TOLERANCE * served
+    kept = np.where(stranded[:, None], home, kept)
+    scale = served / kept.sum(axis=1)
+    return np.column_stack([kept * scale[:, None], shares[:, -1]])

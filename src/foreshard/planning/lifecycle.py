@@ -1,0 +1,251 @@
+"""This module is what happens to cells in one tick: who is doubted, emptied, restarted, let back.
+
+It decides phases, not shares: the planner is then told how much each cell may take. Order
+matters and is fixed: what is observed comes before what is announced, and that before what is
+only predicted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from foreshard.model.events import EventKind, SystemEvent
+from foreshard.model.plan import Reason, Recycle
+from foreshard.model.telemetry import CellReading, Fresh, Health, Observation
+from foreshard.planning.judgement import Doubt, Judgement
+from foreshard.planning.phases import CellState, Phase, Trigger, Why, advance, allows
+from foreshard.planning.policy import Policy
+
+__all__ = ["Outlook", "live_on"]
+
+NAN = float("nan")
+# Below this many requests a second a drained cell counts as empty.
+EMPTY_RPS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What the life cycle may know in one tick.
+
+    Attributes:
+        observation: The newest look at the fleet.
+        judgement: What is held against whom; None when no new forecast came.
+        affordable: Whether the rest of the fleet could carry a cell's work, by cell.
+        panic: Too much fails, or is predicted to, to be believed: nothing is taken out.
+    """
+
+    observation: Observation
+    judgement: Judgement | None
+    affordable: Callable[[str], bool]
+    panic: bool
+
+
+def live_on(
+    states: Mapping[str, CellState], outlook: Outlook, policy: Policy
+) -> tuple[Mapping[str, CellState], tuple[Reason, ...], tuple[Recycle, ...]]:
+    """The cells' states after one tick, why they changed, and whom to restart."""
+    after = dict(states)
+    reasons: list[Reason] = []
+    recycles: list[Recycle] = []
+    for name in sorted(states):
+        step = _Step(name, states[name], outlook, policy)
+        evacuating = any(
+            other != name and s.why is Why.FORECAST and s.phase is not Phase.ACTIVE
+            for other, s in after.items()
+        )
+        state = step.through(evacuating=evacuating)
+        after[name] = state
+        reasons.extend(step.reasons)
+        recycles.extend(step.recycles)
+    return after, tuple(reasons), tuple(recycles)
+
+
+class _Step:
+    """One cell in one tick."""
+
+    def __init__(self, name: str, state: CellState, outlook: Outlook, policy: Policy) -> None:
+        self.name = name
+        self.state = state
+        self.outlook = outlook
+        self.policy = policy
+        self.now_s = outlook.observation.now_s
+        self.reading: CellReading = outlook.observation.cells[name]
+        self.reasons: list[Reason] = []
+        self.recycles: list[Recycle] = []
+
+    def through(self, *, evacuating: bool) -> CellState:
+        self._notice()
+        window = self._maintenance()
+        if self._is_dead() and not self._is_expected_down(window) and not self.outlook.panic:
+            if allows(self.state.phase, Trigger.DIED):
+                text = "refuses connections; all its work left"
+                self._move(Trigger.DIED, "cell.died", text, Why.DOWN)
+        elif window is not None and self.state.phase is not Phase.RECYCLING:
+            self._prepare(window)
+        elif self.state.phase in (Phase.ACTIVE, Phase.WARMING):
+            self._doubt(evacuating=evacuating)
+        elif self.state.phase is Phase.DRAINING:
+            self._confirm_or_relent()
+        elif self.state.phase is Phase.DRAINED:
+            self._restart_when_empty()
+        if self.state.phase is Phase.RECYCLING:
+            self._return_or_give_up()
+        if self.state.phase is Phase.WARMING and self._age_s() >= self.policy.warm_s:
+            self._move(Trigger.WARMED, "cell.returned", "has its full share again")
+        return self.state
+
+    def _age_s(self) -> float:
+        return self.now_s - self.state.since_s
+
+    def _notice(self) -> None:
+        """Update since when evidence holds, is absent, or the cell looks healthy."""
+        judged = self.outlook.judgement
+        if judged is not None:
+            doubted = self.name in judged.cells
+            since, clear = self.state.doubted_since_s, self.state.cleared_since_s
+            self.state = replace(
+                self.state,
+                doubted_since_s=(self.now_s if math.isnan(since) else since) if doubted else NAN,
+                cleared_since_s=NAN if doubted else (self.now_s if math.isnan(clear) else clear),
+            )
+        healthy = self.reading.health is Health.UP and isinstance(self.reading.reading, Fresh)
+        proved = self.state.proved_since_s
+        self.state = replace(
+            self.state,
+            proved_since_s=(self.now_s if math.isnan(proved) else proved) if healthy else NAN,
+        )
+
+    def _is_dead(self) -> bool:
+        if self.reading.health is Health.DOWN:
+            return True
+        if self.reading.health is Health.UP or self.reading.traffic is None:
+            return False
+        seen = self.reading.traffic.values()
+        rate = sum(t.rate_rps for t in seen)
+        failed = sum(t.rate_rps * t.failed_ratio for t in seen)
+        silent = isinstance(self.reading.reading, Fresh) is False
+        return silent and rate > 0.0 and failed > 0.5 * rate
+
+    def _maintenance(self) -> SystemEvent | None:
+        ahead = self.policy.drain_ahead_s + self.policy.stride_s
+        open_windows = [
+            e
+            for e in self.outlook.observation.events
+            if e.kind is EventKind.MAINTENANCE
+            and self.name in e.cells
+            and e.is_within(self.now_s, ahead_s=ahead)
+        ]
+        return min(open_windows, key=lambda e: (e.starts_at_s, e.id)) if open_windows else None
+
+    def _is_expected_down(self, window: SystemEvent | None) -> bool:
+        return window is not None and self.state.phase is Phase.DRAINED
+
+    def _prepare(self, window: SystemEvent) -> None:
+        lead = window.starts_at_s - self.now_s
+        if allows(self.state.phase, Trigger.ANNOUNCED):
+            text = f"maintenance {window.id} begins in {lead:.0f} s; half of its work left"
+            self._move(Trigger.ANNOUNCED, "maintenance.ahead", text, Why.MAINTENANCE)
+        elif self.state.phase is Phase.DRAINING and (
+            self._age_s() >= self.policy.stride_s or lead <= 0
+        ):
+            text = f"maintenance {window.id} begins in {lead:.0f} s; all its work left"
+            self._move(Trigger.CONFIRMED, "maintenance.drained", text, Why.MAINTENANCE)
+
+    def _doubt(self, *, evacuating: bool) -> None:
+        judged = self.outlook.judgement
+        doubt = judged.cells.get(self.name) if judged else None
+        if doubt is None or judged is None or self.outlook.panic:
+            return
+        thresholds = self.policy.thresholds
+        held = self.now_s - self.state.doubted_since_s
+        class_suffers = any(cell == self.name for _, cell in judged.classes)
+        if held < (thresholds.class_first_s if class_suffers else thresholds.doubt_s):
+            return
+        if doubt.p_long < thresholds.doubt_p:
+            return
+        facts = _facts(doubt)
+        if evacuating:
+            self._say("guard.one_evacuation", f"{doubt.text}; another evacuation is under way", facts)
+        elif not self.outlook.affordable(self.name):
+            text = f"{doubt.text}; the rest cannot carry its work under the ceiling, so it keeps it"
+            self._say("guard.rest_ceiling", text, facts)
+        else:
+            self.state = replace(self.state, evidence=doubt.text)
+            text = f"{doubt.text}; half of its work left, the rest follows if the trend holds"
+            self._move(Trigger.DOUBTED, "cell.doubted", text, Why.FORECAST, facts)
+
+    def _confirm_or_relent(self) -> None:
+        judged = self.outlook.judgement
+        if self.state.why is Why.MAINTENANCE:  # the window is over, or was called off
+            self._move(Trigger.RELENTED, "maintenance.over", "no maintenance is due any more")
+        elif judged is None:
+            return
+        elif (doubt := judged.cells.get(self.name)) is not None:
+            thresholds = self.policy.thresholds
+            urgent = doubt.p_short >= thresholds.urgent_p
+            if (self._age_s() >= thresholds.confirm_s or urgent) and not self.outlook.panic:
+                self.state = replace(self.state, evidence=doubt.text)
+                text = f"{doubt.text}; the trend held, all its work left"
+                self._move(Trigger.CONFIRMED, "cell.evacuated", text, Why.FORECAST, _facts(doubt))
+        elif self._cleared_s() >= self.policy.thresholds.relent_s:
+            self._move(Trigger.RELENTED, "cell.cleared", "the evidence is gone; work returns slowly")
+
+    def _cleared_s(self) -> float:
+        clear = self.state.cleared_since_s
+        return 0.0 if math.isnan(clear) else self.now_s - clear
+
+    def _restart_when_empty(self) -> None:
+        if self.state.why is Why.MAINTENANCE:
+            if not math.isnan(self.state.proved_since_s):
+                self._move(Trigger.RELENTED, "maintenance.over", "is back; work returns slowly")
+            return
+        traffic = self.reading.traffic
+        empty = traffic is not None and sum(t.rate_rps for t in traffic.values()) < EMPTY_RPS
+        if empty and self._age_s() >= 2.0 * self.outlook.observation.interval_s:
+            self._ask_restart("is empty; it is restarted before it fails")
+
+    def _return_or_give_up(self) -> None:
+        proved = self.state.proved_since_s
+        started = _started_at_s(self.reading)
+        renewed = (
+            self.state.why is not Why.FORECAST
+            or started > self.state.since_s - 1.0
+            or self._cleared_s() >= self.policy.thresholds.relent_s
+        )
+        if not math.isnan(proved) and renewed and self.now_s - proved >= self.policy.prove_s:
+            text = "was restarted and has proved healthy; work returns slowly"
+            self._move(Trigger.PROVED, "cell.proved", text)
+        elif self._age_s() >= self.policy.restart_patience_s:
+            if self.state.restarts >= self.policy.max_restarts:
+                text = f"did not recover after {self.state.restarts} restarts; a person must look"
+                self._move(Trigger.GAVE_UP, "cell.quarantined", text)
+            else:
+                self._ask_restart("has not come back by itself; a restart is asked for")
+
+    def _ask_restart(self, text: str) -> None:
+        self._move(Trigger.RESTART_ASKED, "cell.recycled", text)
+        self.recycles.append(Recycle(cell=self.name, because=self.reasons[-1]))
+
+    def _move(
+        self,
+        trigger: Trigger,
+        code: str,
+        text: str,
+        why: Why | None = None,
+        facts: Mapping[str, float] | None = None,
+    ) -> None:
+        self.state = advance(self.state, trigger, now_s=self.now_s, why=why)
+        self._say(code, text, facts)
+
+    def _say(self, code: str, text: str, facts: Mapping[str, float] | None = None) -> None:
+        self.reasons.append(Reason(subject=self.name, code=code, text=text, facts=facts or {}))
+
+
+def _facts(doubt: Doubt) -> Mapping[str, float]:
+    return {"p_short": round(doubt.p_short, 4), "p_long": round(doubt.p_long, 4)}
+
+
+def _started_at_s(reading: CellReading) -> float:
+    return reading.reading.metrics.started_at_s if isinstance(reading.reading, Fresh) else -math.inf

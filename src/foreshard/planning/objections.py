@@ -1,0 +1,225 @@
+"""This module is the guards: each one reason not to act, none of them a planner.
+
+A guard takes a `Case` and yields its objections. None objects to the base (what happens if
+nothing is decided), so a plan that is no worse than the base is never refused for what the
+base has already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from foreshard.model.plan import Plan, Reason
+from foreshard.planning.case import TOLERANCE, Case
+from foreshard.planning.phases import Why
+from foreshard.planning.situation import Situation
+
+__all__ = ["GUARDS", "Guard", "malformed", "objections"]
+
+Guard = Callable[[Case], Iterator[Reason]]
+
+# Sums of shares; the tolerance of `Split`.
+SUM_TOLERANCE = 1e-6
+# A cell with less of a flow than this does not count as one that serves it.
+TRACE = 0.01
+MINUTE_S = 60.0
+
+
+def malformed(plan: Plan, situation: Situation) -> tuple[Reason, ...]:
+    """Objections of `guard.sum`: the plan does not split every flow, once and wholly."""
+    texts = [
+        f"{flow.request_class} from {flow.origin} is not split"
+        for flow in situation.flows
+        if flow not in plan.splits
+    ]
+    for flow, split in sorted(plan.splits.items()):
+        name = f"{flow.request_class} from {flow.origin}"
+        if flow not in situation.flows:
+            texts.append(f"{name} is not a flow of this fleet")
+            continue
+        unknown = sorted(set(split.shares) - set(situation.cells))
+        if unknown:
+            texts.append(f"{name} goes to {', '.join(unknown)}, not in this fleet")
+        parts = np.array([*split.shares.values(), split.shed])
+        if not bool((parts >= -SUM_TOLERANCE).all() and abs(parts.sum() - 1.0) <= SUM_TOLERANCE):
+            texts.append(f"{name} sums to {parts.sum():.6f}, must sum to 1 with no share below 0")
+    return tuple(Reason(subject="fleet", code="guard.sum", text=text) for text in texts)
+
+
+def objections(case: Case) -> tuple[Reason, ...]:
+    """All objections of all guards."""
+    return tuple(reason for guard in GUARDS for reason in guard(case))
+
+
+def _eligibility(case: Case) -> Iterator[Reason]:
+    forbidden = (case.candidate[:, :-1] > 0.0) & ~case.situation.permitted
+    for f, c in np.argwhere(forbidden):
+        cell, flow = case.situation.cells[c], case.situation.flows[f]
+        share = float(case.candidate[f, c])
+        yield Reason(
+            subject=cell,
+            code="guard.eligibility",
+            text=f"{cell} would get {share:.1%} of {flow.request_class} but may take none",
+            facts={"share": share},
+        )
+
+
+def _ceiling(case: Case) -> Iterator[Reason]:
+    yield from _above(case, case.budget.ceiling, "guard.ceiling", "its ceiling")
+
+
+def _rest_ceiling(case: Case) -> Iterator[Reason]:
+    evacuated = case.evacuated()
+    if evacuated:
+        names = ", ".join(evacuated)
+        yield from _above(
+            case,
+            case.budget.rest_ceiling,
+            "guard.rest_ceiling",
+            f"what evacuating {names} on a forecast may cost the rest",
+        )
+
+
+def _above(case: Case, ceiling: float, code: str, what: str) -> Iterator[Reason]:
+    used = case.used(case.candidate)
+    limit = np.full(used.size, ceiling)
+    if not case.is_first:
+        limit = np.maximum(limit, case.used(case.base))
+    for c in np.flatnonzero(used > limit + TOLERANCE):
+        cell = case.situation.cells[c]
+        yield Reason(
+            subject=cell,
+            code=code,
+            text=f"{cell} would run at {used[c]:.0%}, above {what} ({limit[c]:.0%})",
+            facts={"utilisation": float(used[c]), "ceiling": float(limit[c])},
+        )
+
+
+def _change_budget(case: Case) -> Iterator[Reason]:
+    if case.is_first:
+        return
+    moved, now_s = case.moved_ratio, case.situation.now_s
+    recent = sum(m.ratio for m in case.situation.moved if now_s - m.at_s < MINUTE_S)
+    for ratio, limit, span in (
+        (moved, case.budget.max_moved_per_tick, "at once"),
+        (moved + recent, case.budget.max_moved_per_minute, "within a minute"),
+    ):
+        if moved > TOLERANCE and ratio > limit + TOLERANCE:
+            yield Reason(
+                subject="fleet",
+                code="guard.change_budget",
+                text=f"{ratio:.1%} of traffic would move {span}, the budget is {limit:.1%}",
+                facts={"moved_ratio": ratio, "budget": limit},
+            )
+
+
+def _min_cells(case: Case) -> Iterator[Reason]:
+    able = case.situation.permitted.sum(axis=1)
+    needed = np.minimum(case.budget.min_cells, able)
+    if not case.is_first:
+        needed = np.minimum(needed, (case.base[:, :-1] >= TRACE).sum(axis=1))
+    serving = (case.candidate[:, :-1] >= TRACE).sum(axis=1)
+    for f in np.flatnonzero(serving < needed):
+        name = case.situation.flows[f].request_class
+        yield Reason(
+            subject="fleet",
+            code="guard.min_cells",
+            text=f"{name} would be served by {serving[f]} cells, must be at least {needed[f]}",
+            facts={"cells": float(serving[f]), "min_cells": float(needed[f])},
+        )
+
+
+def _stale_telemetry(case: Case) -> Iterator[Reason]:
+    if case.is_first:
+        return
+    situation = case.situation
+    ages = [situation.telemetry_age_s.get(cell, float("inf")) for cell in situation.cells]
+    stale = (np.array(ages) > case.budget.stale_s) & ~case.mobile
+    change = case.candidate - case.base
+    if 2 * int(stale.sum()) > int((~case.mobile).sum()):
+        if bool((np.abs(change) > TOLERANCE).any()):
+            yield Reason(
+                subject="fleet",
+                code="guard.stale_telemetry",
+                text=f"{stale.sum()} of {stale.size} cells are silent, nothing is moved blindly",
+                facts={"stale_cells": float(stale.sum())},
+            )
+        return
+    rises = (change[:, :-1] > TOLERANCE).any(axis=0)
+    for c in np.flatnonzero(stale & rises):
+        cell = situation.cells[c]
+        yield Reason(
+            subject=cell,
+            code="guard.stale_telemetry",
+            text=f"{cell} would get more work, but was last heard of {ages[c]:.0f} s ago",
+            facts={"age_s": ages[c]},
+        )
+
+
+def _half_before_whole(case: Case) -> Iterator[Reason]:
+    if case.is_first:
+        return
+    situation, budget = case.situation, case.budget
+    live, base = case.traffic(case.live), case.traffic(case.base)
+    after = case.traffic(case.candidate)
+    for c in np.flatnonzero(~case.mobile):
+        cell = situation.cells[c]
+        begun = situation.evacuating.get(cell)
+        if begun is not None and situation.now_s - begun.since_s >= budget.confirm_s:
+            continue
+        floor = (1.0 - budget.first_step_ratio) * live[c]
+        if begun is not None and not np.isnan(begun.share_before):
+            floor = min(live[c], (1.0 - budget.first_step_ratio) * begun.share_before)
+        if after[c] < min(floor, base[c]) - TOLERANCE:
+            yield Reason(
+                subject=cell,
+                code="guard.half_before_whole",
+                text=f"{cell} would fall from {live[c]:.1%} to {after[c]:.1%} of traffic at once, "
+                f"the rest must wait {budget.confirm_s:.0f} s",
+                facts={"traffic": float(after[c]), "floor": float(floor)},
+            )
+
+
+def _one_evacuation(case: Case) -> Iterator[Reason]:
+    situation = case.situation
+    fresh = sorted(cell for cell, is_new in case.evacuated().items() if is_new)
+    dead = {c for c, is_dead in zip(situation.cells, situation.dead, strict=True) if is_dead}
+    going_on = {c for c, e in situation.evacuating.items() if e.why is Why.FORECAST} - dead
+    total = len(fresh) + len(going_on)
+    if fresh and total > case.budget.max_evacuations:
+        yield Reason(
+            subject=fresh[0],
+            code="guard.one_evacuation",
+            text=f"{', '.join(fresh)} would be evacuated on a forecast while "
+            f"{', '.join(sorted(going_on)) or 'none'} is; {case.budget.max_evacuations} at a time",
+            facts={"evacuations": float(total)},
+        )
+
+
+def _panic(case: Case) -> Iterator[Reason]:
+    situation = case.situation
+    doomed, cells = len(situation.predicted_to_fail), len(situation.cells)
+    evacuated = case.evacuated()
+    if evacuated and doomed > max(1.0, case.budget.believable_failures * cells):
+        yield Reason(
+            subject="fleet",
+            code="guard.panic",
+            text=f"{doomed} of {cells} cells are predicted to fail, which is not believed; "
+            f"{', '.join(evacuated)} stays",
+            facts={"predicted": float(doomed), "cells": float(cells)},
+        )
+
+
+GUARDS: tuple[Guard, ...] = (
+    _eligibility,
+    _ceiling,
+    _change_budget,
+    _min_cells,
+    _stale_telemetry,
+    _half_before_whole,
+    _one_evacuation,
+    _rest_ceiling,
+    _panic,
+)

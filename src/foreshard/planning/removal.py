@@ -1,0 +1,46 @@
+"""This module is the plan for when there is no time to plan: cells leave, the rest share.
+
+It needs no demand, no needs and no forecast, so it works in the first second and with stale
+telemetry: what a removed cell had goes to the others in proportion to what they have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from foreshard.model.plan import Plan, Split
+from foreshard.model.topology import Fleet
+from foreshard.model.workload import Flow, RequestClass
+
+__all__ = ["even_plan", "without"]
+
+
+def without(plan: Plan, gone: Collection[str]) -> Plan:
+    """The plan with nothing for the cells that are gone.
+
+    A flow that only such cells serve keeps them: a cell that may be dead is better than none.
+    """
+    return Plan(splits={flow: _without(split, gone) for flow, split in plan.splits.items()})
+
+
+def even_plan(
+    fleet: Fleet, flows: tuple[Flow, ...], classes: Mapping[str, RequestClass], gone: Collection[str]
+) -> Plan:
+    """The first plan, when nothing is known: every allowed cell alike, but for those gone."""
+    splits = {}
+    for flow in flows:
+        allowed = [
+            c.name for c in fleet.cells if classes[flow.request_class].allows_region(c.region)
+        ]
+        alive = [name for name in allowed if name not in gone] or allowed
+        splits[flow] = Split(shares={name: 1.0 / len(alive) for name in alive})
+    return Plan(splits=splits)
+
+
+def _without(split: Split, gone: Collection[str]) -> Split:
+    kept = {cell: share for cell, share in split.shares.items() if cell not in gone}
+    total = sum(kept.values())
+    if len(kept) == len(split.shares) or total <= 0.0:
+        return split
+    scale = (1.0 - split.shed) / total
+    return Split(shares={cell: share * scale for cell, share in kept.items()}, shed=split.shed)

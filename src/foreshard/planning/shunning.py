@@ -1,0 +1,164 @@
+"""This module is moving one class off one cell, and letting it back.
+
+A slow dependency hurts the classes that need it and no others. Draining the whole cell for it
+overloads the rest; moving the class alone costs next to nothing. While it is away a trickle of
+probes shows whether the cell has recovered; without probes nobody would ever know.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from foreshard.model.plan import Reason
+from foreshard.model.telemetry import ClassTraffic, Observation
+from foreshard.model.workload import RequestClass
+from foreshard.planning.judgement import Judgement
+from foreshard.planning.policy import Policy
+
+__all__ = ["Shun", "Stage", "share_cap", "shun"]
+
+NAN = float("nan")
+# A class whose failures pass this share in one cell is off it without waiting for a forecast.
+FAILING_RATIO = 0.5
+# Under this share of its objective a class that was away has recovered.
+RECOVERED_RATIO = 0.5
+
+
+class Stage(StrEnum):
+    """How far a class is off a cell."""
+
+    SUSPECT = "suspect"
+    AWAY = "away"
+    RETURNING = "returning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shun:
+    """One class in one cell that is, or may soon be, off it.
+
+    Attributes:
+        stage: How far.
+        since_s: When that stage began.
+        seen_s: When evidence was last seen.
+        evidence: Plain words.
+    """
+
+    stage: Stage
+    since_s: float
+    seen_s: float
+    evidence: str
+
+
+def shun(
+    shuns: Mapping[tuple[str, str], Shun],
+    *,
+    classes: Mapping[str, RequestClass],
+    observation: Observation,
+    judgement: Judgement | None,
+    policy: Policy,
+) -> tuple[Mapping[tuple[str, str], Shun], tuple[Reason, ...]]:
+    """Who is off which cell after one tick, by (class, cell), and why that changed."""
+    after = dict(shuns)
+    reasons: list[Reason] = []
+    now_s = observation.now_s
+    for pair, evidence in sorted(_evidence(classes, observation, judgement).items()):
+        before = after.get(pair)
+        if before is None:
+            after[pair] = Shun(stage=Stage.SUSPECT, since_s=now_s, seen_s=now_s, evidence=evidence)
+        elif before.stage is Stage.RETURNING:
+            after[pair] = replace(before, stage=Stage.AWAY, since_s=now_s, seen_s=now_s)
+            reasons.append(_reason(pair, "class.shunned", f"{evidence}; it is off this cell again"))
+        else:
+            after[pair] = replace(before, seen_s=now_s, evidence=evidence)
+    for pair, state in sorted(after.items()):
+        moved = _moved_on(pair, state, classes[pair[0]], observation, policy)
+        if moved is None:
+            del after[pair]
+            reasons += _said(pair, state, None)
+        elif moved.stage is not state.stage:
+            after[pair] = moved
+            reasons += _said(pair, state, moved)
+        else:
+            after[pair] = moved
+    return after, tuple(reasons)
+
+
+def share_cap(state: Shun, *, now_s: float, policy: Policy) -> float:
+    """The most of its flow that a cell may be given, in [0, 1]."""
+    match state.stage:
+        case Stage.SUSPECT:
+            return 1.0
+        case Stage.AWAY:
+            resting = now_s - state.since_s < policy.shun_s / 2.0
+            return 0.0 if resting else policy.probe_share
+        case Stage.RETURNING:
+            return min(1.0, max(0.1, (now_s - state.since_s) / max(policy.warm_s, 1e-9)))
+
+
+def _evidence(
+    classes: Mapping[str, RequestClass], observation: Observation, judgement: Judgement | None
+) -> Mapping[tuple[str, str], str]:
+    found = {} if judgement is None else {p: d.text for p, d in judgement.classes.items()}
+    for cell, reading in observation.cells.items():
+        traffic = reading.traffic or {}
+        failing = {c for c, t in traffic.items() if _fails(t) and c in classes}
+        if failing and len(failing) < len([c for c, t in traffic.items() if t.rate_rps > 0.0]):
+            for name in failing:
+                ratio = traffic[name].failed_ratio
+                found[name, cell] = f"{ratio:.0%} of {name} fail there, other classes do not"
+    return found
+
+
+def _fails(traffic: ClassTraffic) -> bool:
+    return traffic.rate_rps >= 2.0 and traffic.failed_ratio >= FAILING_RATIO
+
+
+def _moved_on(
+    pair: tuple[str, str],
+    state: Shun,
+    request_class: RequestClass,
+    observation: Observation,
+    policy: Policy,
+) -> Shun | None:
+    """The state after the evidence of this tick; None when the matter is closed."""
+    now_s = observation.now_s
+    quiet_s = now_s - state.seen_s
+    match state.stage:
+        case Stage.SUSPECT:
+            if quiet_s > policy.thresholds.doubt_s:
+                return None
+            held = state.seen_s - state.since_s >= policy.thresholds.doubt_s
+            return replace(state, stage=Stage.AWAY, since_s=now_s) if held else state
+        case Stage.AWAY:
+            reading = observation.cells[pair[1]]
+            seen = (reading.traffic or {}).get(pair[0])
+            if seen is None or math.isnan(seen.latency_mean_s):
+                return state
+            well = (
+                seen.latency_mean_s < RECOVERED_RATIO * request_class.objective_s
+                and seen.failed_ratio == 0.0
+            )
+            if not well:
+                return replace(state, seen_s=now_s)
+            rested = now_s - state.since_s >= policy.shun_s
+            calm = quiet_s >= policy.shun_s / 4.0
+            return replace(state, stage=Stage.RETURNING, since_s=now_s) if rested and calm else state
+        case Stage.RETURNING:
+            return None if now_s - state.since_s >= policy.warm_s else state
+
+
+def _said(pair: tuple[str, str], before: Shun, after: Shun | None) -> list[Reason]:
+    if after is None:
+        if before.stage is Stage.SUSPECT:
+            return []
+        return [_reason(pair, "class.returned", f"{pair[0]} has its full share here again")]
+    if after.stage is Stage.AWAY:
+        return [_reason(pair, "class.shunned", f"{after.evidence}; {pair[0]} alone left this cell")]
+    return [_reason(pair, "class.returning", f"{pair[0]} is answered in time again; it returns")]
+
+
+def _reason(pair: tuple[str, str], code: str, text: str) -> Reason:
+    return Reason(subject=pair[1], code=code, text=text)

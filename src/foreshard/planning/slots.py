@@ -1,0 +1,148 @@
+"""This module is where keyed work sits: slots, moved as seldom as possible.
+
+`xxh64(key, seed 0) % slot_count` names a key's slot, in this library and in the balancers. A
+slot that changes its owner costs every key in it a cold start, so the number of moved slots is
+the least possible, and those that move leave from the donor's highest slots: what is given up
+last comes back first. Slots start as one run per cell and stay close to that: a freed stretch
+goes to a neighbour that wants it before anybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from foreshard.model.errors import InvalidValueError
+from foreshard.model.routing import SlotRow, SlotRun
+from foreshard.model.weights import quotas
+
+__all__ = ["assign_slots", "slot_count_for", "slot_of"]
+
+# 4,096 slots resolve a share to .025 %; 128 a cell keep rounding under 1 % of a cell's share.
+LEAST_SLOTS = 4_096
+SLOTS_PER_CELL = 128
+
+
+def slot_of(key: str, slot_count: int) -> int:
+    """The slot of a key, the same everywhere: `xxh64(UTF-8 of key, seed 0) % slot_count`."""
+    return xxhash.xxh64_intdigest(key.encode(), 0) % slot_count
+
+
+def slot_count_for(active_cells: int) -> int:
+    """Slots for so many cells: a power of two, >= 4,096 and >= 128 a cell."""
+    return max(LEAST_SLOTS, 1 << max(0, SLOTS_PER_CELL * active_cells - 1).bit_length())
+
+
+def assign_slots(
+    previous: SlotRow | None, shares: Mapping[str, float], slot_count: int
+) -> SlotRow:
+    """Give every slot an owner, in proportion to shares, moving as few slots as possible.
+
+    Every owner gets the whole part of its quota; slots that are left go first to owners that
+    already hold more than that, then to the largest remainder, then by name. Counts therefore
+    lie within one slot of the exact quota, and equal `apportion` where nothing was assigned
+    before. A share of zero gets nothing.
+
+    Args:
+        previous: The live row. A row with another (power of two) count is carried over: a key
+            stays with its cell as far as the counts allow.
+        shares: By cell, in any common unit; owner "" is what is shed.
+        slot_count: A power of two.
+
+    Raises:
+        InvalidValueError: A share is negative or not finite, only "" has a share, or
+            `slot_count` is not a power of two.
+    """
+    if slot_count < 1 or slot_count & (slot_count - 1):
+        raise InvalidValueError(f"slot_count is {slot_count}, must be a power of two")
+    exact = quotas(shares, slot_count)
+    names = sorted(shares)
+    if previous is None:
+        owners = np.full(slot_count, -1, dtype=np.int64)
+    else:
+        names += sorted(set(previous.counts()) - set(names))
+        owners = _resized(_owners(previous, names), slot_count)
+    held = np.bincount(owners[owners >= 0], minlength=len(names))
+    target = _counts([exact.get(name, Fraction(0)) for name in names], held, slot_count)
+    freed = _release(owners, held - target)
+    _hand_out(owners, freed, np.maximum(target - held, 0))
+    return SlotRow(
+        runs=tuple(
+            SlotRun(owner=names[owners[start]], length=end - start) for start, end in _runs(owners)
+        )
+    )
+
+
+def _counts(exact: list[Fraction], held: NDArray[np.int64], slot_count: int) -> NDArray[np.int64]:
+    counts = [int(quota) for quota in exact]
+    remainders = [quota - count for quota, count in zip(exact, counts, strict=True)]
+    order = sorted(
+        (i for i, remainder in enumerate(remainders) if remainder > 0),
+        key=lambda i: (held[i] <= counts[i], -remainders[i], i),
+    )
+    for i in order[: slot_count - sum(counts)]:
+        counts[i] += 1
+    return np.array(counts, dtype=np.int64)
+
+
+def _release(owners: NDArray[np.int64], surplus: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Slots without an owner, rising: those that had none and the donors' highest."""
+    for donor in np.flatnonzero(surplus > 0):
+        owners[np.flatnonzero(owners == donor)[-surplus[donor] :]] = -1
+    return np.flatnonzero(owners == -1)
+
+
+def _hand_out(
+    owners: NDArray[np.int64], freed: NDArray[np.int64], wanted: NDArray[np.int64]
+) -> None:
+    """Give freed slots away: to a neighbour that wants them, else to the lowest name."""
+    gaps = np.split(freed, np.flatnonzero(np.diff(freed) > 1) + 1) if freed.size else []
+    for gap in gaps:
+        start, end = int(gap[0]), int(gap[-1]) + 1
+        while start < end:
+            left = int(owners[start - 1]) if start else -1
+            right = int(owners[end]) if end < owners.size else -1
+            if left >= 0 and wanted[left] > 0:
+                taker, size = left, min(end - start, int(wanted[left]))
+            elif right >= 0 and wanted[right] > 0:
+                taker, size = right, min(end - start, int(wanted[right]))
+                owners[end - size : end] = taker
+                wanted[taker] -= size
+                end -= size
+                continue
+            else:
+                taker = _best_fit(wanted, end - start)
+                size = min(end - start, int(wanted[taker]))
+            owners[start : start + size] = taker
+            wanted[taker] -= size
+            start += size
+
+
+def _best_fit(wanted: NDArray[np.int64], size: int) -> int:
+    """Who wants exactly so many, else the first who wants any."""
+    fits = np.flatnonzero(wanted == size)
+    return int(fits[0]) if fits.size else int(np.flatnonzero(wanted > 0)[0])
+
+
+def _owners(row: SlotRow, names: list[str]) -> NDArray[np.int64]:
+    index = {name: i for i, name in enumerate(names)}
+    return np.repeat(
+        np.array([index[run.owner] for run in row.runs]), [run.length for run in row.runs]
+    )
+
+
+def _resized(owners: NDArray[np.int64], slot_count: int) -> NDArray[np.int64]:
+    """The same keys at the same owners: slot s of twice as many holds a part of slot s % N."""
+    if slot_count >= owners.size:
+        return np.tile(owners, slot_count // owners.size)
+    return owners[:slot_count].copy()
+
+
+def _runs(owners: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    cuts = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), owners.size]
+    return pairwise(cuts)

@@ -1,0 +1,127 @@
+"""This module is where shares become a routing table: weights for free classes, slots for keyed.
+
+Quantising happens here and once. Weights are scaled to the largest share instead of to a fixed
+total, so that equal shares are equal weights: balancers pick the better of two cells at random
+while weights are equal, and fall back to a coarser schedule as soon as they differ by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from foreshard.model.plan import Plan, Split
+from foreshard.model.routing import ClassRoute, RoutingTable, Row, SlotRow, WeightRow
+from foreshard.model.topology import Cell, Fleet
+from foreshard.model.workload import Flow, RequestClass
+from foreshard.planning.slots import assign_slots, slot_count_for
+
+__all__ = [
+    "BACKUPS",
+    "WEIGHT_OF_LARGEST",
+    "backups_of",
+    "flow_rows",
+    "plan_of",
+    "table_of",
+]
+
+# A thousandth of the largest share is below what any balancer can hold to.
+WEIGHT_OF_LARGEST = 1_000
+
+# Five others share a dead cell's keys at 20 % of its load each: within the N-1 reserve of a
+# fleet at 70 %. More would multiply health checks.
+BACKUPS = 5
+
+
+def table_of(
+    plan: Plan,
+    *,
+    version: int,
+    fleet: Fleet,
+    classes: Sequence[RequestClass],
+    default_class: str,
+    previous: RoutingTable | None,
+) -> RoutingTable:
+    """The routing table of a plan.
+
+    Args:
+        plan: A split for every (origin, class) that is to be routed.
+        version: Of the new table.
+        fleet: The cells.
+        classes: In order of match.
+        default_class: Name of the class of requests that match none.
+        previous: The live table: its slots stay where they are as far as possible.
+    """
+    routes = []
+    before = {r.request_class.name: r for r in previous.classes} if previous else {}
+    for request_class in classes:
+        old = before.get(request_class.name)
+        rows: dict[str, Row] = {}
+        for flow, split in sorted(plan.splits.items()):
+            if flow.request_class == request_class.name:
+                was = old.rows.get(flow.origin) if old else None
+                rows[flow.origin] = _row(request_class, split, was, cells=len(fleet.cells))
+        backups = {
+            cell.name: backups_of(cell, fleet=fleet, request_class=request_class)
+            for cell in fleet.cells
+        }
+        routes.append(ClassRoute(request_class=request_class, rows=rows, backups=backups))
+    return RoutingTable(
+        version=version, cells=fleet.cells, classes=tuple(routes), default_class=default_class
+    )
+
+
+def backups_of(home: Cell, *, fleet: Fleet, request_class: RequestClass) -> tuple[str, ...]:
+    """Cells that may stand in for `home`: nearest first, then rotated so that none is everyone's.
+
+    Residency holds: a region that may not serve the class is never among them.
+    """
+    start = fleet.index[home.name]
+    rotated = (*fleet.cells[start + 1 :], *fleet.cells[:start])
+    able = [cell for cell in rotated if request_class.allows_region(cell.region)]
+    nearest = sorted(able, key=lambda cell: fleet.distance_ms(home.region, cell))
+    return tuple(cell.name for cell in nearest[:BACKUPS])
+
+
+def _row(request_class: RequestClass, split: Split, was: Row | None, *, cells: int) -> Row:
+    if request_class.is_keyed:
+        seats = was if isinstance(was, SlotRow) else None
+        count = seats.slot_count if seats else slot_count_for(cells)
+        return assign_slots(seats, _with_shed(split), count)
+    return _weights(split)
+
+
+def _with_shed(split: Split) -> Mapping[str, float]:
+    shares = {cell: share for cell, share in split.shares.items() if share > 0.0}
+    return {**shares, "": split.shed} if split.shed > 0.0 else shares
+
+
+def _weights(split: Split) -> WeightRow:
+    largest = max(split.shares.values())
+    weights = {
+        cell: max(1, round(WEIGHT_OF_LARGEST * share / largest))
+        for cell, share in sorted(split.shares.items())
+        if share > 0.0
+    }
+    served = sum(weights.values())
+    return WeightRow(weights=weights, shed=round(served * split.shed / (1.0 - split.shed)))
+
+
+def flow_rows(table: RoutingTable) -> Mapping[Flow, Row]:
+    """Every row of a table by its flow."""
+    return {
+        Flow(origin, route.request_class.name): row
+        for route in table.classes
+        for origin, row in route.rows.items()
+    }
+
+
+def plan_of(table: RoutingTable) -> Plan:
+    """The plan that a table stands for: how a restarted engine adopts what is live."""
+    return Plan(splits={flow: _split(row) for flow, row in flow_rows(table).items()})
+
+
+def _split(row: Row) -> Split:
+    counts = dict(row.weights) | {"": row.shed} if isinstance(row, WeightRow) else row.counts()
+    total = sum(counts.values())
+    shares = {cell: count / total for cell, count in counts.items() if cell}
+    return Split(shares=shares, shed=counts.get("", 0) / total)

@@ -1,0 +1,184 @@
+"""This module is every hole in the wall: what the core asks of the outside world, in its own words.
+
+Each port has one to three methods; its docstring is the contract; its fake is in `testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from foreshard.model.events import SystemEvent
+from foreshard.model.plan import Decision
+from foreshard.model.routing import RoutingTable
+from foreshard.model.telemetry import ClassTraffic, Fresh, Health, Missing
+from foreshard.model.topology import Cell
+from foreshard.model.workload import Flow
+
+__all__ = [
+    "Applied",
+    "BalancerReading",
+    "CellDriver",
+    "CellSource",
+    "Clock",
+    "EventSource",
+    "Executor",
+    "Rejected",
+    "RouteSink",
+    "StateStore",
+    "TrafficSource",
+]
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time; the lab's runs faster."""
+
+    def now_s(self) -> float:
+        """Seconds since the epoch (virtual in the lab)."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that much of this clock's time."""
+
+
+class Executor(Protocol):
+    """Somewhere to compute without holding up the loop."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run `work` elsewhere and return what it returns, or raise what it raises."""
+
+
+class CellSource(Protocol):
+    """Where cells speak of themselves."""
+
+    async def read(self, cells: tuple[Cell, ...]) -> Mapping[str, tuple[Health, Fresh | Missing]]:
+        """The newest metrics of every cell asked for, and its health.
+
+        Never raises for one cell: that cell is `Missing`, with the reason. A cell whose
+        process refuses connections is DOWN; one that is merely silent is UNKNOWN.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancerReading:
+    """What the balancers saw since the last reading.
+
+    Attributes:
+        interval_s: The stretch it covers; > 0.
+        traffic: By cell, then class. A cell without requests is present and empty.
+        demand_rps: By flow: all requests that arrived, shed ones too.
+        in_flight: Open requests by cell, where known.
+    """
+
+    interval_s: float
+    traffic: Mapping[str, Mapping[str, ClassTraffic]]
+    demand_rps: Mapping[Flow, float]
+    in_flight: Mapping[str, float]
+
+
+class TrafficSource(Protocol):
+    """Where balancers say who got what."""
+
+    async def read(self) -> BalancerReading | Missing:
+        """Counts since the last call; `Missing` when a balancer did not answer.
+
+        A balancer that restarted (its counters fell) makes one `Missing`, not a negative rate.
+        """
+
+
+class EventSource(Protocol):
+    """Where facts from outside the metrics come from."""
+
+    async def read(self) -> tuple[SystemEvent, ...]:
+        """All events that are known and not over.
+
+        Raises:
+            SourceError: The source cannot be read; the caller keeps what it had.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """Every connected balancer acknowledged the table.
+
+    Attributes:
+        version: Of the table.
+        acks: How many balancers acknowledged.
+        push_to_ack_s: Time of the slowest.
+    """
+
+    version: int
+    acks: int
+    push_to_ack_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """The table is not live (everywhere); the last acknowledged one is live again.
+
+    Attributes:
+        version: Of the refused table.
+        because: What the balancer said; "frozen" when the operator froze the plan.
+    """
+
+    version: int
+    because: str
+
+
+class RouteSink(Protocol):
+    """A balancer, or the control plane in front of it."""
+
+    async def apply(self, table: RoutingTable) -> Applied | Rejected:
+        """Make the table live, or leave the live one untouched.
+
+        Raises:
+            SinkError: The sink cannot be reached; what is live stays live.
+        """
+
+    async def live(self) -> RoutingTable | None:
+        """The table that is live now; None when none was ever committed.
+
+        Raises:
+            SinkError: The sink cannot be reached.
+        """
+
+
+class CellDriver(Protocol):
+    """Whoever can restart a cell."""
+
+    async def recycle(self, cell: str) -> None:
+        """Ask for a restart of a cell's nodes; returns once the request is accepted.
+
+        Raises:
+            DriverError: It is refused, or nobody answers.
+        """
+
+
+class StateStore(Protocol):
+    """Memory that survives a restart."""
+
+    def record(self, decision: Decision, inputs: Mapping[str, Any]) -> None:
+        """Keep a decision with the inputs it saw (JSON values).
+
+        Raises:
+            StoreError: It cannot be written; the caller goes on and says so.
+        """
+
+    def latest(self, cell: str) -> Mapping[str, Any] | None:
+        """The newest kept decision that has a reason about a cell, as JSON values."""
+
+    def put(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep a small JSON value under a name, in place of the one before.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+
+    def get(self, key: str) -> Mapping[str, Any] | None:
+        """The value last put under a name; None when there is none.
+
+        Raises:
+            StoreError: It cannot be read.
+        """

@@ -1,0 +1,1 @@
+"""Work to cost: what a request needs, and what a cell can really serve."""

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foreshard.lab.traffic import Demand, arrivals
+from foreshard.model.errors import InvalidValueError
+
+
+def demand(*, rate_rps: float = 450.0, duration_s: float = 240.0, swing: float = 0.15) -> Demand:
+    return Demand(
+        rate_rps=rate_rps, duration_s=duration_s, mix=(0.4, 0.5, 0.1), keys=4_000, swing=swing
+    )
+
+
+def test_the_same_seed_gives_the_same_requests() -> None:
+    one, two = arrivals(demand(), seed=7), arrivals(demand(), seed=7)
+    for column in ("t_s", "request_class", "key", "draw"):
+        assert np.array_equal(getattr(one, column), getattr(two, column))
+
+
+def test_another_seed_gives_other_requests() -> None:
+    assert not np.array_equal(
+        arrivals(demand(), seed=1).t_s[:50], arrivals(demand(), seed=2).t_s[:50]
+    )
+
+
+def test_counts_gaps_and_mix_are_those_of_a_poisson_process() -> None:
+    schedule = arrivals(demand(duration_s=600.0, swing=0.0), seed=3)
+    expected = 450.0 * 600.0
+    assert abs(len(schedule) - expected) < 5.0 * expected**0.5
+    gaps = np.diff(schedule.t_s)
+    assert np.std(gaps) / np.mean(gaps) == pytest.approx(1.0, abs=0.02)
+    shares = np.bincount(schedule.request_class, minlength=3) / len(schedule)
+    assert shares == pytest.approx([0.4, 0.5, 0.1], abs=0.01)
+
+
+def test_the_rate_swings_by_the_amplitude() -> None:
+    wanted = Demand(rate_rps=450.0, duration_s=1_200.0, mix=(1.0,), swing=0.15, period_s=120.0)
+    phase = arrivals(wanted, seed=5).t_s % 120.0
+    per_s = np.bincount((phase // 10.0).astype(int)) / 100.0
+    assert per_s.max() / 450.0 == pytest.approx(1.15, abs=0.03)
+    assert per_s.min() / 450.0 == pytest.approx(0.85, abs=0.03)
+
+
+@given(
+    rate_rps=st.floats(0.5, 400.0),
+    duration_s=st.floats(0.1, 20.0),
+    swing=st.floats(0.0, 0.9),
+    seed=st.integers(0, 2**32),
+)
+def test_arrivals_rise_inside_the_run(
+    rate_rps: float, duration_s: float, swing: float, seed: int
+) -> None:
+    schedule = arrivals(demand(rate_rps=rate_rps, duration_s=duration_s, swing=swing), seed=seed)
+    assert np.all(np.diff(schedule.t_s) >= 0.0)
+    assert np.all((schedule.t_s >= 0.0) & (schedule.t_s <= duration_s + 1e-9))
+    assert np.all((schedule.key >= 0) & (schedule.key < 4_000))
+    assert np.all(schedule.draw >= 0)
+    assert len({len(schedule), len(schedule.request_class), len(schedule.key)}) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rate_rps": 0.0}, {"duration_s": -1.0}, {"swing": 1.0}, {"mix": (0.5, 0.4)}]
+)
+def test_a_demand_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
+    right = {"rate_rps": 1.0, "duration_s": 1.0, "mix": (1.0,)}
+    with pytest.raises(InvalidValueError, match=next(iter(wrong))):
+        Demand(**(right | wrong))  # type: ignore[arg-type]
