@@ -99,17 +99,37 @@ def test_an_hour_of_quiet_raises_no_alarm_in_999_of_1000_cell_seconds() -> None:
     assert np.mean(np.array(classes) > (0.05, 0.2), axis=0) == pytest.approx(0.0, abs=0.001)
 
 
+def seconds_until_likely(story: Story) -> int:
+    for second in range(30):
+        if mode(story.forecast(ONSET + second + 1), "cell-0", "exhaustion:memory", 60.0) > 0.5:
+            return second
+    return 30
+
+
+def test_a_leak_is_likely_within_about_six_seconds() -> None:
+    """Medians over ten leaks; measured 5, 6 and 7 s at 1, 1.5 and 2 % noise."""
+    for sd, within in ((0.01, 6), (0.015, 7), (0.02, 8)):
+        delays = []
+        for seed in range(10):
+            story = quiet(ONSET + 60, seed=seed)
+            noise = np.random.default_rng(seed).normal(0.0, sd, (6, ONSET + 60))
+            story.value[:, MEMORY] = 0.45 + noise
+            story.value[0, MEMORY, ONSET:] += 0.55 / 40 * np.arange(60)
+            delays.append(seconds_until_likely(story))
+        assert np.median(delays) <= within
+        assert max(delays) <= 13
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
-def test_a_leak_is_likely_within_eight_seconds_and_certain_ten_before_the_kill(seed: int) -> None:
+def test_a_leak_is_certain_ten_seconds_before_the_kill(seed: int) -> None:
     story = quiet(ONSET + 60, seed=seed)
     story.value[0, MEMORY, ONSET:] += 0.55 / 40 * np.arange(60)
-    assert mode(story.forecast(ONSET + 9), "cell-0", "exhaustion:memory", 60.0) > 0.5
     late = story.forecast(ONSET + 31)
     assert mode(late, "cell-0", "exhaustion:memory", 20.0) > 0.9
     cell = late.cells["cell-0"]
     assert cell.risk[20.0].standing > 0.9
     assert cell.drift_low_per_s["memory"] > 0.008
-    assert cell.time_to_limit["memory"].q10_s < 10.0 < cell.time_to_limit["memory"].q90_s
+    assert 4.0 < cell.time_to_limit["memory"].q50_s < 16.0
     assert max(late.cells[f"cell-{i}"].risk[60.0].at(1.0) for i in range(1, 6)) < 0.2
 
 

@@ -1,7 +1,6 @@
 import asyncio
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +23,13 @@ CHECKOUT = 0
 KILL_AT_S = 2.0
 
 
-def test_the_reactive_twin_is_configured_as_in_the_golden_file() -> None:
+def test_the_reactive_twin_is_configured_as_in_the_golden_file(
+    golden: Callable[[str, str], None],
+) -> None:
     ports = {site.name: 9001 + i for i, site in enumerate(service.SITES)}
     config = bootstrap(service.fleet(ports), service.CLASSES, listen_port=8001, admin_port=8002)
     text = render(config)
-    if os.environ.get("FORESHARD_REWRITE_GOLDEN"):
-        GOLDEN.write_text(text)
-    assert text == GOLDEN.read_text(), "FORESHARD_REWRITE_GOLDEN=1 rewrites it; read the diff"
+    golden("reactive_envoy.yaml", text)
     assert yaml.safe_load(text) == config
 
 

@@ -1,20 +1,14 @@
 import json
-import os
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from foreshard.lab import service
 from foreshard.model.errors import InvalidValueError
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "service.json"
 
-
-def test_the_service_is_the_one_in_the_golden_file() -> None:
-    text = json.dumps(service.describe(), indent=2) + "\n"
-    if os.environ.get("FORESHARD_GOLDEN") == "rewrite":
-        GOLDEN.write_text(text)
-    assert text == GOLDEN.read_text(), "`make golden` rewrites it; read the difference"
+def test_the_service_is_the_one_in_the_golden_file(golden: Callable[[str, str], None]) -> None:
+    golden("service.json", json.dumps(service.describe(), indent=2) + "\n")
 
 
 def test_the_default_load_is_450_requests_a_second() -> None:

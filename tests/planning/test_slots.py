@@ -39,7 +39,7 @@ def test_counts_lie_within_one_slot_of_the_quota(
     exact = quotas(after, COUNT)
     assert sum(counts.values()) == COUNT
     for name in counts.keys() | exact.keys():
-        assert abs(counts.get(name, 0) - exact.get(name, 0)) < 1
+        assert abs(float(counts.get(name, 0) - exact.get(name, 0))) < 1.0
 
 
 @given(SHARES, SHARES)

@@ -55,7 +55,7 @@ class DriftPrior:
         slow_sd_per_s: Standard deviation of the slow slope (tides, slow growth).
     """
 
-    ramp_probability: float = 0.01
+    ramp_probability: float = 0.02
     step_probability: float = 0.05
     ramp_scales_per_s: tuple[float, ...]
     slow_sd_per_s: float

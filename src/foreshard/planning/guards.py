@@ -114,4 +114,6 @@ def _stripped(shares: Floats, situation: Situation) -> Floats:
     stranded = kept.sum(axis=1) <= TOLERANCE * served
     kept = np.where(stranded[:, None], home, kept)
     scale = served / kept.sum(axis=1)
+    clean = (kept == shares[:, :-1]).all(axis=1)
+    scale = np.where(clean, 1.0, scale)
     return np.column_stack([kept * scale[:, None], shares[:, -1]])

@@ -22,6 +22,8 @@ Guard = Callable[[Case], Iterator[Reason]]
 
 # Sums of shares; the tolerance of `Split`.
 SUM_TOLERANCE = 1e-6
+# Floating point, where not even a small step is meant.
+DUST = 1e-6
 # A cell with less of a flow than this does not count as one that serves it.
 TRACE = 0.01
 MINUTE_S = 60.0
@@ -84,10 +86,10 @@ def _rest_ceiling(case: Case) -> Iterator[Reason]:
 
 def _above(case: Case, ceiling: float, code: str, what: str) -> Iterator[Reason]:
     used = case.used(case.candidate)
-    limit = np.full(used.size, ceiling)
-    if not case.is_first:
-        limit = np.maximum(limit, case.used(case.base))
-    for c in np.flatnonzero(used > limit + TOLERANCE):
+    held = np.zeros(used.size) if case.is_first else case.used(case.base)
+    limit = np.maximum(ceiling, held)
+    # Against the base without tolerance: many small steps must not add up to a large one.
+    for c in np.flatnonzero((used > ceiling + TOLERANCE) & (used > held + DUST)):
         cell = case.situation.cells[c]
         yield Reason(
             subject=cell,
@@ -139,7 +141,7 @@ def _stale_telemetry(case: Case) -> Iterator[Reason]:
     stale = (np.array(ages) > case.budget.stale_s) & ~case.mobile
     change = case.candidate - case.base
     if 2 * int(stale.sum()) > int((~case.mobile).sum()):
-        if bool((np.abs(change) > TOLERANCE).any()):
+        if bool((np.abs(change) > DUST).any()):
             yield Reason(
                 subject="fleet",
                 code="guard.stale_telemetry",
@@ -147,7 +149,7 @@ def _stale_telemetry(case: Case) -> Iterator[Reason]:
                 facts={"stale_cells": float(stale.sum())},
             )
         return
-    rises = (change[:, :-1] > TOLERANCE).any(axis=0)
+    rises = (change[:, :-1] > DUST).any(axis=0)
     for c in np.flatnonzero(stale & rises):
         cell = situation.cells[c]
         yield Reason(

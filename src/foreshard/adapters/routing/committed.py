@@ -54,7 +54,11 @@ class CommittedTable:
         document = encode_table(table)
         try:
             if path.exists():
-                _replace(self._directory / PREVIOUS, path.read_bytes())
+                # A second name for the same bytes, which are on the disk already.
+                aside = self._directory / f"{PREVIOUS}.new"
+                aside.unlink(missing_ok=True)
+                aside.hardlink_to(path)
+                aside.replace(self._directory / PREVIOUS)
             _write(path, {"checksum": checksum(document), "table": document})
         except OSError as error:
             raise SinkError(f"committed table {path}: cannot be written ({error})") from error
@@ -132,10 +136,7 @@ def _read_table(path: Path) -> RoutingTable:
 
 def _write(path: Path, document: Mapping[str, object]) -> None:
     # Not sorted: the order of mappings is part of the table, see `table_json`.
-    _replace(path, json.dumps(document, allow_nan=False).encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
+    content = json.dumps(document, allow_nan=False).encode()
     temporary = path.with_suffix(".new")
     with temporary.open("wb") as file:
         file.write(content)

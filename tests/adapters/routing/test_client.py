@@ -1,0 +1,170 @@
+"""The engine's hand on `serve`, without any proxy: versions, freezing and bad bodies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from foreshard.adapters.routing.client import ServeSink
+from foreshard.adapters.routing.serve import SOCKET, ServeSettings, serving
+from foreshard.model.errors import SinkError
+from foreshard.model.topology import Cell, Node
+from foreshard.ports import Applied, Rejected
+from tests.adapters.routing.serve_bench import serve_settings, shop_table
+
+CELLS = tuple(
+    Cell(name=name, region="eu", zone="eua", nodes=(Node(host="127.0.0.1", port=port),))
+    for name, port in (("a", 2001), ("b", 2002))
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ServeSettings:
+    return serve_settings(tmp_path, {"eu": 2000})
+
+
+@pytest.fixture
+async def sink(tmp_path: Path, settings: ServeSettings) -> AsyncIterator[ServeSink]:
+    async with serving(settings), ServeSink(tmp_path) as sink:
+        yield sink
+
+
+async def test_nothing_is_live_before_the_first_table(sink: ServeSink) -> None:
+    assert await sink.live() is None
+    assert (await sink.status())["version"] is None
+    assert await sink.load() == {"nodes": []}
+
+
+async def test_a_table_without_proxies_is_live_for_whoever_comes(sink: ServeSink) -> None:
+    table = shop_table(5, CELLS)
+    assert await sink.apply(table) == Applied(version=5, acks=0, push_to_ack_s=0.0)
+    assert await sink.live() == table
+
+
+async def test_an_older_version_is_refused(sink: ServeSink) -> None:
+    await sink.apply(shop_table(5, CELLS))
+    for version in (4, 5):
+        outcome = await sink.apply(shop_table(version, CELLS, search={"a": 9}))
+        assert isinstance(outcome, Rejected)
+        assert f"version {version} is not newer than the live 5" in outcome.because
+    assert await sink.live() == shop_table(5, CELLS)
+
+
+async def test_the_same_table_again_is_fine(sink: ServeSink) -> None:
+    await sink.apply(shop_table(5, CELLS))
+    assert isinstance(await sink.apply(shop_table(5, CELLS)), Applied)
+
+
+async def test_the_first_table_after_a_restart_is_adopted(
+    tmp_path: Path, settings: ServeSettings
+) -> None:
+    async with serving(settings), ServeSink(tmp_path) as sink:
+        await sink.apply(shop_table(50, CELLS))
+    async with serving(settings), ServeSink(tmp_path) as sink:
+        assert await sink.live() == shop_table(50, CELLS)
+        assert isinstance(await sink.apply(shop_table(1, CELLS, search={"a": 1})), Applied)
+        assert isinstance(await sink.apply(shop_table(1, CELLS, search={"b": 1})), Rejected)
+
+
+async def test_a_table_that_cannot_be_rendered_is_refused_with_the_reason(
+    sink: ServeSink,
+) -> None:
+    await sink.apply(shop_table(1, CELLS))
+    nowhere = replace(CELLS[0], nodes=(Node(host="no address", port=1),))
+    outcome = await sink.apply(shop_table(2, (nowhere, CELLS[1])))
+    assert isinstance(outcome, Rejected)
+    assert "no address" in outcome.because
+    assert await sink.live() == shop_table(1, CELLS)
+
+
+async def test_frozen_means_nothing_changes_even_over_a_restart(
+    tmp_path: Path, settings: ServeSettings
+) -> None:
+    async with serving(settings), ServeSink(tmp_path) as sink:
+        await sink.apply(shop_table(1, CELLS))
+        await sink.freeze("release day")
+        outcome = await sink.apply(shop_table(2, CELLS, search={"a": 1}))
+        assert outcome == Rejected(version=2, because="frozen: release day")
+    async with serving(settings), ServeSink(tmp_path) as sink:
+        assert isinstance(await sink.apply(shop_table(2, CELLS)), Rejected)
+        frozen = (await sink.status())["frozen"]
+        assert isinstance(frozen, dict)
+        assert frozen["reason"] == "release day"
+        assert await sink.live() == shop_table(1, CELLS)
+        await sink.thaw()
+        assert isinstance(await sink.apply(shop_table(2, CELLS)), Applied)
+        assert (await sink.status())["frozen"] is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "says"),
+    [
+        ("PUT", "/table", b"{", "not JSON"),
+        ("PUT", "/table", b"\xff", "not JSON"),
+        ("PUT", "/table", b"[]", "table is [], must be an object"),
+        ("PUT", "/table", b'{"schema": 1}', "table.version is missing"),
+        ("POST", "/freeze", b"{}", "body.reason is missing"),
+        ("POST", "/freeze", b'{"reason": 3}', "body.reason is 3, must be a string"),
+    ],
+)
+async def test_a_bad_body_is_refused_by_name_and_changes_nothing(
+    tmp_path: Path, sink: ServeSink, method: str, path: str, body: bytes, says: str
+) -> None:
+    await sink.apply(shop_table(1, CELLS))
+    connector = aiohttp.UnixConnector(path=str(tmp_path / SOCKET))
+    async with (
+        aiohttp.ClientSession("http://serve", connector=connector) as session,
+        session.request(method, path, data=body) as answer,
+    ):
+        assert answer.status == 400
+        assert says in (await answer.json())["error"]
+    assert await sink.live() == shop_table(1, CELLS)
+    assert (await sink.status())["frozen"] is None
+
+
+async def test_a_damaged_file_is_said_and_the_table_before_it_serves(
+    tmp_path: Path, settings: ServeSettings
+) -> None:
+    async with serving(settings), ServeSink(tmp_path) as sink:
+        await sink.apply(shop_table(1, CELLS))
+        await sink.apply(shop_table(2, CELLS, search={"a": 1}))
+    (tmp_path / "committed.json").write_bytes(b"\0" * 10)
+    async with serving(settings), ServeSink(tmp_path) as sink:
+        assert await sink.live() == shop_table(1, CELLS)
+        assert "committed.json is refused" in str((await sink.status())["problems"])
+
+
+async def test_nobody_at_the_socket_is_a_sink_error(tmp_path: Path) -> None:
+    async with ServeSink(tmp_path) as sink:
+        for ask in (sink.live, sink.status, sink.load, sink.thaw):
+            with pytest.raises(SinkError, match=r"cannot be reached.*foreshard serve"):
+                await ask()
+        with pytest.raises(SinkError, match="cannot be reached"):
+            await sink.apply(shop_table(1, CELLS))
+
+
+async def test_a_data_directory_has_one_serve(settings: ServeSettings) -> None:
+    async with serving(settings):
+        with pytest.raises(SinkError, match="another `foreshard serve` uses it"):
+            async with serving(settings):
+                pass
+
+
+async def test_a_taken_port_is_said(tmp_path: Path, settings: ServeSettings) -> None:
+    async with serving(settings) as port:
+        second = replace(settings, data_dir=tmp_path / "second", port=port)
+        with pytest.raises(SinkError, match=f"cannot listen on 127.0.0.1:{port}"):
+            async with serving(second):
+                pass
+
+
+async def test_a_path_that_is_too_long_for_a_socket_is_said(
+    tmp_path: Path, settings: ServeSettings
+) -> None:
+    with pytest.raises(SinkError, match="choose a shorter one"):
+        async with serving(replace(settings, data_dir=tmp_path / ("x" * 100))):
+            pass
