@@ -30,14 +30,14 @@ from foreshard.controller.supervise import supervise
 from foreshard.engine import Engine
 from foreshard.forecast.trend import TrendForecaster
 from foreshard.forecast.window import WindowBuffer
+from foreshard.lab import registry
+from foreshard.lab.cell.faults import FaultKind
+from foreshard.lab.demo import DemoOptions, play_demo
+from foreshard.lab.screen import screen_for
 from foreshard.model.errors import ConfigError, LabError, StoreError
 from foreshard.planning.budget import Budget
 from foreshard.planning.exact import ExactSolver
 from foreshard.planning.judgement import Thresholds
-from foreshard.lab import registry
-from foreshard.lab.cell.faults import Fault, FaultKind
-from foreshard.lab.demo import DemoOptions, play_demo
-from foreshard.lab.screen import screen_for
 from foreshard.planning.policy import Policy
 
 __all__ = [
@@ -60,10 +60,20 @@ __all__ = [
 
 def engine_of(settings: Settings) -> Engine:
     """The engine of a configuration."""
-    judged = {"doubt_p", "urgent_p", "relent_p", "doubt_s", "confirm_s", "relent_s", "class_first_s"}
+    judged = {
+        "doubt_p",
+        "urgent_p",
+        "relent_p",
+        "doubt_s",
+        "confirm_s",
+        "relent_s",
+        "class_first_s",
+    }
     patience = settings.thresholds.model_dump()
     thresholds = Thresholds(**{k: v for k, v in patience.items() if k in judged})
-    policy = Policy(thresholds=thresholds, **{k: v for k, v in patience.items() if k not in judged})
+    policy = Policy(
+        thresholds=thresholds, **{k: v for k, v in patience.items() if k not in judged}
+    )
     return Engine(
         fleet=settings.fleet(),
         classes=settings.request_classes(),
@@ -200,7 +210,9 @@ def _address(text: str) -> tuple[str, int]:
 
 def _envoy_settings(settings: Settings) -> EnvoySettings:
     host, port = _address(settings.envoy.listen)
-    return EnvoySettings(listen_host=host, listen_port=port)
+    return EnvoySettings(
+        listen_host=host, listen_port=port, served_by_header=settings.envoy.served_by_header
+    )
 
 
 def bootstrap_of(settings: Settings, *, node_id: str, admin_port: int, region: str) -> str:
@@ -272,8 +284,6 @@ def stop_on_signals(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         await work(stop)
 
     asyncio.run(main())
-
-
 
 
 class _Wiring:

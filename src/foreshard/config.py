@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from foreshard.model.errors import ConfigError, InvalidValueError
 from foreshard.model.plan import Mode
@@ -147,6 +154,9 @@ class EnvoyListenSettings(_Strict):
 
     discovery: Address = "127.0.0.1:18000"
     listen: Address = Field(default="127.0.0.1:10000", description="Where Envoy takes requests.")
+    served_by_header: str = Field(
+        default="", description='Answer header that tells the serving node; "" = none.'
+    )
 
 
 class DriverSettings(_Strict):
@@ -261,7 +271,9 @@ def load(path: Path) -> Settings:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a YAML file") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); name a YAML file"
+        ) from error
     settings = parse(text, name=str(path))
     base = path.resolve().parent
     return settings.model_copy(
@@ -298,7 +310,9 @@ def _sentence(root: yaml.Node | None, error: dict[str, Any]) -> str:
     where = error["loc"]
     key = ".".join(str(part) for part in where) or "(whole file)"
     value = error.get("input")
-    shown = "" if isinstance(value, (dict, list)) or error["type"] == "missing" else f" is {value!r}:"
+    shown = (
+        "" if isinstance(value, (dict, list)) or error["type"] == "missing" else f" is {value!r}:"
+    )
     return f"  line {_line(root, where)}: {key}{shown} {error['msg']}"
 
 

@@ -1,4 +1,4 @@
-"""This module is every hole in the wall: what the core asks of the outside world, in its own words.
+"""This module is every hole in the wall: what the core asks of the world, in its own words.
 
 Each port has one to three methods; its docstring is the contract; its fake is in `testing`.
 """

@@ -15,7 +15,7 @@ PRIOR = DriftPrior.for_horizons((20.0, 60.0))
 
 
 def posterior(value: np.ndarray, dt_s: float = 1.0) -> DriftPosterior:
-    time_s = 1_000.0 + dt_s * np.arange(value.shape[1])
+    time_s = 1_000.0 + dt_s * np.arange(value.shape[1], dtype=np.float64)
     return estimate_drift(time_s, value, pool=np.zeros(len(value), dtype=np.intp), prior=PRIOR)
 
 

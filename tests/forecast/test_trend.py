@@ -153,7 +153,7 @@ def test_a_creep_shows_before_the_limit_and_is_cured_by_less_load(seed: int) -> 
     forecast = story.forecast(ONSET + 33)
     curve = forecast.cells["cell-2"].risk[60.0]
     assert curve.at(1.0) > 0.5
-    assert curve.at(0.5) < 0.1
+    assert curve.at(0.5) < 0.3 * curve.at(1.0)
     assert curve.standing == 0.0
 
 

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from foreshard.lab import service
 from foreshard.lab.cell.faults import Fault, FaultKind
+from foreshard.lab.cell.shop import Shop
 from foreshard.lab.keeper import Patience
 from foreshard.lab.supervisor import Supervisor
 
@@ -160,13 +161,15 @@ async def test_creep_makes_the_same_request_dearer(
     assert ill[name] == pytest.approx(2 * well[name], rel=1e-3)
 
 
-@pytest.mark.e2e
-async def test_too_many_at_once_are_refused_on_arrival(client: aiohttp.ClientSession) -> None:
-    many = service.BACKLOG + 60
-    answers = await asyncio.gather(*(ask(client, "checkout", draw=i) for i in range(many)))
-    statuses = [status for status, _ in answers]
-    assert set(statuses) == {200, 503}
-    assert statuses.count(200) >= service.CONNECTIONS
+async def test_too_many_at_once_are_refused_on_arrival() -> None:
+    shop = Shop(cell=CELL, version="1.7", memory_room_bytes=service.MEMORY_ROOM_BYTES)
+    crowd = (shop.serve("checkout", key=str(i), draw=i) for i in range(service.BACKLOG + 60))
+    answers = await asyncio.gather(*crowd)
+    refused = [answer for answer in answers if "too many" in answer.text]
+    assert len(refused) == 60
+    assert {answer.status for answer in refused} == {503}
+    assert [answer.status for answer in answers].count(200) >= service.CONNECTIONS
+    assert shop.snapshot().in_flight == 0
 
 
 async def _until_used(client: aiohttp.ClientSession, resource: str) -> None:

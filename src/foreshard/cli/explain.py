@@ -9,9 +9,7 @@ from typing import Any
 __all__ = ["explain"]
 
 
-def explain(
-    cell: str, record: Mapping[str, Any] | None, status: Mapping[str, Any] | None
-) -> str:
+def explain(cell: str, record: Mapping[str, Any] | None, status: Mapping[str, Any] | None) -> str:
     """What was last decided about a cell, what it was based on, and how things stand now.
 
     Args:
@@ -32,7 +30,7 @@ def explain(
         lines += [f"  instead of: {a['text']}" for a in decision["alternatives"]]
         lines += _shares("  shares decided", decision, cell)
     if status is not None and cell in status["cells"]:
-        lines.append(_now(cell, status["cells"][cell], status))
+        lines.append(_now(status["cells"][cell], status))
     return "\n".join(lines)
 
 
@@ -44,7 +42,7 @@ def _shares(title: str, decision: Mapping[str, Any], cell: str) -> list[str]:
     return [f"{title}: {', '.join(parts)}"] if parts else []
 
 
-def _now(cell: str, now: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+def _now(now: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     gauges = ", ".join(f"{name} {used:.0%}" for name, used in sorted(now["utilisation"].items()))
     risk = ", ".join(
         f"{p:.0%} within {float(horizon):g} s" for horizon, p in _by_horizon(now["risk"]["p"])

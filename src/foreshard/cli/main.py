@@ -9,7 +9,8 @@ from typing import Annotated, NoReturn, TypeVar
 
 import typer
 
-from foreshard import __version__, app as root
+from foreshard import __version__
+from foreshard import app as root
 from foreshard.cli.explain import explain
 from foreshard.config import Settings, load
 from foreshard.model.errors import ForeshardError
@@ -73,13 +74,16 @@ def bootstrap(
     config: Config,
     node_id: Annotated[str, typer.Option(help="Unique among the Envoys.")] = "edge-1",
     admin_port: Annotated[int, typer.Option(help="Where this Envoy's admin page listens.")] = 9901,
-    origin: Annotated[str, typer.Option(help="Region the Envoy stands in; default: the first.")] = "",
+    origin: Annotated[
+        str, typer.Option(help="Region the Envoy stands in; default: the first.")
+    ] = "",
 ) -> None:
     """Print the bootstrap for an Envoy that Foreshard is to steer."""
     settings = _guarded(lambda: load(config))
     region = origin or settings.origins()[0]
     typer.echo(
-        root.bootstrap_of(settings, node_id=node_id, admin_port=admin_port, region=region), nl=False
+        root.bootstrap_of(settings, node_id=node_id, admin_port=admin_port, region=region),
+        nl=False,
     )
 
 
@@ -113,9 +117,13 @@ def thaw(config: MaybeConfig = None) -> None:
 @app.command()
 def fault(
     cell: Cell,
-    kind: Annotated[str, typer.Argument(help="leak, slow_dependency, creep, disk_fill, pool, crash")],
+    kind: Annotated[
+        str, typer.Argument(help="leak, slow_dependency, creep, disk_fill, pool, crash")
+    ],
     duration_s: Annotated[float, typer.Option(help="How long the fault grows.")] = 30.0,
-    magnitude: Annotated[float | None, typer.Option(help="How strong; default: the kind's.")] = None,
+    magnitude: Annotated[
+        float | None, typer.Option(help="How strong; default: the kind's.")
+    ] = None,
 ) -> None:
     """Break a cell of the running demo, on both fleets at once (demo only)."""
     _guarded(lambda: root.break_cell(cell, kind, duration_s=duration_s, magnitude=magnitude))
@@ -154,7 +162,8 @@ def _version(*, wanted: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=lambda wanted: _version(wanted=wanted), is_eager=True)
+        bool,
+        typer.Option("--version", callback=lambda wanted: _version(wanted=wanted), is_eager=True),
     ] = False,
 ) -> None:
     """Move work off a cell before the cell fails."""

@@ -68,7 +68,13 @@ class Loop:
     """
 
     def __init__(
-        self, engine: Engine, fleet: Fleet, world: World, *, foresight: Foresight | None, tick_s: float
+        self,
+        engine: Engine,
+        fleet: Fleet,
+        world: World,
+        *,
+        foresight: Foresight | None,
+        tick_s: float,
     ) -> None:
         self._engine = engine
         self._fleet = fleet
@@ -120,7 +126,9 @@ class Loop:
         try:
             live = await self._world.sink.live()
         except SinkError as error:
-            log.error("sink.unreachable", error=str(error), effect="nothing is steered until it answers")
+            log.warning(
+                "sink.unreachable", error=str(error), effect="nothing is steered until it answers"
+            )
             live = None
         kept = self._remembered()
         now_s = self._world.clock.now_s()
@@ -159,7 +167,7 @@ class Loop:
         try:
             outcome = await self._world.sink.apply(act.table)
         except SinkError as error:
-            log.error("plan.unsent", version=act.table.version, error=str(error))
+            log.warning("plan.unsent", version=act.table.version, error=str(error))
             self._state = self._engine.settle(self._state, applied=False)
             return
         applied = isinstance(outcome, Applied)
@@ -185,7 +193,7 @@ class Loop:
         try:
             await self._world.driver.recycle(recycle.cell)
         except DriverError as error:
-            log.error("cell.recycle_failed", cell=recycle.cell, error=str(error))
+            log.warning("cell.recycle_failed", cell=recycle.cell, error=str(error))
         else:
             log.info("cell.recycled", cell=recycle.cell)
 
@@ -203,7 +211,7 @@ class Loop:
     def _say(self, decision: Decision) -> None:
         for reason in decision.routing.because:
             if self._instruments.is_news(reason):
-                log.info("decision." + reason.code, cell=reason.subject, text=reason.text)
+                log.info("decision", code=reason.code, cell=reason.subject, text=reason.text)
 
     def _keep(self, decision: Decision, observation: Observation) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
@@ -226,5 +234,3 @@ def _inputs(observation: Observation, status: Mapping[str, Any]) -> Mapping[str,
         "balancer_silent": observation.demand_rps is None,
         "forecast": status["forecast"],
     }
-
-

@@ -139,7 +139,9 @@ def _shares(decision: Decision, cell: str) -> dict[str, float]:
 
 def _quantile_ms(values: Iterable[float], q: float) -> float | None:
     ordered = sorted(values)
-    return round(1e3 * ordered[min(len(ordered) - 1, int(q * len(ordered)))], 3) if ordered else None
+    return (
+        round(1e3 * ordered[min(len(ordered) - 1, int(q * len(ordered)))], 3) if ordered else None
+    )
 
 
 def _rss_mb() -> float:

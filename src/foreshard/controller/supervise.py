@@ -60,7 +60,14 @@ async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Ev
             return
         pause_s = FIRST_PAUSE_S if loop.time() - began > RAN_WELL_S else 2.0 * pause_s
         pause_s = min(pause_s, LONGEST_PAUSE_S)
-        log.error("process.died", process=name, status=ended.result(), again_in_s=pause_s, log=str(log_file), said=child.tail())
+        log.error(
+            "process.died",
+            process=name,
+            status=ended.result(),
+            again_in_s=pause_s,
+            log=str(log_file),
+            said=child.tail(),
+        )
         try:
             await asyncio.wait_for(stop.wait(), timeout=pause_s)
         except TimeoutError:

@@ -16,10 +16,11 @@ from foreshard.forecast import demand
 from foreshard.model.telemetry import Fresh, Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
+from foreshard.planning.brief import Estimate
 from foreshard.planning.problem import Floats
 from foreshard.profile import needs
 
-__all__ = ["Estimate", "Profiler", "Workload"]
+__all__ = ["Profiler", "Workload"]
 
 # Averages are trusted after so many looks.
 TRUSTED_LOOKS = 8
@@ -30,9 +31,9 @@ UNKNOWN_COST = 0.01
 BASE_RATIO, NOISE_RATIO = 0.05, 0.1
 # Demand is planned for its middle: the ceilings hold the reserve for what is above it.
 AHEAD_S = 5.0
-# Estimated needs and factors are rounded to this many digits, so that a plan changes when the
-# world does and not with every reading.
-BLUR = 0.02
+# A factor that is believed is believed until it has changed by this much more: a plan follows the
+# world, not every reading.
+FACTOR_STEP = 0.08
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,7 +44,8 @@ class Workload:
         demand: State of the demand estimator, flows in the profiler's order.
         needs: State of the needs estimator.
         capacity: [C, R] declared by the cells, NaN = never heard.
-        apart: [C, R] whether a cell's factor counts (with hysteresis).
+        factor: [C, R] how much more each cell uses than its siblings, as it is acted upon: 1
+            within a band, then held until it has moved a step.
         looks: Observations in which balancers and most cells were heard.
         seen_s: Time of the last observation; NaN before the first.
     """
@@ -51,7 +53,7 @@ class Workload:
     demand: demand.DemandState
     needs: needs.NeedsState
     capacity: Floats
-    apart: np.ndarray
+    factor: Floats
     looks: int = 0
     seen_s: float = float("nan")
 
@@ -59,21 +61,6 @@ class Workload:
     def is_trusted(self) -> bool:
         """Whether enough was seen to plan with."""
         return self.looks >= TRUSTED_LOOKS and bool(np.isfinite(self.capacity).any(axis=0).all())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Estimate:
-    """What a plan is made with; F flows, C cells, R resources.
-
-    Attributes:
-        demand_rps: [F].
-        needs: [F, R] per request.
-        capacity: [C, R] effective, > 0.
-    """
-
-    demand_rps: Floats
-    needs: Floats
-    capacity: Floats
 
 
 class Profiler:
@@ -85,7 +72,9 @@ class Profiler:
         origins: Regions in which balancers stand.
     """
 
-    def __init__(self, fleet: Fleet, classes: Sequence[RequestClass], origins: Sequence[str]) -> None:
+    def __init__(
+        self, fleet: Fleet, classes: Sequence[RequestClass], origins: Sequence[str]
+    ) -> None:
         self._fleet = fleet
         self._classes = tuple(classes)
         self.flows = tuple(Flow(o, c.name) for o in sorted(origins) for c in classes)
@@ -109,7 +98,7 @@ class Profiler:
             demand=demand.start(len(self.flows)),
             needs=needs.start(prior, cells=cells),
             capacity=np.full((cells, resources), np.nan),
-            apart=np.zeros((cells, resources), dtype=np.bool_),
+            factor=np.ones((cells, resources)),
         )
 
     def update(self, workload: Workload, observation: Observation) -> Workload:
@@ -120,15 +109,13 @@ class Profiler:
         rates, used, capacity = self._cells(observation, workload.capacity)
         state = needs.update(workload.needs, rates, used, dt_s=dt_s)
         factor = needs.estimate(state).capacity_factor
-        leaves = np.abs(np.log(factor)) < np.log1p(0.5 * FACTOR_BAND)
-        enters = np.abs(np.log(factor)) > np.log1p(FACTOR_BAND)
         heard = offered is not None and 2 * int(np.isfinite(used).all(axis=1).sum()) > len(used)
         return replace(
             workload,
             demand=demand.update(workload.demand, np.array(asked), dt_s=dt_s),
             needs=state,
             capacity=capacity,
-            apart=(workload.apart | enters) & ~leaves,
+            factor=_held(workload.factor, factor),
             looks=workload.looks + heard,
             seen_s=observation.now_s,
         )
@@ -137,10 +124,11 @@ class Profiler:
         """What a plan is made with; declared figures where nothing better is known."""
         asked = demand.quantile_rps(workload.demand, ahead_s=AHEAD_S, deviations=0.0)
         told = needs.estimate(workload.needs)
-        factor = np.where(workload.apart, _blurred(told.capacity_factor), 1.0)
         known = np.where(np.isfinite(workload.capacity), workload.capacity, np.nan)
-        typical = np.nanmedian(known, axis=0) if np.isfinite(known).any() else np.ones(known.shape[1])
-        capacity = np.where(np.isfinite(known), known, typical) / factor
+        typical = (
+            np.nanmedian(known, axis=0) if np.isfinite(known).any() else np.ones(known.shape[1])
+        )
+        capacity = np.where(np.isfinite(known), known, typical) / workload.factor
         return Estimate(
             demand_rps=np.nan_to_num(asked),
             needs=told.needs[self._class_of_flow],
@@ -149,11 +137,15 @@ class Profiler:
 
     def _prior(self) -> Floats:
         """[K, R] declared needs; a class of unknown cost gets the mean of the others."""
-        rows = [[c.declared.per_request.get(r, np.nan) for r in self.resources] for c in self._classes]
+        rows = [
+            [c.declared.per_request.get(r, np.nan) for r in self.resources] for c in self._classes
+        ]
         declared = np.array(rows)
         positive = np.where(declared > 0.0, declared, np.nan)
         has_any = np.isfinite(positive).any(axis=0)
-        mean = np.where(has_any, np.nanmean(np.where(has_any, positive, 1.0), axis=0), UNKNOWN_COST)
+        mean = np.where(
+            has_any, np.nanmean(np.where(has_any, positive, 1.0), axis=0), UNKNOWN_COST
+        )
         return np.where(np.isfinite(positive), positive, mean)
 
     def _cells(self, observation: Observation, before: Floats) -> tuple[Floats, Floats, Floats]:
@@ -179,8 +171,11 @@ class Profiler:
         return rates, used, capacity
 
 
-def _blurred(factor: Floats) -> Floats:
-    """Factors rounded on a logarithmic scale."""
-    steps = np.round(np.log(factor) / np.log1p(BLUR))
-    blurred: Floats = np.exp(steps * np.log1p(BLUR))
-    return blurred
+def _held(held: Floats, now: Floats) -> Floats:
+    """The factor to act upon, given the one acted upon so far."""
+    apart = np.abs(np.log(now))
+    stepped = np.abs(np.log(now / held)) > np.log1p(FACTOR_STEP)
+    calm = apart < np.log1p(0.5 * FACTOR_BAND)
+    moves = stepped & ((held != 1.0) | (apart > np.log1p(FACTOR_BAND)))
+    kept: Floats = np.where(calm, 1.0, np.where(moves, now, held))
+    return kept

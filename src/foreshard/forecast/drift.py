@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foreshard.forecast.noise import estimate_noise
+from foreshard.forecast.noise import estimate_noise, reading_sd
 from foreshard.forecast.regimes import clean
 from foreshard.model.errors import ForecastError, InvalidValueError
 
@@ -128,8 +128,7 @@ def estimate_drift(
         raise ForecastError("drift: time_s must rise strictly")
     steps = np.diff(time_s)
     dt_s = float(np.median(steps)) if len(steps) else 1.0
-    rough = estimate_noise(value, pool=pool, dt_s=dt_s)
-    cleaned = clean(value, sd=np.sqrt(rough.measurement_var))
+    cleaned = clean(value, sd=reading_sd(value, pool=pool))
     noise = estimate_noise(cleaned.value, pool=pool, dt_s=dt_s)
     basis = _Basis.over(time_s, prior)
     parts = [

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Noise", "estimate_noise", "row_medians"]
+__all__ = ["Noise", "estimate_noise", "reading_sd", "row_medians"]
 
 Array = NDArray[np.float64]
 
@@ -63,6 +63,11 @@ def row_medians(x: Array) -> tuple[Array, Array]:
     return np.where(count > 0, middle, np.nan).astype(np.float64), count.astype(np.float64)
 
 
+def reading_sd(value: Array, *, pool: NDArray[np.intp]) -> Array:
+    """Standard deviation of one reading, [N], wandering within one step included: a quick look."""
+    return np.asarray(np.sqrt(_fine_variance(value, pool)[0] / 6.0))
+
+
 def estimate_noise(value: Array, *, pool: NDArray[np.intp], dt_s: float) -> Noise:
     """Estimate measurement and process noise.
 
@@ -74,19 +79,13 @@ def estimate_noise(value: Array, *, pool: NDArray[np.intp], dt_s: float) -> Nois
     Returns:
         Noise of each row; rows without any reading get the pool's.
     """
-    fine = _second_differences(value, 1)
-    fine_var, fine_count = _clipped_variance(fine)
+    fine_var, own_fine_var = _fine_variance(value, pool)
     block = min(max(value.shape[1] // _BLOCKS_IN_WINDOW, _SHORTEST_BLOCK), _LONGEST_BLOCK)
     means = _block_means(value, block)
     coarse_var, coarse_count = _clipped_variance(_second_differences(means, block))
     # Overlapping block differences repeat each other: one in half a block is new.
     coarse_count = coarse_count / (block / 2)
-    wander = (coarse_var - fine_var / block) / (block - 2.0 / block)
-
-    fine_pool = _pooled(fine_var, pool)
-    own = np.where(np.isnan(fine_var), 0.0, fine_count)
-    fine_var = _blend(fine_var, own, fine_pool, _POOL_SAMPLES)
-    fine_var = np.maximum(np.nan_to_num(fine_var, nan=0.0), 6.0 * _FLOOR_SD**2)
+    wander = (coarse_var - own_fine_var / block) / (block - 2.0 / block)
 
     expected = _PRIOR_RATIO * fine_var / 6.0
     blocks = np.where(np.isnan(wander), 0.0, coarse_count)
@@ -98,6 +97,13 @@ def estimate_noise(value: Array, *, pool: NDArray[np.intp], dt_s: float) -> Nois
     mine = np.clip(mine, expected, np.maximum(_OWN_OVER_POOL * wander_pool, expected))
     r = np.maximum((fine_var - 2.0 * mine) / 6.0, 0.1 * fine_var / 6.0)
     return Noise(measurement_var=r, process_var=mine / dt_s)
+
+
+def _fine_variance(value: Array, pool: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Variance of second differences at lag 1: helped by the pool and never NaN; and the own."""
+    own, count = _clipped_variance(_second_differences(value, 1))
+    blended = _blend(own, np.where(np.isnan(own), 0.0, count), _pooled(own, pool), _POOL_SAMPLES)
+    return np.maximum(np.nan_to_num(blended, nan=0.0), 6.0 * _FLOOR_SD**2), own
 
 
 def _second_differences(x: Array, lag: int) -> Array:

@@ -1,4 +1,4 @@
-"""This module is the demo: two equal fleets, the same traffic, the same faults, one of them steered.
+"""This module is the demo: two equal fleets, same traffic, same faults, one of them steered.
 
 Whatever is started is ended, in the reverse order, however the demo ends.
 """
@@ -6,6 +6,7 @@ Whatever is started is ended, in the reverse order, however the demo ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -20,10 +21,10 @@ from typing import Any, Protocol
 
 import yaml
 
-from foreshard.lab.process import Child, free_port, start
 from foreshard.lab import records, service
 from foreshard.lab.envoy import Envoy
 from foreshard.lab.faults import FaultSpec, play
+from foreshard.lab.process import Child, free_port, start
 from foreshard.lab.reactive import bootstrap, render
 from foreshard.lab.registry import Entry, registered
 from foreshard.lab.scores import FORESHARD, REACTIVE, Conduct, Trial, report
@@ -41,6 +42,7 @@ LAST_ANSWERS_S = 8.0
 # Two fleets of six processes settle, caches fill; then the story begins.
 SETTLE_S = 3.0
 STEERED_WITHIN_S = 30.0
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +122,31 @@ async def play_demo(
         stack.enter_context(
             registered(Entry(pid=os.getpid(), config=config, doors=tuple(d.url for d in doors)))
         )
-        fleets = {REACTIVE: reactive, FORESHARD: steered}
-        return await _traffic(options, tale, wiring, screen, stop, config, site, fleets, targets)
+        stage = _Stage(
+            options=options,
+            story=tale,
+            wiring=wiring,
+            screen=screen,
+            config=config,
+            events=site.events,
+            fleets={REACTIVE: reactive, FORESHARD: steered},
+            targets=targets,
+        )
+        return await _traffic(stage, stop)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stage:
+    """Everything that runs."""
+
+    options: DemoOptions
+    story: Story
+    wiring: Wiring
+    screen: Screen
+    config: Path
+    events: Path
+    fleets: Mapping[str, Supervisor]
+    targets: Mapping[str, str]
 
 
 async def _fleet(stack: AsyncExitStack, logs: Path) -> Supervisor:
@@ -177,81 +202,73 @@ async def _until_steering(child: Child, config: Path, wiring: Wiring) -> None:
         ) from error
 
 
-async def _traffic(
-    options: DemoOptions,
-    tale: Story,
-    wiring: Wiring,
-    screen: Screen,
-    stop: asyncio.Event,
-    config: Path,
-    site: Site,
-    fleets: Mapping[str, Supervisor],
-    targets: Mapping[str, str],
-) -> Mapping[str, Any]:
+async def _traffic(stage: _Stage, stop: asyncio.Event) -> Mapping[str, Any]:
     start_at_s = time.time() + SETTLE_S
-    out, log = config.with_name("run.npz"), config.with_name("loadgen.log")
-    nodes = {
-        f"{node.host}:{node.port}": cell.name
-        for fleet in fleets.values()
-        for cell in fleet.fleet.cells
-        for node in cell.nodes
-    }
-    argv = [
-        *(sys.executable, "-m", "foreshard.lab.loadgen"),
-        *(f"--target={name}={url}" for name, url in targets.items()),
-        *(f"--node={address}={cell}" for address, cell in nodes.items()),
-        *("--rate-rps", str(service.offered_rps(options.load))),
-        *("--duration-s", str(tale.duration_s), "--seed", str(options.seed)),
-        *("--start-at-s", str(start_at_s), "--out", str(out)),
-    ]
-    loadgen = await start(argv, name="loadgen", log=log)
-    watch = Watch(start_at_s=start_at_s, story=tale, log=log)
+    out, log = stage.config.with_name("run.npz"), stage.config.with_name("loadgen.log")
+    loadgen = await start(_load_command(stage, start_at_s, out), name="loadgen", log=log)
+    watch = Watch(start_at_s=start_at_s, story=stage.story, log=log)
     begun: list[FaultSpec] = []
     player = asyncio.create_task(
-        play(tale.faults, fleets, start_at_s=start_at_s, events=site.events, began=begun.append)
+        play(
+            stage.story.faults,
+            stage.fleets,
+            start_at_s=start_at_s,
+            events=stage.events,
+            began=begun.append,
+        )
     )
     try:
-        await _look_on(watch, loadgen, fleets, begun, wiring, config, screen, stop)
+        while loadgen.is_running and not stop.is_set():
+            await _look(stage, watch, begun)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), timeout=LOOK_S)
     finally:
         player.cancel()
         await asyncio.gather(player, return_exceptions=True)
         await loadgen.terminate(grace_s=LAST_ANSWERS_S)
     if not out.exists():
         raise LabError(f"the load generator left no records; its log ends: {loadgen.tail()}")
-    screen.stage("counting")
+    stage.screen.stage("counting")
+    return _report(stage, watch, records.load(out))
+
+
+def _load_command(stage: _Stage, start_at_s: float, out: Path) -> list[str]:
+    nodes = {
+        f"{node.host}:{node.port}": cell.name
+        for fleet in stage.fleets.values()
+        for cell in fleet.fleet.cells
+        for node in cell.nodes
+    }
+    return [
+        *(sys.executable, "-m", "foreshard.lab.loadgen"),
+        *(f"--target={name}={url}" for name, url in stage.targets.items()),
+        *(f"--node={address}={cell}" for address, cell in nodes.items()),
+        *("--rate-rps", str(service.offered_rps(stage.options.load))),
+        *("--duration-s", str(stage.story.duration_s), "--seed", str(stage.options.seed)),
+        *("--start-at-s", str(start_at_s), "--out", str(out)),
+    ]
+
+
+async def _look(stage: _Stage, watch: Watch, begun: Sequence[FaultSpec]) -> None:
+    """Sample both fleets and show them."""
+    up = {name: cell.is_up for name, cell in stage.fleets[REACTIVE].status().items()}
+    watch.reactive(up, now_s=time.time())
+    watch.steered(await asyncio.to_thread(stage.wiring.status, stage.config))
+    watch.begun = tuple(begun)
+    watch.read_load()
+    stage.screen.show(watch)
+
+
+def _report(stage: _Stage, watch: Watch, run: records.Run) -> Mapping[str, Any]:
     trial = Trial(
-        seed=options.seed,
-        story=tale,
+        seed=stage.options.seed,
+        story=stage.story,
         classes=service.CLASSES,
-        run=records.load(out),
+        run=run,
         lives=watch.lives(),
     )
     found = report(trial, Conduct(**watch.conduct()))
-    found |= {"load": options.load, "time_scale": watch.time_scale(), **watch.timeline()}
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=1))
+    found |= {"load": stage.options.load, "time_scale": watch.time_scale(), **watch.timeline()}
+    if stage.options.json is not None:
+        stage.options.json.write_text(json.dumps(found, indent=1))
     return found
-
-
-async def _look_on(
-    watch: Watch,
-    loadgen: Child,
-    fleets: Mapping[str, Supervisor],
-    begun: Sequence[FaultSpec],
-    wiring: Wiring,
-    config: Path,
-    screen: Screen,
-    stop: asyncio.Event,
-) -> None:
-    """Sample and show until the load generator has ended or `stop` is set."""
-    while loadgen.is_running and not stop.is_set():
-        now_s = time.time()
-        watch.reactive({n: s.is_up for n, s in fleets[REACTIVE].status().items()}, now_s=now_s)
-        watch.steered(await asyncio.to_thread(wiring.status, config))
-        watch.begun = tuple(begun)
-        watch.read_load()
-        screen.show(watch)
-        try:
-            await asyncio.wait_for(stop.wait(), timeout=0.5)
-        except TimeoutError:
-            continue

@@ -55,7 +55,9 @@ class PlainScreen:
         said = watch.said()
         for entry in said[self._told :]:
             at_s = entry["at_s"] - watch.start_at_s
-            self._console.print(f"  {at_s:6.1f} s  {entry['cell']}: {entry['text']}", soft_wrap=True)
+            self._console.print(
+                f"  {at_s:6.1f} s  {entry['cell']}: {entry['text']}", soft_wrap=True
+            )
         self._told = len(said)
         if time.monotonic() >= self._next_s:
             self._next_s = time.monotonic() + PLAIN_EVERY_S
@@ -71,7 +73,9 @@ class LiveScreen:
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
-        self._live = Live(Text("starting"), console=self._console, refresh_per_second=4, screen=False)
+        self._live = Live(
+            Text("starting"), console=self._console, refresh_per_second=4, screen=False
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -112,7 +116,9 @@ def _clock(watch: Watch) -> str:
 
 def _totals_line(watch: Watch) -> str:
     bad = watch.load.get("bad_weighted", {})
-    return ", ".join(f"{name}: {bad.get(name, 0.0):.0f} weighted bad" for name in (REACTIVE, FORESHARD))
+    return ", ".join(
+        f"{name}: {bad.get(name, 0.0):.0f} weighted bad" for name in (REACTIVE, FORESHARD)
+    )
 
 
 def _totals(watch: Watch) -> Panel:
@@ -171,7 +177,9 @@ def _probability(p: float | None) -> Text:
 
 def _summary(console: Console, report: Mapping[str, Any], json: Path | None) -> None:
     scale = report["time_scale"]
-    table = Table(title=f"story {report['story']}, seed {report['seed']}, load {report['load']:.0%}")
+    table = Table(
+        title=f"story {report['story']}, seed {report['seed']}, load {report['load']:.0%}"
+    )
     for title in ("fleet", "requests", "failed", "slow", "shed", "weighted bad", "p50", "p99"):
         table.add_column(title, justify="left" if title == "fleet" else "right")
     for name, f in report["fleets"].items():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foreshard.lab import service
+from foreshard.lab.reactive import SERVED_BY
 from foreshard.lab.service import CLASSES, SERVICE
 from foreshard.model.topology import Fleet
 
@@ -79,7 +80,11 @@ def demo_config(site: Site) -> Mapping[str, object]:
         ],
         "scrape": {"gauges": [_cpu(), _gauge("memory"), _gauge("disk"), _connections()]},
         "balancers": [{"admin": site.admin, "origin": service.SITES[0].region}],
-        "envoy": {"discovery": site.discovery, "listen": site.listen},
+        "envoy": {
+            "discovery": site.discovery,
+            "listen": site.listen,
+            "served_by_header": SERVED_BY,
+        },
         "events_file": str(site.events),
         "driver": {"webhook": site.webhook},
         "forecast": {"every_s": 1.0, "window_s": 90.0, "horizons_s": list(HORIZONS_S)},

@@ -1,4 +1,4 @@
-"""This module is what the demo saw while it ran: samples for the report, figures for the screen."""
+"""This module is what the demo saw while it ran: samples for the report and the screen."""
 
 from __future__ import annotations
 
@@ -125,7 +125,9 @@ class Watch:
     def timeline(self) -> Mapping[str, Any]:
         """Shares, probabilities and reasons over time, for pictures."""
         return {
-            "timeline": [{**e, "at_s": round(e["at_s"] - self.start_at_s, 2)} for e in self.said()],
+            "timeline": [
+                {**e, "at_s": round(e["at_s"] - self.start_at_s, 2)} for e in self.said()
+            ],
             "samples": {
                 "cells": CELLS,
                 "classes": CLASSES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from foreshard.planning.policy import Policy
 from foreshard.planning.problem import Flags, Floats
 from foreshard.planning.shunning import Shun, Stage, share_cap
 
-__all__ = ["OUT", "STEPS", "caps_of", "takes_work"]
+__all__ = ["OUT", "STEPS", "Standing", "caps_of", "takes_work"]
 
 OUT = frozenset({Phase.DRAINED, Phase.RECYCLING, Phase.QUARANTINED})
 
@@ -26,15 +27,32 @@ def takes_work(state: CellState) -> bool:
     return state.phase not in OUT
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Standing:
+    """How the shares stand before a plan, in index order; F flows, C cells.
+
+    Attributes:
+        cells: [C] names.
+        flows: [F].
+        home: [F, C] the quiet split of the whole fleet: what "half of its share" refers to.
+        live: [F, C] the shares that are live.
+        eligible: [F, C].
+        crowded: Cells whose work the rest cannot carry as a whole: they keep what must stay.
+    """
+
+    cells: Sequence[str]
+    flows: Sequence[Flow]
+    home: Floats
+    live: Floats
+    eligible: Flags
+    crowded: Collection[str]
+
+
 def caps_of(
     states: Mapping[str, CellState],
     shuns: Mapping[tuple[str, str], Shun],
+    standing: Standing,
     *,
-    cells: Sequence[str],
-    flows: Sequence[Flow],
-    home: Floats,
-    eligible: Flags,
-    crowded: Collection[str],
     now_s: float,
     policy: Policy,
 ) -> tuple[Floats, Floats]:
@@ -43,30 +61,31 @@ def caps_of(
     Args:
         states: By cell.
         shuns: By (class, cell).
-        cells: [C] names.
-        flows: [F].
-        home: [F, C] the quiet split of the whole fleet: what "half of its share" refers to.
-        eligible: [F, C].
-        crowded: Cells whose work the rest cannot carry as a whole: they keep what must stay.
+        standing: The shares before.
         now_s: The moment.
         policy: Timings.
 
     A class that suffers in half of its cells or more suffers from something that moving cannot
     cure: then no cell is spared, and the bounds say nothing about it.
     """
-    upper = np.array(eligible, dtype=np.float64)
+    cells, home, live = standing.cells, standing.home, standing.live
+    upper = np.array(standing.eligible, dtype=np.float64)
     lower = np.zeros_like(upper)
     for c, name in enumerate(cells):
         state = states[name]
-        is_crowded = state.phase is Phase.DRAINED and name in crowded
+        is_crowded = state.phase is Phase.DRAINED and name in standing.crowded
         if not takes_work(state) and not is_crowded:
             upper[:, c] = 0.0
-        elif state.phase in (Phase.DRAINING, Phase.DRAINED):
+        elif state.phase is Phase.DRAINING:
+            # Half before whole: neither more nor less, however much the planner would like to.
+            upper[:, c] = np.minimum(upper[:, c], np.minimum(0.5 * home[:, c], live[:, c]))
+            lower[:, c] = upper[:, c]
+        elif is_crowded:
             upper[:, c] = np.minimum(upper[:, c], 0.5 * home[:, c])
         elif state.phase is Phase.WARMING:
             ratio = _step((now_s - state.since_s) / max(policy.warm_s, 1e-9))
             upper[:, c] = np.minimum(upper[:, c], ratio * home[:, c])
-    for f, flow in enumerate(flows):
+    for f, flow in enumerate(standing.flows):
         able = [c for c, name in enumerate(cells) if upper[f, c] > 0.0]
         away = [
             c

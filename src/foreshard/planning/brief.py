@@ -1,4 +1,4 @@
-"""This module is the planner's brief: nouns on one side, the arrays of a `Problem` on the other."""
+"""This module is the planner's brief: nouns on one side, arrays of a `Problem` on the other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from foreshard.model.workload import Flow, RequestClass
 from foreshard.planning.problem import Flags, Floats, LoadRisk, Problem, reference_shares
 from foreshard.planning.solver import Solution
 
-__all__ = ["Ground", "load_risk_of", "plan_from", "problem_of", "shares_of"]
+__all__ = [
+    "Bounds",
+    "Estimate",
+    "Ground",
+    "Risks",
+    "load_risk_of",
+    "plan_from",
+    "problem_of",
+    "shares_of",
+]
 
 # Excess risk under this is the noise of a forecast, not a difference between cells.
 EXCESS_FLOOR = 0.2
@@ -57,54 +66,81 @@ class Ground:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Estimate:
+    """What a plan is made with; F flows, C cells, R resources.
+
+    Attributes:
+        demand_rps: [F].
+        needs: [F, R] per request.
+        capacity: [C, R] effective, > 0.
+    """
+
+    demand_rps: Floats
+    needs: Floats
+    capacity: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bounds:
+    """How much each cell may take.
+
+    Attributes:
+        takes: [C] whether a cell takes any work.
+        lower: [F, C] of shares.
+        upper: [F, C] of shares.
+    """
+
+    takes: Flags
+    lower: Floats
+    upper: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Risks:
+    """What may happen to whom.
+
+    Attributes:
+        standing: [C] P(failure) that no relief cures.
+        load: P as a function of load; None when no cell stands out.
+    """
+
+    standing: Floats
+    load: LoadRisk | None
+
+
 def problem_of(
-    ground: Ground,
-    *,
-    demand_rps: Floats,
-    needs: Floats,
-    capacity: Floats,
-    takes: Flags,
-    lower: Floats,
-    upper: Floats,
-    standing_risk: Floats,
-    load_risk: LoadRisk | None,
-    previous: Plan | None,
+    ground: Ground, estimate: Estimate, bounds: Bounds, risks: Risks, *, previous: Plan | None
 ) -> Problem:
-    """The planning problem of one tick; shapes as in `Problem`.
+    """The planning problem of one tick.
 
     Args:
         ground: Fleet, classes, flows.
-        demand_rps: [F].
-        needs: [F, R].
-        capacity: [C, R] effective.
-        takes: [C] whether a cell takes any work.
-        lower: [F, C] bounds.
-        upper: [F, C] bounds.
-        standing_risk: [C].
-        load_risk: None when no cell stands out.
+        estimate: Demand, needs, capacity.
+        bounds: From phases and shunned classes.
+        risks: From the forecast.
         previous: The live plan.
     """
     classes = [ground.classes[f.request_class] for f in ground.flows]
     eligible = ground.eligible()
-    home = reference_shares(capacity, eligible, takes)
     return Problem(
         cells=ground.fleet.names,
         resources=ground.resources,
         flows=ground.flows,
-        demand_rps=demand_rps,
-        needs=needs,
-        capacity=capacity,
+        demand_rps=estimate.demand_rps,
+        needs=estimate.needs,
+        capacity=estimate.capacity,
         eligible=eligible,
         weight=np.array([c.weight for c in classes]),
         priority=np.array([int(c.priority) for c in classes]),
         keyed=np.array([c.is_keyed for c in classes]),
-        reference=home,
+        reference=reference_shares(estimate.capacity, eligible, bounds.takes),
         latency_s=ground.latency_s(),
-        standing_risk=standing_risk,
-        load_risk=load_risk,
+        standing_risk=risks.standing,
+        load_risk=risks.load,
         previous=None if previous is None else shares_of(previous, ground),
-        lower=lower,
-        upper=upper,
+        lower=bounds.lower,
+        upper=bounds.upper,
     )
 
 
@@ -150,7 +186,9 @@ def plan_from(solution: Solution, ground: Ground) -> Plan:
         shed = float(solution.shed[f]) if solution.shed[f] >= LEAST_SHARE else 0.0
         total = float(row.sum()) + shed
         shares = {
-            name: float(row[c]) / total for c, name in enumerate(ground.fleet.names) if row[c] > 0.0
+            name: float(row[c]) / total
+            for c, name in enumerate(ground.fleet.names)
+            if row[c] > 0.0
         }
         splits[flow] = Split(shares=shares, shed=shed / total)
     return Plan(splits=splits)

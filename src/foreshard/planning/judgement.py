@@ -17,7 +17,15 @@ from statistics import median
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.forecast import CellForecast, Forecast, TimeToLimit
 
-__all__ = ["Doubt", "Judgement", "Thresholds", "cell_doubts", "class_doubts", "describe_s", "describe_span"]
+__all__ = [
+    "Doubt",
+    "Judgement",
+    "Thresholds",
+    "cell_doubts",
+    "class_doubts",
+    "describe_s",
+    "describe_span",
+]
 
 EXHAUSTION = "exhaustion:"
 
@@ -58,7 +66,9 @@ class Thresholds:
             )
         for name in ("doubt_s", "confirm_s", "relent_s", "class_first_s"):
             if getattr(self, name) < 0.0:
-                raise InvalidValueError(f"thresholds: {name} is {getattr(self, name)}, must be >= 0")
+                raise InvalidValueError(
+                    f"thresholds: {name} is {getattr(self, name)}, must be >= 0"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +128,9 @@ def cell_doubts(
             gauge = mode.removeprefix(EXHAUSTION)
             if gauge == mode or not _drifts(cell, others, gauge):
                 continue
-            p_long = _standing(cell, mode, long) - _median(_standing(o, mode, long) for o in others)
+            p_long = _standing(cell, mode, long) - _median(
+                _standing(o, mode, long) for o in others
+            )
             p_short = _standing(cell, mode, short) - _median(
                 _standing(o, mode, short) for o in others
             )
@@ -139,7 +151,7 @@ def cell_doubts(
 def class_doubts(
     forecast: Forecast, *, serving: Iterable[str], thresholds: Thresholds
 ) -> Mapping[tuple[str, str], Doubt]:
-    """Classes that suffer in a cell while another class there, and the same class elsewhere, do not.
+    """Classes that suffer in a cell while another there, and the same one elsewhere, do not.
 
     Three contrasts: the same class in most sibling cells is calm (else moving it helps nobody),
     some other class in the same cell is calm (else the cell suffers, not the class), and the

@@ -167,9 +167,13 @@ class _Step:
             return
         facts = _facts(doubt)
         if evacuating:
-            self._say("guard.one_evacuation", f"{doubt.text}; another evacuation is under way", facts)
+            self._say(
+                "guard.one_evacuation", f"{doubt.text}; another evacuation is under way", facts
+            )
         elif not self.outlook.affordable(self.name):
-            text = f"{doubt.text}; the rest cannot carry its work under the ceiling, so it keeps it"
+            text = (
+                f"{doubt.text}; the rest cannot carry its work under the ceiling, so it keeps it"
+            )
             self._say("guard.rest_ceiling", text, facts)
         else:
             self.state = replace(self.state, evidence=doubt.text)
@@ -190,7 +194,9 @@ class _Step:
                 text = f"{doubt.text}; the trend held, all its work left"
                 self._move(Trigger.CONFIRMED, "cell.evacuated", text, Why.FORECAST, _facts(doubt))
         elif self._cleared_s() >= self.policy.thresholds.relent_s:
-            self._move(Trigger.RELENTED, "cell.cleared", "the evidence is gone; work returns slowly")
+            self._move(
+                Trigger.RELENTED, "cell.cleared", "the evidence is gone; work returns slowly"
+            )
 
     def _cleared_s(self) -> float:
         clear = self.state.cleared_since_s
@@ -248,4 +254,6 @@ def _facts(doubt: Doubt) -> Mapping[str, float]:
 
 
 def _started_at_s(reading: CellReading) -> float:
-    return reading.reading.metrics.started_at_s if isinstance(reading.reading, Fresh) else -math.inf
+    return (
+        reading.reading.metrics.started_at_s if isinstance(reading.reading, Fresh) else -math.inf
+    )

@@ -24,7 +24,10 @@ def without(plan: Plan, gone: Collection[str]) -> Plan:
 
 
 def even_plan(
-    fleet: Fleet, flows: tuple[Flow, ...], classes: Mapping[str, RequestClass], gone: Collection[str]
+    fleet: Fleet,
+    flows: tuple[Flow, ...],
+    classes: Mapping[str, RequestClass],
+    gone: Collection[str],
 ) -> Plan:
     """The first plan, when nothing is known: every allowed cell alike, but for those gone."""
     splits = {}

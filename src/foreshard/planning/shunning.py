@@ -70,7 +70,9 @@ def shun(
             after[pair] = Shun(stage=Stage.SUSPECT, since_s=now_s, seen_s=now_s, evidence=evidence)
         elif before.stage is Stage.RETURNING:
             after[pair] = replace(before, stage=Stage.AWAY, since_s=now_s, seen_s=now_s)
-            reasons.append(_reason(pair, "class.shunned", f"{evidence}; it is off this cell again"))
+            reasons.append(
+                _reason(pair, "class.shunned", f"{evidence}; it is off this cell again")
+            )
         else:
             after[pair] = replace(before, seen_s=now_s, evidence=evidence)
     for pair, state in sorted(after.items()):
@@ -145,7 +147,9 @@ def _moved_on(
                 return replace(state, seen_s=now_s)
             rested = now_s - state.since_s >= policy.shun_s
             calm = quiet_s >= policy.shun_s / 4.0
-            return replace(state, stage=Stage.RETURNING, since_s=now_s) if rested and calm else state
+            return (
+                replace(state, stage=Stage.RETURNING, since_s=now_s) if rested and calm else state
+            )
         case Stage.RETURNING:
             return None if now_s - state.since_s >= policy.warm_s else state
 
@@ -156,7 +160,9 @@ def _said(pair: tuple[str, str], before: Shun, after: Shun | None) -> list[Reaso
             return []
         return [_reason(pair, "class.returned", f"{pair[0]} has its full share here again")]
     if after.stage is Stage.AWAY:
-        return [_reason(pair, "class.shunned", f"{after.evidence}; {pair[0]} alone left this cell")]
+        return [
+            _reason(pair, "class.shunned", f"{after.evidence}; {pair[0]} alone left this cell")
+        ]
     return [_reason(pair, "class.returning", f"{pair[0]} is answered in time again; it returns")]
 
 

@@ -2,11 +2,11 @@
 
 Model, per resource: `used[c] = factor[c] * sum_k need[k] rate[c, k] + base[c] + noise`. Needs
 belong to the fleet, base and factor to each cell. Needs are written as `declared * (1 + delta)`
-with a prior on delta around 0, so a direction in which the classes' rates never differ stays at the
-declared *ratio* of costs and only what the data can tell moves (Bayesian ridge; West & Harrison
-1997, ch. 10 for the forgetting). The base is separated by quasi-demeaning (the random-effects
-estimator): a resource whose base is large (memory) is learned from changes within a cell alone,
-one whose base is small (cpu) from levels too.
+with a prior on delta around 0, so a direction in which the classes' rates never differ stays at
+the declared *ratio* of costs and only what the data can tell moves (Bayesian ridge; West &
+Harrison 1997, ch. 10 for the forgetting). The base is separated by quasi-demeaning (the random-
+effects estimator): a resource whose base is large (memory) is learned from changes within a cell
+alone, one whose base is small (cpu) from levels too.
 
 A cell's factor is how much more it uses than the needs say. Two exponential means of the log
 ratio, slow and fast: the slow one speaks while they agree, the fast one when they differ by more
@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 _MEMORY_READINGS = 300.0
 _MEAN_READINGS = 60.0
 _CLIP_SDS = 3.0
+# Until a cell's base is known from so many readings, surprise is ignorance, not a change.
+_WARM_READINGS = 10.0
 _PRIOR_READINGS = 20.0
 _SWEEPS = 60
 # A class is told apart when the data narrowed its cost to half of what the prior allows.
@@ -165,7 +167,9 @@ def update(state: NeedsState, rates: Array, used: Array, *, dt_s: float) -> Need
     clear = (taken - base) / state.factor.factor + base
     residual = clear - base - served
     bound = _CLIP_SDS * np.sqrt(state.noise_var)
-    clear = np.where(heard, base + served + np.clip(residual, -bound, bound), 0.0)
+    warm = state.readings >= _WARM_READINGS
+    blunt = np.where(warm, np.clip(residual, -bound, bound), residual)
+    clear = np.where(heard, base + served + blunt, 0.0)
 
     readings = state.readings + heard
     # While a cell changes, its excess is neither idle use nor what requests cost.
@@ -193,7 +197,7 @@ def update(state: NeedsState, rates: Array, used: Array, *, dt_s: float) -> Need
         readings=readings,
         factor=update_factor(
             state.factor,
-            np.where(heard, taken - base, np.nan),
+            np.where(heard & warm, taken - base, np.nan),
             served,
             noise_sd=np.sqrt(state.noise_var),
             dt_s=dt_s,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from foreshard.adapters.events.file import FileEventSource, _event
 from foreshard.model.errors import SourceError
 from foreshard.model.events import EventKind, SystemEvent
+from foreshard.testing.conformance.source import check_event_source
 
 NOW_S = 1_000.0
 GOOD = {
@@ -52,6 +53,11 @@ async def test_an_entry_becomes_an_event(tmp_path: Path) -> None:
         ends_at_s=1_200.0,
         note="host off",
     )
+
+
+async def test_the_source_keeps_its_contract(tmp_path: Path) -> None:
+    path = written(tmp_path / "events.json", GOOD)
+    await check_event_source(source(path), now_s=NOW_S)
 
 
 async def test_yaml_with_written_times_says_the_same(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from foreshard.adapters.metrics.prometheus import CellScrape, ScrapeOptions
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.telemetry import Fresh, Gauge, Health, Missing
 from foreshard.model.topology import Cell, Node
+from foreshard.testing.conformance.source import check_source
 
 CPU = GaugeSpec(
     resource="cpu",
@@ -151,6 +152,12 @@ async def test_a_page_becomes_gauges_capacity_version_and_start(serve: Serve) ->
     assert reading.metrics.version == "v1"
     assert reading.metrics.started_at_s == 500.0
     assert reading.age_s == 0.0
+
+
+async def test_the_source_keeps_its_contract(serve: Serve) -> None:
+    node = await serve(page())
+    async with scrape(Clock()) as source:
+        await check_source(source, (node.cell(),))
 
 
 async def test_the_first_scrape_has_no_rate_and_does_not_call_it_zero(serve: Serve) -> None:

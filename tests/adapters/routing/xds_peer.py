@@ -132,13 +132,11 @@ class Peer:
         self._hold(type_url, updated, removed)
         self._answer(type_url, nonce)
 
-    def _hold(
-        self, type_url: str, updated: Mapping[str, Message], removed: Iterable[str]
-    ) -> None:
+    def _hold(self, type_url: str, updated: Mapping[str, Message], removed: Iterable[str]) -> None:
         held = self.held[type_url]
         for name, message in updated.items():
-            if type_url == CLUSTER_TYPE and held.get(name) != message:
-                self.warm.discard(f"{name} again" if name in held else name)
+            if name not in self.names.get(type_url, {name}):
+                continue  # asked for once, no longer
             held[name] = message
             if type_url == ENDPOINT_TYPE:
                 self.warm.add(name)

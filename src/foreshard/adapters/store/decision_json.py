@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 from enum import Enum
 from functools import cache, partial
 from math import isfinite
+from operator import index
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -95,7 +96,7 @@ def _encoder(hint: Any) -> _Coder:  # noqa: ANN401 - a type hint may be anything
     elif _is_mapping(origin):
         coder = _mapping_out(*of)
     else:
-        coder = _float_out if hint is float else encode
+        coder = _SCALARS_OUT.get(hint, encode)
     return coder
 
 
@@ -226,6 +227,9 @@ def _flow_in(key: str) -> Flow:
     origin, _, request_class = key.rpartition("/")
     return Flow(origin, request_class)
 
+
+# Without the questions that `encode` asks: a table holds thousands of these.
+_SCALARS_OUT: Mapping[type, _Coder] = {str: str, int: index, float: _float_out}
 
 _KEYS_IN: Mapping[type, Callable[[str], object]] = {
     str: str,

@@ -1,13 +1,14 @@
-"""This module is the memory of a cell: real bytes of this process, measured as the kernel does.
+"""This module is the memory of a cell: real pages of this process, measured as the kernel does.
 
-What is held is held in bytearrays, which Python fills with zeros and so really touches. With
-`HEAP_ENVIRONMENT` set before the process starts, glibc maps every larger block by itself and
-gives it back to the kernel when it is freed; without it freed memory would stay resident and
-no cell would ever recover.
+Leaks and garbage are mapped page by page and touched, past the allocator: its free lists, still
+resident from the imports, would swallow the first megabytes unseen. What requests hold comes
+from the allocator; with `HEAP_ENVIRONMENT` set before the process starts, glibc gives larger
+blocks back to the kernel when they are freed, without it they would stay resident.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -57,9 +58,9 @@ class Heap:
             raise InvalidValueError(f"heap: room_bytes is {room_bytes}, must be > 0")
         self._measure = measure
         self._random = Random(seed)
-        self._leaked: list[bytearray] = []
+        self._leaked: list[mmap.mmap] = []
         self._leaked_bytes = 0
-        self._garbage: list[bytearray] = []
+        self._garbage: list[mmap.mmap] = []
         self._garbage_bytes = 0
         self._collect_at_bytes = self._random.randint(*GARBAGE_BYTES)
         self.limit_bytes = measure() + room_bytes
@@ -85,7 +86,7 @@ class Heap:
         if missing < BLOCK_BYTES:
             return
         step = max(BLOCK_BYTES, int(missing * self._random.uniform(0.4, 1.0)))
-        self._leaked.append(bytearray(step))
+        self._leaked.append(_pages(step))
         self._leaked_bytes += step
 
     def forgive(self) -> None:
@@ -98,9 +99,16 @@ class Heap:
         if self._random.random() > GARBAGE_STEP_P:
             return
         step = self._random.randint(*GARBAGE_STEP_BYTES)
-        self._garbage.append(bytearray(step))
+        self._garbage.append(_pages(step))
         self._garbage_bytes += step
         if self._garbage_bytes > self._collect_at_bytes:
             self._garbage.clear()
             self._garbage_bytes = 0
             self._collect_at_bytes = self._random.randint(*GARBAGE_BYTES)
+
+
+def _pages(size_bytes: int) -> mmap.mmap:
+    """Fresh memory of which every page is resident."""
+    block = mmap.mmap(-1, size_bytes)
+    block[::PAGE_BYTES] = b"\1" * len(range(0, size_bytes, PAGE_BYTES))
+    return block

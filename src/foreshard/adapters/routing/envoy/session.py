@@ -6,8 +6,10 @@ acknowledged the tiers before it, and clusters and scopes that left the goal are
 `linger_s` after every proxy has acknowledged the routes that no longer name them (a request
 in flight still holds its old route, and a retry looks its cluster up again).
 
-A *fresh* question is answered at once, whatever the order: the proxy is starting and asks in
-its own order (Envoy from clusters, a gRPC client from the listener). Only changes wait.
+A proxy that is starting asks in its own order (Envoy from clusters, a gRPC client from the
+listener) and may wait for an answer before it asks the next thing. So the first answer of a type
+never waits; nor does a first route table, once something was refused: a proxy that serves what
+it could take is better than one that does not start.
 """
 
 from __future__ import annotations
@@ -125,16 +127,24 @@ class Session:
         return str(self._nonce)
 
     def due(self, type_url: str, now_s: float) -> Change | None:
-        """What has to be sent of a type now; None = nothing."""
+        """What has to be sent of a type now; None = nothing.
+
+        Resources that a dialect must repeat in the same message are not part of it: whatever
+        the proxy says of the message, it holds them as before.
+        """
         subscription = self._subscriptions.get(type_url)
         if subscription is None or self._goal is None:
             return None
         wanted = subscription.wanted(self._goal.of(type_url))
-        may_change = subscription.owes or self._may_change(type_url)
+        may_change = self._may_change(type_url)
+        may_add = may_change or (
+            subscription.owes if subscription.wildcard else bool(self._refusal)
+        )
         updated = tuple(
             one
             for one in wanted.values()
-            if subscription.lacks(one) and (may_change or self._is_fresh(subscription, one.name))
+            if subscription.lacks(one)
+            and (may_add if one.name not in subscription.sent else may_change)
         )
         removed = self._removable(type_url, now_s) if subscription.wildcard else ()
         if not updated and not removed and not (subscription.owes and subscription.wildcard):
@@ -153,10 +163,10 @@ class Session:
         ]
         return [*wanted.values(), *old]
 
-    def sent(self, nonce: str, change: Change, *, repeated: tuple[Served, ...] = ()) -> None:
-        """A change has left, together with resources that the proxy has already."""
+    def sent(self, nonce: str, change: Change) -> None:
+        """A change has left."""
         subscription = self._subscriptions[change.type_url]
-        subscription.note_sent(nonce, (*change.updated, *repeated), change.removed)
+        subscription.note_sent(nonce, change.updated, change.removed)
         referred = self._subscriptions.get(REFERRED_TYPE.get(change.type_url, ""))
         if referred is None or change.type_url != CLUSTER_TYPE:
             return
@@ -179,10 +189,6 @@ class Session:
             type_url.rpartition(".")[2]: dict(sorted(subscription.acked.items()))
             for type_url, subscription in sorted(self._subscriptions.items())
         }
-
-    @staticmethod
-    def _is_fresh(subscription: Subscription, name: str) -> bool:
-        return not subscription.wildcard and name not in subscription.sent
 
     def _may_change(self, type_url: str) -> bool:
         tiers = TIERS[: TIER_OF.get(type_url, 0)]
@@ -211,13 +217,20 @@ class Session:
             return ()
         if type_url not in LINGERING_TYPES:
             return tuple(left)
+        is_over = self.is_synced and not self._keeps_old
+        if type_url == CLUSTER_TYPE:
+            is_over = is_over and not self._holds_old(SCOPED_ROUTE_TYPE)
         removable = []
-        is_synced = self.is_synced
         for name in left:
             since_s = subscription.retired_at_s.setdefault(name, now_s)
-            is_over = not self._keeps_old and now_s >= since_s + self._linger_s
             # What was refused serves nobody, unless the proxy holds an older version of it.
-            is_junk = subscription.sent[name] == UNSURE
-            if is_junk or (is_over and is_synced):
+            is_junk = subscription.sent[name] == UNSURE and name not in subscription.refused
+            if is_junk or (is_over and now_s >= since_s + self._linger_s):
                 removable.append(name)
         return tuple(removable)
+
+    def _holds_old(self, type_url: str) -> bool:
+        subscription = self._subscriptions.get(type_url)
+        if subscription is None or self._goal is None:
+            return False
+        return bool({*subscription.sent, *subscription.acked} - self._goal.of(type_url).keys())

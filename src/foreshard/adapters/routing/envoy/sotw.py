@@ -41,6 +41,8 @@ class SotwDialect:
             if request.version_info and request.version_info == _version(standing):
                 subscription.claim({one.name: one.version for one in standing})
                 subscription.bodies.update({one.name: one for one in standing})
+            elif request.version_info:
+                subscription.doubt()
             return
         if request.response_nonce:
             is_nack = request.HasField("error_detail")
@@ -69,12 +71,9 @@ class SotwDialect:
         ]
         # Listing all routes would be allowed; a large table would pay for it each second.
         carried = change.updated if type_url == ROUTE_TYPE else tuple(standing)
-        changed = {one.name for one in change.updated}
         nonce = self.session.next_nonce()
         self._latest_nonce[type_url] = nonce
-        self.session.sent(
-            nonce, change, repeated=tuple(one for one in carried if one.name not in changed)
-        )
+        self.session.sent(nonce, change)
         return DiscoveryResponse(
             type_url=type_url,
             nonce=nonce,

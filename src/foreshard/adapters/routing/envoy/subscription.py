@@ -56,6 +56,11 @@ class Subscription:
         self.acked.update(versions)
         self.owes = self.owes and not versions
 
+    def doubt(self) -> None:
+        """The proxy holds something from an earlier stream; what, is not known."""
+        self.owes = False
+        self.sent.update(dict.fromkeys(self.names, UNSURE))
+
     def subscribe(self, names: Iterable[str]) -> None:
         """Ask for resources by name; asking again means: send again."""
         for name in names:
@@ -111,8 +116,7 @@ class Subscription:
         for name, version in change.items():
             self.sent[name] = UNSURE
             self.acked.pop(name, None)
-            if version is not None:
-                self.refused[name] = version
+            self.refused[name] = UNSURE if version is None else version
         return True
 
     def holds(self, served: Served) -> bool:

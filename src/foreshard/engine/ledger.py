@@ -1,0 +1,105 @@
+"""This module is what the fleet can carry, and who is being relieved of how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from foreshard.engine.state import EngineState
+from foreshard.model.telemetry import Fresh, Observation
+from foreshard.planning.bounds import OUT, takes_work
+from foreshard.planning.brief import Estimate, Ground, shares_of
+from foreshard.planning.phases import CellState, Phase, Why
+from foreshard.planning.problem import Flags
+from foreshard.planning.situation import Evacuation, Situation
+
+__all__ = ["evacuations", "is_affordable", "situation_of", "takers"]
+
+
+def takers(cells: Mapping[str, CellState], ground: Ground) -> Flags:
+    """[C] which cells take work."""
+    return np.array([takes_work(cells[name]) for name in ground.fleet.names])
+
+
+def is_affordable(
+    estimate: Estimate, takes: Flags, cell: int, *, part: float, ceiling: float
+) -> bool:
+    """Whether the rest could carry `part` of a cell's share under a ceiling.
+
+    Args:
+        estimate: Demand, needs, capacity.
+        takes: [C] which cells take work; the cell itself is counted in.
+        cell: Its index.
+        part: Of its share that would leave, in [0, 1].
+        ceiling: Utilisation that no resource of the rest may pass, taken together.
+    """
+    takes = takes.copy()
+    takes[cell] = True
+    work = estimate.demand_rps @ estimate.needs
+    own = estimate.capacity[cell] / estimate.capacity[takes].sum(axis=0) * work
+    takes[cell] = False
+    if not takes.any():
+        return False
+    used = (work - (1.0 - part) * own) / estimate.capacity[takes].sum(axis=0)
+    return float(np.max(used)) <= ceiling
+
+
+def situation_of(
+    state: EngineState,
+    estimate: Estimate,
+    ground: Ground,
+    observation: Observation,
+) -> Situation:
+    """The fleet as the guards see it."""
+    readings = observation.cells
+    barred = {
+        name
+        for name, cell in state.cells.items()
+        if cell.phase in OUT and not (cell.phase is Phase.DRAINED and cell.why is Why.FORECAST)
+    }
+    return Situation(
+        now_s=observation.now_s,
+        cells=ground.fleet.names,
+        flows=ground.flows,
+        eligible=ground.eligible(),
+        demand_rps=estimate.demand_rps,
+        weight=np.array([ground.classes[f.request_class].weight for f in ground.flows]),
+        needs=estimate.needs,
+        capacity=estimate.capacity,
+        health={name: reading.health for name, reading in readings.items()},
+        telemetry_age_s={
+            name: reading.reading.age_s
+            for name, reading in readings.items()
+            if isinstance(reading.reading, Fresh)
+        },
+        barred=frozenset(barred),
+        evacuating=state.evacuating,
+        moved=state.moved,
+    )
+
+
+def evacuations(
+    state: EngineState,
+    cells: Mapping[str, CellState],
+    estimate: Estimate,
+    ground: Ground,
+    observation: Observation,
+) -> Mapping[str, Evacuation]:
+    """Who is being emptied after this tick, with what each carried before it began."""
+    found = {}
+    for name, cell in cells.items():
+        if cell.phase in (Phase.ACTIVE, Phase.WARMING):
+            continue
+        before = state.evacuating.get(name)
+        if before is not None and before.why is cell.why:
+            found[name] = before
+            continue
+        carried = float("nan")
+        if state.plan is not None:
+            traffic = situation_of(state, estimate, ground, observation).traffic(
+                shares_of(state.plan, ground)
+            )
+            carried = float(traffic[ground.fleet.index[name]])
+        found[name] = Evacuation(since_s=observation.now_s, why=cell.why, share_before=carried)
+    return found
