@@ -12,7 +12,7 @@ from aiohttp import web
 
 from foreshard.lab import service
 from foreshard.lab.loadgen import Load, generate
-from foreshard.lab.process import start
+from foreshard.controller.process import start
 from foreshard.lab.reactive import SERVED_BY
 from foreshard.lab.records import Outcome, load, save
 from foreshard.lab.traffic import Demand, Schedule, arrivals

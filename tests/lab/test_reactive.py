@@ -10,7 +10,7 @@ import yaml
 from foreshard.lab import service
 from foreshard.lab.envoy import Envoy
 from foreshard.lab.loadgen import Load, generate
-from foreshard.lab.process import hold_port
+from foreshard.controller.process import hold_port
 from foreshard.lab.reactive import bootstrap, render
 from foreshard.lab.records import Run, judge
 from foreshard.lab.supervisor import Supervisor

@@ -10,7 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from foreshard.lab import process, service
+from foreshard.controller import process
+from foreshard.lab import service
 from foreshard.lab.cell.faults import Fault, FaultKind
 from foreshard.lab.keeper import CellState, CellStatus, Patience
 from foreshard.lab.supervisor import Supervisor

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from foreshard.lab import process
+from foreshard.controller import process
 
 __all__ = ["supervise"]
 

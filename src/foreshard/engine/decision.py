@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from foreshard.engine.ledger import evacuations, is_affordable, situation_of, takers
+from foreshard.engine.ledger import evacuations, is_affordable, lightened, situation_of, takers
 from foreshard.engine.scrutiny import about_fleet, blindness, judge, panic
 from foreshard.engine.state import EngineState, cells_as_json, cells_from_json
 from foreshard.engine.workload import Profiler
@@ -28,12 +28,12 @@ from foreshard.planning.brief import (
     Estimate,
     Ground,
     Risks,
-    load_risk_of,
     plan_from,
     problem_of,
     shares_of,
 )
 from foreshard.planning.budget import Budget
+from foreshard.planning.caution import Caution, excess_curves
 from foreshard.planning.guards import Admitted, vet
 from foreshard.planning.lifecycle import Outlook, live_on
 from foreshard.planning.phases import CellState, Phase, Why
@@ -120,6 +120,7 @@ class Engine:
         return EngineState(
             cells=cells,
             workload=self._profiler.begin(),
+            caution=Caution.none(len(self._fleet.cells)),
             table=live,
             plan=plan,
             version=live.version if live else 0,
@@ -173,8 +174,9 @@ class Engine:
             shuns=shuns,
             judged_at_s=forecast.made_at_s if judgement and forecast else state.judged_at_s,
             evacuating=evacuations(state, cells, estimate, self._ground, observation),
+            caution=self._cautious(state, estimate, observation, forecast if judgement else None),
         )
-        state, more, alternatives = self._route(state, estimate, observation, forecast)
+        state, more, alternatives = self._route(state, estimate, observation)
         because = (*reasons, *more)
         pending = state.pending
         plan = pending[1] if pending else state.plan
@@ -203,6 +205,25 @@ class Engine:
             settled, table=table, plan=plan, moved=(*steps, *((moved,) if moved else ()))
         )
 
+    def _cautious(
+        self,
+        state: EngineState,
+        estimate: Estimate,
+        observation: Observation,
+        forecast: Forecast | None,
+    ) -> Caution:
+        """What is held against each cell's load after this tick."""
+        elapsed_s = observation.interval_s
+        caution = state.caution.faded(elapsed_s, fade_s=self._policy.thresholds.relent_s)
+        if forecast is None or state.plan is None:
+            return caution
+        serving = [n for n, cell in sorted(state.cells.items()) if cell.phase is Phase.ACTIVE]
+        rates = shares_of(state.plan, self._ground) * estimate.demand_rps[:, None]
+        nominal = estimate.capacity * state.workload.factor
+        present = work_of(estimate.needs, nominal, rates)
+        curves = excess_curves(forecast, serving)
+        return caution.warned({self._fleet.index[n]: c for n, c in curves.items()}, present)
+
     def _is_affordable(
         self, state: EngineState, estimate: Estimate, cell: str, *, part: float
     ) -> bool:
@@ -219,7 +240,6 @@ class Engine:
         state: EngineState,
         estimate: Estimate,
         observation: Observation,
-        forecast: Forecast | None,
     ) -> tuple[EngineState, tuple[Reason, ...], tuple[Reason, ...]]:
         """Make a table pending, or leave the live one; with reasons and alternatives."""
         gone = frozenset(n for n, cell in state.cells.items() if not takes_work(cell))
@@ -234,7 +254,7 @@ class Engine:
             stale_s=self._budget.stale_s,
         )
         if held is None:
-            problem = self._problem(state, estimate, forecast, observation.now_s)
+            problem = self._problem(state, estimate, observation.now_s)
             solution = self._solver.solve(problem)
             if solution.has_plan:
                 candidate = plan_from(solution, self._ground)
@@ -257,12 +277,13 @@ class Engine:
         situation = situation_of(state, estimate, self._ground, observation)
         verdict = vet(candidate, state.plan, situation, self._budget)
         alternatives = self._alternatives(problem, candidate)
+        lighter = lightened(state, problem, shares_of(candidate, self._ground))
         moved = Moved(at_s=observation.now_s, ratio=verdict.moved_ratio)
         if isinstance(verdict, Admitted):
             state = replace(state, refusals=0, pending_moved=moved)
-            return self._pend(state, verdict.plan), (), alternatives
+            return self._pend(state, verdict.plan), lighter, alternatives
         state = replace(state, refusals=state.refusals + 1, pending_moved=moved)
-        reasons = verdict.reasons
+        reasons = (*lighter, *verdict.reasons)
         if state.refusals >= ALARMING_REFUSALS:
             text = f"{state.refusals} plans in a row were refused by guards; a person should look"
             reasons = (*reasons, about_fleet("guard.refuses", text))
@@ -284,9 +305,7 @@ class Engine:
             return replace(state, pending_moved=None)
         return replace(state, pending=(table, plan), version=table.version)
 
-    def _problem(
-        self, state: EngineState, estimate: Estimate, forecast: Forecast | None, now_s: float
-    ) -> Problem:
+    def _problem(self, state: EngineState, estimate: Estimate, now_s: float) -> Problem:
         assert state.plan is not None  # noqa: S101 - the first plan was made before
         ground, cells = self._ground, state.cells
         takes, eligible = takers(cells, ground), ground.eligible()
@@ -307,11 +326,10 @@ class Engine:
             ),
         )
         lower, upper = caps_of(cells, state.shuns, standing, now_s=now_s, policy=self._policy)
-        present = work_of(estimate.needs, estimate.capacity, live * estimate.demand_rps[:, None])
-        serving = [n for n, cell in sorted(cells.items()) if cell.phase is Phase.ACTIVE]
+        apart = state.workload.factor.max(axis=1) > 1.0
         risks = Risks(
             standing=np.array([float(n in doomed) for n in ground.fleet.names]),
-            load=load_risk_of(forecast, ground, serving=serving, present_work=present),
+            load=state.caution.load_risk(apart.tolist()),
         )
         bounds = Bounds(takes=takes, lower=lower, upper=upper)
         return problem_of(ground, estimate, bounds, risks, previous=state.plan)

@@ -7,14 +7,18 @@ from collections.abc import Mapping
 import numpy as np
 
 from foreshard.engine.state import EngineState
+from foreshard.model.plan import Reason
 from foreshard.model.telemetry import Fresh, Observation
 from foreshard.planning.bounds import OUT, takes_work
 from foreshard.planning.brief import Estimate, Ground, shares_of
 from foreshard.planning.phases import CellState, Phase, Why
-from foreshard.planning.problem import Flags
+from foreshard.planning.problem import Flags, Floats, Problem
 from foreshard.planning.situation import Evacuation, Situation
 
-__all__ = ["evacuations", "is_affordable", "situation_of", "takers"]
+__all__ = ["evacuations", "is_affordable", "lightened", "situation_of", "takers"]
+
+# A cell that loses less of what it had is not worth a word.
+LIGHTENED_RATIO = 0.05
 
 
 def takers(cells: Mapping[str, CellState], ground: Ground) -> Flags:
@@ -103,3 +107,30 @@ def evacuations(
             carried = float(traffic[ground.fleet.index[name]])
         found[name] = Evacuation(since_s=observation.now_s, why=cell.why, share_before=carried)
     return found
+
+
+def lightened(state: EngineState, problem: Problem, shares: Floats) -> tuple[Reason, ...]:
+    """Why cells in full service get less than before: they need more for the same work.
+
+    Args:
+        state: Before the plan.
+        problem: What the plan answers.
+        shares: [F, C] of the plan.
+    """
+    if problem.previous is None:
+        return ()
+    weight = problem.demand_rps / max(float(problem.demand_rps.sum()), 1e-9)
+    before, after = weight @ problem.previous, weight @ shares
+    factor = state.workload.factor.max(axis=1)
+    found = []
+    for c, name in enumerate(problem.cells):
+        if state.cells[name].phase is not Phase.ACTIVE or factor[c] <= 1.0:
+            continue
+        if after[c] < (1.0 - LIGHTENED_RATIO) * before[c]:
+            text = (
+                f"needs {factor[c]:.1f} x what its siblings need for the same work; its part of "
+                f"the requests falls from {before[c]:.1%} to {after[c]:.1%}"
+            )
+            facts = {"factor": round(float(factor[c]), 3), "share": round(float(after[c]), 4)}
+            found.append(Reason(subject=name, code="cell.lightened", text=text, facts=facts))
+    return tuple(found)

@@ -10,6 +10,7 @@ from typing import Any
 from foreshard.engine.workload import Workload
 from foreshard.model.plan import Plan
 from foreshard.model.routing import RoutingTable
+from foreshard.planning.caution import Caution
 from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.shunning import Shun
 from foreshard.planning.situation import Evacuation, Moved
@@ -24,6 +25,7 @@ class EngineState:
     Attributes:
         cells: Life-cycle state of every cell.
         shuns: Classes that are off a cell, by (class, cell).
+        caution: Loads that were foreseen to hurt, by cell.
         evacuating: Cells that work is being taken off, and what they carried before.
         workload: Demand, needs and capacities as estimated so far.
         table: The live table; None before the first.
@@ -40,6 +42,7 @@ class EngineState:
     shuns: Mapping[tuple[str, str], Shun] = field(default_factory=dict)
     evacuating: Mapping[str, Evacuation] = field(default_factory=dict)
     workload: Workload
+    caution: Caution
     table: RoutingTable | None = None
     plan: Plan | None = None
     version: int = 0

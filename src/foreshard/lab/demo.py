@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,10 @@ from typing import Any, Protocol
 
 import yaml
 
+from foreshard.controller.process import Child, free_port, start
 from foreshard.lab import records, service
-from foreshard.lab.envoy import Envoy
+from foreshard.lab.envoy import Envoy, find_envoy
 from foreshard.lab.faults import FaultSpec, play
-from foreshard.lab.process import Child, free_port, start
 from foreshard.lab.reactive import bootstrap, render
 from foreshard.lab.registry import Entry, registered
 from foreshard.lab.scores import FORESHARD, REACTIVE, Conduct, Trial, report
@@ -42,6 +42,7 @@ LAST_ANSWERS_S = 8.0
 # Two fleets of six processes settle, caches fill; then the story begins.
 SETTLE_S = 3.0
 STEERED_WITHIN_S = 30.0
+ENDED_EARLY = "the demo was ended before its story began: there is nothing to report"
 LOOK_S = 0.5
 
 
@@ -103,36 +104,62 @@ async def play_demo(
     Raises:
         LabError: Something could not be started; the sentence says what.
     """
-    tale = story(options.story, options.duration_s)
+    find_envoy()
     async with AsyncExitStack() as stack:
-        directory = Path(tempfile.mkdtemp(prefix="foreshard-"))
-        stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        screen.stage("starting 2 x 6 cells")
-        reactive = await _fleet(stack, directory / "reactive")
-        steered = await _fleet(stack, directory / "steered")
-        doors = [await stack.enter_async_context(Webhook(fleet)) for fleet in (reactive, steered)]
-        screen.stage("starting the reactive Envoy")
-        targets = {REACTIVE: await _reactive_envoy(stack, reactive, directory)}
-        site = _site(steered, directory, webhook=f"{doors[1].url}/events")
-        config = directory / "demo.yaml"
-        config.write_text(yaml.safe_dump(dict(demo_config(site)), sort_keys=False))
-        site.events.write_text("[]")
-        screen.stage("starting Foreshard and the Envoy it steers")
-        targets[FORESHARD] = await _steered_envoy(stack, config, site, wiring, directory)
-        stack.enter_context(
-            registered(Entry(pid=os.getpid(), config=config, doors=tuple(d.url for d in doors)))
-        )
-        stage = _Stage(
-            options=options,
-            story=tale,
-            wiring=wiring,
-            screen=screen,
-            config=config,
-            events=site.events,
-            fleets={REACTIVE: reactive, FORESHARD: steered},
-            targets=targets,
-        )
-        return await _traffic(stage, stop)
+        preparing = _prepare(options, wiring, screen, stack)
+        return await _traffic(await _unless(stop, preparing), stop)
+
+
+async def _unless(stop: asyncio.Event, preparing: Coroutine[Any, Any, _Stage]) -> _Stage:
+    """The prepared stage; asked to stop, the preparation is broken off.
+
+    Raises:
+        LabError: It could not be prepared, or was broken off.
+    """
+    work, stopped = asyncio.ensure_future(preparing), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+    finally:
+        work.cancel()
+        stopped.cancel()
+        await asyncio.gather(work, stopped, return_exceptions=True)
+    raise LabError(ENDED_EARLY)
+
+
+async def _prepare(
+    options: DemoOptions, wiring: Wiring, screen: Screen, stack: AsyncExitStack
+) -> _Stage:
+    """Start everything but the traffic; whoever closes the stack ends it."""
+    tale = story(options.story, options.duration_s)
+    directory = Path(tempfile.mkdtemp(prefix="foreshard-"))
+    stack.callback(shutil.rmtree, directory, ignore_errors=True)
+    screen.stage("starting 2 x 6 cells")
+    reactive = await _fleet(stack, directory / "reactive")
+    steered = await _fleet(stack, directory / "steered")
+    doors = [await stack.enter_async_context(Webhook(fleet)) for fleet in (reactive, steered)]
+    screen.stage("starting the reactive Envoy")
+    targets = {REACTIVE: await _reactive_envoy(stack, reactive, directory)}
+    site = _site(steered, directory, webhook=f"{doors[1].url}/events")
+    config = directory / "demo.yaml"
+    config.write_text(yaml.safe_dump(dict(demo_config(site)), sort_keys=False))
+    site.events.write_text("[]")
+    screen.stage("starting Foreshard and the Envoy it steers")
+    targets[FORESHARD] = await _steered_envoy(stack, config, site, wiring, directory)
+    stack.enter_context(
+        registered(Entry(pid=os.getpid(), config=config, doors=tuple(d.url for d in doors)))
+    )
+    return _Stage(
+        options=options,
+        story=tale,
+        wiring=wiring,
+        screen=screen,
+        config=config,
+        events=site.events,
+        fleets={REACTIVE: reactive, FORESHARD: steered},
+        targets=targets,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +253,8 @@ async def _traffic(stage: _Stage, stop: asyncio.Event) -> Mapping[str, Any]:
         player.cancel()
         await asyncio.gather(player, return_exceptions=True)
         await loadgen.terminate(grace_s=LAST_ANSWERS_S)
+    if not out.exists() and stop.is_set():
+        raise LabError(ENDED_EARLY)
     if not out.exists():
         raise LabError(f"the load generator left no records; its log ends: {loadgen.tail()}")
     stage.screen.stage("counting")

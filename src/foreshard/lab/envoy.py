@@ -15,7 +15,7 @@ from typing import Self
 
 import aiohttp
 
-from foreshard.lab.process import Child, start
+from foreshard.controller.process import Child, start
 from foreshard.model.errors import LabError
 
 __all__ = ["Envoy", "find_envoy"]

@@ -14,7 +14,8 @@ from typing import Final
 import aiohttp
 import structlog
 
-from foreshard.lab import process, service
+from foreshard.controller import process
+from foreshard.lab import service
 from foreshard.lab.cell.app import CellSettings
 from foreshard.lab.cell.faults import Fault, FaultKind
 from foreshard.lab.cell.memory import HEAP_ENVIRONMENT

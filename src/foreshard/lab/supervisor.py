@@ -11,11 +11,11 @@ from typing import Final, Self
 
 import aiohttp
 
+from foreshard.controller.process import PortHold, hold_port
 from foreshard.lab import service
 from foreshard.lab.cell.app import CellSettings
 from foreshard.lab.cell.faults import Fault, FaultKind
 from foreshard.lab.keeper import CellStatus, Keeper, Patience
-from foreshard.lab.process import PortHold, hold_port
 from foreshard.model.errors import LabError
 from foreshard.model.topology import Fleet
 

@@ -20,8 +20,8 @@ from typing import Final, Self
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from foreshard.controller.process import LOOPBACK
 from foreshard.lab.cell.faults import Fault
-from foreshard.lab.process import LOOPBACK
 from foreshard.lab.supervisor import Supervisor
 from foreshard.model.errors import InvalidValueError, LabError
 

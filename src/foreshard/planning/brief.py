@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from foreshard.model.forecast import Forecast
 from foreshard.model.plan import Plan, Split
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
@@ -19,14 +18,11 @@ __all__ = [
     "Estimate",
     "Ground",
     "Risks",
-    "load_risk_of",
     "plan_from",
     "problem_of",
     "shares_of",
 ]
 
-# Excess risk under this is the noise of a forecast, not a difference between cells.
-EXCESS_FLOOR = 0.2
 # A share below this is the solver's rounding.
 LEAST_SHARE = 1e-4
 
@@ -142,30 +138,6 @@ def problem_of(
         lower=bounds.lower,
         upper=bounds.upper,
     )
-
-
-def load_risk_of(
-    forecast: Forecast | None, ground: Ground, *, serving: Sequence[str], present_work: Floats
-) -> LoadRisk | None:
-    """How much likelier than its siblings each cell fails, by load; None = nobody stands out.
-
-    What all cells share (the evening peak) is no reason to move work between them.
-    """
-    if forecast is None or not set(serving) & forecast.cells.keys():
-        return None
-    horizon = forecast.horizons_s[0]
-    known = {n: forecast.cells[n].risk[horizon] for n in serving if n in forecast.cells}
-    loads = np.array(next(iter(known.values())).loads)
-    curves = {n: np.array([curve.at(x) for x in loads]) for n, curve in known.items()}
-    p = np.zeros((len(ground.fleet.cells), loads.size))
-    for name, curve in curves.items():
-        others = [c for n, c in curves.items() if n != name]
-        if others:
-            excess = curve - curve[0] - np.median(others, axis=0)
-            p[ground.fleet.index[name]] = np.maximum.accumulate(
-                np.clip(excess - EXCESS_FLOOR, 0.0, 1.0)
-            )
-    return LoadRisk(loads=loads, p=p, present_work=present_work) if p.any() else None
 
 
 def shares_of(plan: Plan, ground: Ground) -> Floats:

@@ -22,7 +22,7 @@ from foreshard.adapters.routing.envoy.resources import Resources
 from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.adapters.routing.serve import ServeSettings, serving
 from foreshard.lab.envoy import Envoy
-from foreshard.lab.process import Child, start
+from foreshard.controller.process import Child, start
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import ClassRoute, RoutingTable, SlotRow, SlotRun, WeightRow
 from foreshard.model.topology import Cell

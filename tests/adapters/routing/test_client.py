@@ -9,8 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from foreshard.adapters.routing.client import ServeSink
-from foreshard.adapters.routing.serve import SOCKET, ServeSettings, serving
+from foreshard.adapters.routing.client import SOCKET, ServeSink
+from foreshard.adapters.routing.serve import ServeSettings, serving
 from foreshard.model.errors import SinkError
 from foreshard.model.topology import Cell, Node
 from foreshard.ports import Applied, Rejected

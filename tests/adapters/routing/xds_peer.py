@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.base_pb2 import Locality, Node
+from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_components_pb2 import VirtualHost
@@ -52,7 +53,7 @@ FIRST = (CLUSTER_TYPE, LISTENER_TYPE, SCOPED_ROUTE_TYPE)
 REFERRED = {CLUSTER_TYPE: ENDPOINT_TYPE, SCOPED_ROUTE_TYPE: ROUTE_TYPE}
 
 BAD = "bad"
-"""A cluster of this name is refused."""
+"""A cluster of this name is refused, unless a peer is told otherwise."""
 
 
 def small_world(routes: Mapping[str, Iterable[str]], *, revision: int = 0) -> Resources:
@@ -64,7 +65,12 @@ def small_world(routes: Mapping[str, Iterable[str]], *, revision: int = 0) -> Re
             name: Cluster(name=name, type=Cluster.EDS, alt_stat_name=f"{revision}")
             for name in clusters
         },
-        ENDPOINT_TYPE: {name: ClusterLoadAssignment(cluster_name=name) for name in clusters},
+        ENDPOINT_TYPE: {
+            name: ClusterLoadAssignment(
+                cluster_name=name, named_endpoints={f"{revision}": Endpoint()}
+            )
+            for name in clusters
+        },
         SCOPED_ROUTE_TYPE: {
             name: ScopedRouteConfiguration(name=name, route_configuration_name=name)
             for name in named
@@ -98,6 +104,7 @@ class Peer:
         self.names: dict[str, set[str]] = {ENDPOINT_TYPE: set(), ROUTE_TYPE: set()}
         self.nonces: dict[str, str] = {}
         self.messages = 0
+        self.refuses = {BAD}
         self.node = Node(id="peer", locality=Locality(region="eu"))
         if earlier is not None:
             self.held, self.warm, self.names = earlier.held, earlier.warm, earlier.names
@@ -115,11 +122,12 @@ class Peer:
             bodies = list(message.resources)
         updated = {_name(one): one for one in (_unpack(type_url, body) for body in bodies)}
         self.nonces[type_url] = nonce
-        if BAD in updated and type_url == CLUSTER_TYPE:
+        bad = self.refuses & set(updated)
+        if bad and type_url == CLUSTER_TYPE:
             # As Envoy does: what is good in it is applied all the same.
-            del updated[BAD]
-            self._hold(type_url, updated, ())
-            self._answer(type_url, nonce, refusal="cluster bad is bad")
+            good = {name: one for name, one in updated.items() if name not in bad}
+            self._hold(type_url, good, ())
+            self._answer(type_url, nonce, refusal=f"cluster {bad.pop()} is bad")
             return
         removed: Iterable[str] = ()
         if self.is_incremental:

@@ -11,13 +11,15 @@ from typing import Self
 import aiohttp
 
 from foreshard.adapters.routing.json_document import Document
-from foreshard.adapters.routing.serve import SOCKET
 from foreshard.adapters.routing.table_json import decode_table, encode_table
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import RoutingTable
 from foreshard.ports import Applied, Rejected
 
-__all__ = ["ServeSink"]
+__all__ = ["SOCKET", "ServeSink"]
+
+SOCKET = "serve.sock"
+"""Name of the control socket in the data directory of a `serve` process."""
 
 
 class ServeSink:

@@ -17,16 +17,14 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from foreshard.adapters.routing.client import SOCKET
 from foreshard.adapters.routing.control import PlanControl
 from foreshard.adapters.routing.control_api import control_app
 from foreshard.adapters.routing.envoy.discovery import Discovery, DiscoverySettings
 from foreshard.adapters.routing.envoy.snapshot import Render
 from foreshard.model.errors import SinkError
 
-__all__ = ["SOCKET", "ServeSettings", "run_serve", "serving"]
-
-SOCKET = "serve.sock"
-"""Name of the control socket in the data directory."""
+__all__ = ["ServeSettings", "run_serve", "serving"]
 
 LOCK = "serve.lock"
 

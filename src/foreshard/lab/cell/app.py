@@ -85,6 +85,8 @@ class _Door:
             case "GET", "/health":
                 return _json(200, {"cell": self._settings.name, "pid": os.getpid()})
             case "GET", "/metrics":
+                while self._shop.is_mute and request.transport is not None:
+                    await asyncio.sleep(TICK_S)
                 page = self._shop.metrics.page()
                 return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
             case "POST", "/-/fault":

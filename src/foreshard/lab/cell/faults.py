@@ -22,6 +22,7 @@ class FaultKind(StrEnum):
     CREEP = "creep"
     DISK_FILL = "disk_fill"
     POOL = "pool"
+    MUTE = "mute"
     CRASH = "crash"
     MAINTENANCE = "maintenance"
 
@@ -44,6 +45,7 @@ DEFAULT_MAGNITUDES: Final[Mapping[FaultKind, float]] = MappingProxyType(
         FaultKind.CREEP: 0.4,
         FaultKind.DISK_FILL: 1.0,
         FaultKind.POOL: 1.0,
+        FaultKind.MUTE: 1.0,
         FaultKind.CRASH: 1.0,
         FaultKind.MAINTENANCE: 1.0,
     }
@@ -63,6 +65,7 @@ class Fault:
     | creep           | speed of the cpus                                   | (0, 1)     |
     | disk_fill       | share of the room                                   | (0, 1]     |
     | pool            | share of the connections that are gone              | (0, 1]     |
+    | mute            | none; metrics are no longer answered, at once       |            |
     | crash           | none; happens at once                               |            |
     | maintenance     | none; `duration_s` is how long the host is off      |            |
 
@@ -153,6 +156,10 @@ class Faults:
     def clear(self) -> None:
         """End all faults."""
         self._began.clear()
+
+    def has(self, kind: FaultKind) -> bool:
+        """Whether there is a fault of that kind, however small it still is."""
+        return kind in self._began
 
     def growth(self, kind: FaultKind, *, now_s: float) -> float:
         """Magnitude times the share of its duration that is over; 0 without such a fault."""

@@ -111,6 +111,11 @@ class Shop:
             wait_s += self._faults.growth(FaultKind.SLOW_DEPENDENCY, now_s=monotonic())
         return wait_s
 
+    @property
+    def is_mute(self) -> bool:
+        """Whether nobody gets an answer who asks for metrics."""
+        return self._faults.has(FaultKind.MUTE)
+
     def snapshot(self) -> Snapshot:
         """The present state."""
         return Snapshot(

@@ -167,7 +167,7 @@ class Discovery:
             members = [
                 one
                 for one in self._conversations
-                if self._committed is None or one.session.is_synced
+                if not one.is_over and (self._committed is None or one.session.is_synced)
             ]
             return await self._roll_out(goal, members)
 
@@ -185,6 +185,7 @@ class Discovery:
                 "acked": one.session.acked_versions(),
             }
             for one in self._conversations
+            if not one.is_over
         ]
 
     def push_to_ack_s(self) -> tuple[float, ...]:

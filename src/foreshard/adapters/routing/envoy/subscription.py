@@ -86,6 +86,9 @@ class Subscription:
         for one in served:
             change[one.name] = one.version
             self.sent[one.name] = one.version
+            # Also when the same version was acknowledged before: another one, on its way
+            # since, may still arrive and be acknowledged first.
+            self.acked.pop(one.name, None)
             self.bodies[one.name] = one
         for name, version in change.items():
             if version is None:
@@ -103,8 +106,8 @@ class Subscription:
         for name, version in change.items():
             if version is None:
                 self.acked.pop(name, None)
-            # Forgotten meanwhile (asked for again): only the newer answer counts.
-            elif name in self.sent:
+            # Sent again meanwhile: only the answer to the newest counts.
+            elif self.sent.get(name) == version:
                 self.acked[name] = version
         return True
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from foreshard.lab.process import LOOPBACK, free_port, hold_port, start
+from foreshard.controller.process import LOOPBACK, free_port, hold_port, start
 from foreshard.model.errors import LabError
 
 

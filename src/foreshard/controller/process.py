@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from foreshard.lab import leash
+from foreshard.controller import leash
 from foreshard.model.errors import LabError
 
 __all__ = ["Child", "PortHold", "free_port", "hold_port", "start"]
