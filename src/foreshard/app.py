@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from foreshard.controller.foresight import Foresight
 from foreshard.controller.loop import Loop, World
 from foreshard.controller.supervise import supervise
 from foreshard.engine import Engine
-from foreshard.forecast.trend import TrendForecaster
+from foreshard.forecast.forecaster import Forecaster
 from foreshard.forecast.window import WindowBuffer
 from foreshard.lab import registry
 from foreshard.lab.cell.faults import FaultKind
@@ -41,7 +42,6 @@ from foreshard.planning.judgement import Thresholds
 from foreshard.planning.policy import Policy
 
 __all__ = [
-    "DemoOptions",
     "bootstrap_of",
     "break_cell",
     "engine_of",
@@ -176,11 +176,14 @@ def _foresight(settings: Settings, executor: ThreadExecutor) -> Foresight | None
     forecast = settings.forecast
     if forecast.model == "none":
         return None
-    if forecast.model != "trend":
-        raise ConfigError(f"forecast.model is {forecast.model!r}, must be 'trend' or 'none'")
+    found = entry_points(group="foreshard.forecasters")
+    if forecast.model not in found.names:
+        names = ", ".join((*sorted(found.names), "none"))
+        raise ConfigError(f"forecast.model is {forecast.model!r}, must be one of {names}")
+    make: Callable[..., Forecaster] = found[forecast.model].load()
     length = max(2, round(forecast.window_s / settings.tick_s))
     return Foresight(
-        TrendForecaster(horizons_s=tuple(forecast.horizons_s)),
+        make(horizons_s=tuple(forecast.horizons_s)),
         WindowBuffer(settings.request_classes(), length=length),
         executor,
         every_s=forecast.every_s,

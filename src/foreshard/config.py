@@ -5,6 +5,7 @@ Every error is reported at once, each with its line, key, value and what would b
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,8 @@ from foreshard.model.errors import ConfigError, InvalidValueError
 from foreshard.model.plan import Mode
 from foreshard.model.topology import Cell, Fleet, Node
 from foreshard.model.workload import Match, Needs, Priority, RequestClass
+from foreshard.planning.budget import Budget
+from foreshard.planning.judgement import Thresholds
 
 __all__ = [
     "BalancerSettings",
@@ -84,6 +87,11 @@ class ClassSettings(_Strict):
             return names[value]
         return value
 
+    @model_validator(mode="after")
+    def _meaningful(self) -> ClassSettings:
+        self.noun()
+        return self
+
     def noun(self) -> RequestClass:
         """The class in the core's words."""
         fields = self.model_dump(exclude={"match", "needs"})
@@ -101,6 +109,11 @@ class CellSettings(_Strict):
     region: str
     zone: str = ""
     nodes: list[Address] = Field(min_length=1, description="host:port of each node.")
+
+    @model_validator(mode="after")
+    def _meaningful(self) -> CellSettings:
+        self.noun()
+        return self
 
     def noun(self) -> Cell:
         """The cell in the core's words."""
@@ -199,6 +212,12 @@ class ThresholdSettings(_Strict):
     shun_s: Positive = Field(default=120.0, description="A class stays off a cell at least.")
     restart_patience_s: Positive = Field(default=120.0, description="Then a restart is asked for.")
 
+    @model_validator(mode="after")
+    def _meaningful(self) -> ThresholdSettings:
+        judged = {f.name for f in fields(Thresholds)}
+        Thresholds(**self.model_dump(include=judged))
+        return self
+
 
 class BudgetSettings(_Strict):
     """Bounds on acting; see `planning.budget.Budget`."""
@@ -211,6 +230,11 @@ class BudgetSettings(_Strict):
     confirm_s: float = Field(default=10.0, ge=0.0, description="First to second half.")
     believable_failures: Ratio = Field(default=0.34, description="Share of cells; then panic.")
     stale_s: Positive = Field(default=10.0, description="Older telemetry is not acted upon.")
+
+    @model_validator(mode="after")
+    def _meaningful(self) -> BudgetSettings:
+        Budget(**self.model_dump())
+        return self
 
 
 class Settings(_Strict):
@@ -244,8 +268,13 @@ class Settings(_Strict):
             )
         if len(set(names)) != len(names):
             raise ValueError(f"classes: names {names} must be unique")
-        self.fleet()
-        self.request_classes()
+        fleet = self.fleet()
+        for each in self.request_classes():
+            if not any(each.allows_region(cell.region) for cell in fleet.cells):
+                raise ValueError(
+                    f"class {each.name}: no cell stands in regions {sorted(each.regions)}, must "
+                    f"have one of {', '.join(fleet.regions)}"
+                )
         return self
 
     def fleet(self) -> Fleet:
@@ -274,6 +303,8 @@ def load(path: Path) -> Settings:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); name a YAML file"
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not text; name a YAML file") from error
     settings = parse(text, name=str(path))
     base = path.resolve().parent
     return settings.model_copy(

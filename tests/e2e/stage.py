@@ -7,6 +7,8 @@ and hurt as a user would. Nothing of it is mocked; what hurts is done to real pr
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import re
 import shutil
 import sys
@@ -14,7 +16,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,10 @@ from foreshard.lab.supervisor import Supervisor
 from foreshard.lab.traffic import Demand, arrivals
 from foreshard.lab.webhook import Webhook
 from foreshard.model.errors import SinkError
+from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.routing import RoutingTable
 
-__all__ = ["STEERED", "TWIN", "Gate", "Stage", "failed", "staged", "until"]
+__all__ = ["STEERED", "TWIN", "Gate", "Stage", "failed", "is_running", "staged", "until"]
 
 TWIN, STEERED = "twin", "steered"
 CELLS = ("eu-1", "eu-2", "us-1")
@@ -45,6 +48,9 @@ MIX = tuple(service.MIX[c.name] for c in service.CLASSES)
 # Only bounds waiting: a test machine may be busy with other things.
 PATIENCE_S = 30.0
 POLL_S = 0.05
+LONGEST_S = 90.0
+# Every answer to a request of the act itself has come by then, or is a failure.
+LAST_ANSWERS_S = 2.5
 # Envoy names a request that found no route or no cluster so.
 LOST = re.compile(
     r"^foreshard\.edge\..*\.flags\.(?:.*,)?(?:NR|NC)\b|^http\.edge\.no_(?:route|cluster)$"
@@ -145,14 +151,12 @@ class Stage:
         act: Callable[[], Awaitable[None]],
         *,
         rate_rps: float = 60.0,
-        duration_s: float = 12.0,
         mix: Sequence[float] = MIX,
     ) -> Run:
-        """Send both fleets the same requests while `act` does something; begin together."""
+        """Send both fleets the same requests for as long as `act` takes, and a little longer."""
         demand = Demand(
-            rate_rps=rate_rps, duration_s=duration_s, mix=tuple(mix), keys=service.KEYS
+            rate_rps=rate_rps, duration_s=LONGEST_S, mix=tuple(mix), keys=service.KEYS
         )
-        start_at_s = time.time() + 0.5
         nodes = {
             f"{service.HOST}:{port}": name
             for fleet in self.cells.values()
@@ -162,30 +166,36 @@ class Stage:
             targets=self.targets,
             classes=service.CLASSES,
             schedule=arrivals(demand, seed=7),
-            start_at_s=start_at_s,
+            start_at_s=time.time() + 0.5,
             cells=nodes,
         )
-        async with asyncio.TaskGroup() as group:
-            sending = group.create_task(
-                generate(plot, stop=asyncio.Event(), report=lambda _: None)
-            )
-            await asyncio.sleep(max(0.0, start_at_s - time.time()))
+        stop = asyncio.Event()
+        sending = asyncio.create_task(generate(plot, stop=stop, report=lambda _: None))
+        try:
             await act()
-        return sending.result()
+            await asyncio.sleep(LAST_ANSWERS_S)
+            assert not sending.done(), f"the act took longer than {LONGEST_S:g} s"
+        finally:
+            stop.set()
+            run = await sending
+        return run
 
     def processes(self) -> Mapping[str, psutil.Process]:
         """`serve` and `engine`, as far as they run now."""
         found = {}
         if self.foreshard.is_running:
             for child in psutil.Process(self.foreshard.pid).children():
-                found |= {role: child for role in ("serve", "engine") if role in child.cmdline()}
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    words = child.cmdline()
+                    found |= {role: child for role in ("serve", "engine") if role in words}
         return found
 
-    async def whole(self) -> None:
-        """Return when `serve`, `engine` and the Envoy's connection stand."""
+    async def whole(self, *, without: int = 0) -> None:
+        """Return when `serve`, `engine` (none of that pid) and the Envoy's connection stand."""
 
         async def holds() -> bool:
-            if len(self.processes()) < 2:
+            pids = {process.pid for process in self.processes().values()}
+            if len(pids - {without}) < 2:
                 return False
             try:
                 nodes = (await self.sink.status())["nodes"]
@@ -232,8 +242,25 @@ class Stage:
             if member.is_running():
                 member.kill()
         await self.foreshard.wait()
-        gone = lambda: asyncio.sleep(0, not any(_runs(m) for m in members))  # noqa: E731
+        gone = lambda: asyncio.sleep(0, not any(is_running(m) for m in members))  # noqa: E731
         await until(gone, "serve and engine are gone")
+
+    def announce(self, cell: str) -> None:
+        """Tell Foreshard of a maintenance that lasts longer than any test (nobody does it)."""
+        now_s = time.time()
+        event = SystemEvent(
+            id="announced",
+            kind=EventKind.MAINTENANCE,
+            cells=frozenset({cell}),
+            known_at_s=now_s,
+            starts_at_s=now_s + 8.0,
+            ends_at_s=now_s + 600.0,
+        )
+        row = asdict(event) | {"kind": event.kind.value, "cells": [cell]}
+        assert self.settings.events_file is not None
+        scratch = self.settings.events_file.with_suffix(".part")
+        scratch.write_text(json.dumps([row]))
+        scratch.replace(self.settings.events_file)
 
     async def inject(self, kind: FaultKind, *cells: str) -> None:
         """Do the same to both fleets."""
@@ -249,7 +276,9 @@ class Stage:
 
     async def updates(self) -> Mapping[str, int]:
         """How often the steered Envoy took something over, or refused, by kind of thing."""
-        return await self.envoys[STEERED].counters(r"update_(success|rejected)$")
+        found = await self.envoys[STEERED].counters(r"update_(success|rejected)$")
+        # Its look-ups of the discovery service's own name are no plan.
+        return {n: v for n, v in found.items() if "foreshard-discovery" not in n}
 
     async def lost(self) -> Mapping[str, int]:
         """Requests that found no route or no cluster, in either Envoy."""
@@ -260,7 +289,7 @@ class Stage:
         return found
 
 
-def _runs(process: psutil.Process) -> bool:
+def is_running(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

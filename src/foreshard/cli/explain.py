@@ -8,6 +8,9 @@ from typing import Any
 
 __all__ = ["explain"]
 
+# Smaller changes of a share are rounding.
+LEAST_MOVE = 0.002
+
 
 def explain(cell: str, record: Mapping[str, Any] | None, status: Mapping[str, Any] | None) -> str:
     """What was last decided about a cell, what it was based on, and how things stand now.
@@ -27,19 +30,31 @@ def explain(cell: str, record: Mapping[str, Any] | None, status: Mapping[str, An
         said = "; ".join(r["text"] for r in reasons) or "a plan that concerns it was made"
         lines.append(f"cell {cell}, {_at(decision['now_s'])}: {said}")
         lines += [f"  the fleet: {r['text']}" for r in others]
+        lines += _moves(cell, record["inputs"].get("plan_before"), decision["plan"])
         lines += [f"  instead of: {a['text']}" for a in decision["alternatives"]]
-        lines += _shares("  shares decided", decision, cell)
     if status is not None and cell in status["cells"]:
         lines.append(_now(status["cells"][cell], status))
     return "\n".join(lines)
 
 
-def _shares(title: str, decision: Mapping[str, Any], cell: str) -> list[str]:
-    parts = [
-        f"{flow} {split['shares'].get(cell, 0.0):.1%}"
-        for flow, split in sorted(decision["plan"]["splits"].items())
-    ]
-    return [f"{title}: {', '.join(parts)}"] if parts else []
+def _moves(cell: str, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[str]:
+    """What each class gained or lost there, and who took or gave it."""
+    lines = []
+    for flow, split in sorted(after["splits"].items()):
+        was = before["splits"].get(flow, {"shares": {}}) if before else split
+        old, new = was["shares"], split["shares"]
+        own = new.get(cell, 0.0) - old.get(cell, 0.0)
+        if abs(own) < LEAST_MOVE:
+            continue
+        others = sorted(
+            name
+            for name in {*old, *new} - {cell}
+            if (new.get(name, 0.0) - old.get(name, 0.0)) * own < 0.0
+        )
+        way = "to" if own < 0.0 else "from"
+        change = f"{old.get(cell, 0.0):.1%} -> {new.get(cell, 0.0):.1%}"
+        lines.append(f"  {flow}: {change} of its requests, {way} {', '.join(others) or 'nobody'}")
+    return lines
 
 
 def _now(now: Mapping[str, Any], status: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from foreshard import __version__
 from foreshard import app as root
 from foreshard.cli.explain import explain
 from foreshard.config import Settings, load
+from foreshard.lab.demo import DemoOptions
 from foreshard.model.errors import ForeshardError
 
 __all__ = ["app"]
@@ -142,7 +143,7 @@ def demo(
     json: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
 ) -> None:
     """Two equal fleets of real cells, the same traffic and faults; one steered by Foreshard."""
-    options = root.DemoOptions(
+    options = DemoOptions(
         seed=seed,
         duration_s=duration_s,
         story=story,

@@ -21,7 +21,7 @@ from foreshard.controller.verify import strays
 from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import DriverError, SinkError, SourceError, StoreError
 from foreshard.model.events import SystemEvent
-from foreshard.model.plan import Act, Decision, Recycle
+from foreshard.model.plan import Act, Decision, Plan, Recycle
 from foreshard.model.telemetry import Fresh, Observation
 from foreshard.model.topology import Fleet
 from foreshard.ports import (
@@ -83,6 +83,7 @@ class Loop:
         self._tick_s = tick_s
         self._events: tuple[SystemEvent, ...] = ()
         self._state: EngineState | None = None
+        self._is_adopted = False
         self._verify_at_s = float("inf")
         self._instruments = Instruments()
         self._errands: set[asyncio.Task[None]] = set()
@@ -102,13 +103,14 @@ class Loop:
 
     async def tick(self) -> Decision:
         """One turn of the loop; returns what was decided."""
-        if self._state is None:
+        if not self._is_adopted:
             await self._adopt()
         assert self._state is not None  # noqa: S101 - set by _adopt
         observation = await self._observe()
         if self._foresight is not None:
             self._foresight.take(observation)
         forecast = self._foresight.latest if self._foresight else None
+        before = self._state.plan
         began = time.perf_counter()
         self._state, decision = self._engine.step(self._state, observation, forecast)
         self._instruments.tick_s.append(time.perf_counter() - began)
@@ -118,7 +120,7 @@ class Loop:
         for recycle in decision.recycle:
             self._errand(recycle)
         self._verify(observation)
-        self._keep(decision, observation)
+        self._keep(decision, observation, before)
         return decision
 
     async def _adopt(self) -> None:
@@ -129,11 +131,17 @@ class Loop:
             log.warning(
                 "sink.unreachable", error=str(error), effect="nothing is steered until it answers"
             )
+            if self._state is not None:
+                return
             live = None
+        else:
+            self._is_adopted = True
         kept = self._remembered()
         now_s = self._world.clock.now_s()
         self._state = self._engine.begin(live, kept, now_s=now_s)
-        log.info("plan.adopted", version=live.version if live else 0, cells_remembered=len(kept))
+        if self._is_adopted:
+            version = live.version if live else 0
+            log.info("plan.adopted", version=version, cells_remembered=len(kept))
 
     def _remembered(self) -> Mapping[str, Any]:
         try:
@@ -164,6 +172,10 @@ class Loop:
 
     async def _apply(self, act: Act) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
+        if not self._is_adopted:
+            # A first plan made in ignorance of the live one would take its place.
+            self._state = self._engine.settle(self._state, applied=False)
+            return
         try:
             outcome = await self._world.sink.apply(act.table)
         except SinkError as error:
@@ -213,21 +225,24 @@ class Loop:
             if self._instruments.is_news(reason):
                 log.info("decision", code=reason.code, cell=reason.subject, text=reason.text)
 
-    def _keep(self, decision: Decision, observation: Observation) -> None:
+    def _keep(self, decision: Decision, observation: Observation, before: Plan | None) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
         forecast = self._foresight.latest if self._foresight else None
         status = snapshot(decision, observation, forecast, self._state, self._instruments)
         try:
-            self._world.store.record(decision, _inputs(observation, status))
+            self._world.store.record(decision, _inputs(observation, status, before))
             self._world.store.put("status", status)
             self._world.store.put("cells", self._engine.memory(self._state))
         except StoreError as error:
             log.warning("store.unwritable", error=str(error), effect="decisions go unrecorded")
 
 
-def _inputs(observation: Observation, status: Mapping[str, Any]) -> Mapping[str, Any]:
+def _inputs(
+    observation: Observation, status: Mapping[str, Any], before: Plan | None
+) -> Mapping[str, Any]:
     stale = sum(1 for r in observation.cells.values() if not isinstance(r.reading, Fresh))
     return {
+        "plan_before": before,
         "cells": status["cells"],
         "demand_rps": status["demand_rps"],
         "stale_cells": stale,

@@ -33,14 +33,24 @@ async def supervise(
         commands: Program and arguments by name, in the order of starting.
         log_dir: Gets one log file per process.
         stop: Set it to end all.
+
+    Raises:
+        LabError: A process cannot be created; the others were ended.
     """
-    keepers = [
-        asyncio.create_task(_keep(name, argv, log_dir / f"{name}.log", stop))
+    ends = {name: asyncio.Event() for name in commands}
+    keepers = {
+        name: asyncio.create_task(_keep(name, argv, log_dir / f"{name}.log", ends[name]))
         for name, argv in commands.items()
-    ]
-    await stop.wait()
-    for keeper in reversed(keepers):
-        await keeper
+    }
+    stopped = asyncio.create_task(stop.wait())
+    # A keeper that ends by itself could not start its process at all.
+    await asyncio.wait({stopped, *keepers.values()}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    for name in reversed(keepers):
+        ends[name].set()
+        await asyncio.wait({keepers[name]})
+    for keeper in keepers.values():
+        keeper.result()
 
 
 async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Event) -> None:

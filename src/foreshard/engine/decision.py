@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from foreshard.engine.ledger import evacuations, is_affordable, lightened, situation_of, takers
+from foreshard.engine.ledger import (
+    evacuations,
+    is_affordable,
+    is_short,
+    lightened,
+    situation_of,
+    takers,
+)
 from foreshard.engine.scrutiny import about_fleet, blindness, judge, panic
 from foreshard.engine.state import EngineState, cells_as_json, cells_from_json
 from foreshard.engine.workload import Profiler
@@ -39,7 +46,7 @@ from foreshard.planning.lifecycle import Outlook, live_on
 from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.policy import Policy
 from foreshard.planning.problem import Floats, Problem, reference_shares, work_of
-from foreshard.planning.removal import even_plan, without
+from foreshard.planning.removal import even_plan, fitted, without
 from foreshard.planning.shunning import shun
 from foreshard.planning.situation import Moved
 from foreshard.planning.solver import Solver
@@ -110,7 +117,10 @@ class Engine:
             remembered: As `memory` returned it; may be empty.
             now_s: The moment.
         """
-        plan = plan_of(live) if live is not None else None
+        ground = self._ground
+        plan = None
+        if live is not None:
+            plan = fitted(plan_of(live), self._fleet, ground.flows, ground.classes)
         kept = cells_from_json(remembered)
         cells = {}
         for name in self._fleet.names:
@@ -199,11 +209,11 @@ class Engine:
         settled = replace(state, pending=None, pending_moved=None)
         if not applied:
             return settled
-        now_s = moved.at_s if moved else float("inf")
-        steps = tuple(m for m in state.moved if m.at_s > now_s - REMEMBERED_S)
-        return replace(
-            settled, table=table, plan=plan, moved=(*steps, *((moved,) if moved else ()))
-        )
+        steps = state.moved
+        if moved is not None:
+            kept = (m for m in steps if m.at_s > moved.at_s - REMEMBERED_S)
+            steps = (*kept, moved)
+        return replace(settled, table=table, plan=plan, moved=steps)
 
     def _cautious(
         self,
@@ -257,7 +267,7 @@ class Engine:
             problem = self._problem(state, estimate, observation.now_s)
             solution = self._solver.solve(problem)
             if solution.has_plan:
-                candidate = plan_from(solution, self._ground)
+                candidate = plan_from(solution, self._ground, problem.upper > 0.0)
                 return self._vetted(state, estimate, observation, problem, candidate)
             text = f"no plan was found ({solution.status}); dead cells leave, all else stays"
             held = about_fleet("plan.not_found", text)
@@ -273,7 +283,7 @@ class Engine:
     ) -> tuple[EngineState, tuple[Reason, ...], tuple[Reason, ...]]:
         """The candidate pending if it is worth it and admissible, else the nearest that is."""
         if not _is_worth_it(problem, shares_of(candidate, self._ground)):
-            return state, (), ()
+            return replace(state, refusals=0), (), ()
         situation = situation_of(state, estimate, self._ground, observation)
         verdict = vet(candidate, state.plan, situation, self._budget)
         alternatives = self._alternatives(problem, candidate)
@@ -313,7 +323,7 @@ class Engine:
         doomed = frozenset(
             name
             for name, cell in cells.items()
-            if cell.why is Why.FORECAST and (takes_work(cell) or cell.phase is Phase.DRAINED)
+            if cell.why is Why.FORECAST and cell.phase in (Phase.DRAINING, Phase.DRAINED)
         )
         standing = Standing(
             cells=ground.fleet.names,
@@ -324,6 +334,7 @@ class Engine:
             crowded=frozenset(
                 n for n in doomed if not self._is_affordable(state, estimate, n, part=1.0)
             ),
+            is_short=is_short(estimate, takes, ceiling=self._budget.rest_ceiling),
         )
         lower, upper = caps_of(cells, state.shuns, standing, now_s=now_s, policy=self._policy)
         apart = state.workload.factor.max(axis=1) > 1.0

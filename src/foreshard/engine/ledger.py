@@ -15,7 +15,14 @@ from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.problem import Flags, Floats, Problem
 from foreshard.planning.situation import Evacuation, Situation
 
-__all__ = ["evacuations", "is_affordable", "lightened", "situation_of", "takers"]
+__all__ = [
+    "evacuations",
+    "is_affordable",
+    "is_short",
+    "lightened",
+    "situation_of",
+    "takers",
+]
 
 # A cell that loses less of what it had is not worth a word.
 LIGHTENED_RATIO = 0.05
@@ -47,6 +54,12 @@ def is_affordable(
         return False
     used = (work - (1.0 - part) * own) / estimate.capacity[takes].sum(axis=0)
     return float(np.max(used)) <= ceiling
+
+
+def is_short(estimate: Estimate, takes: Flags, *, ceiling: float) -> bool:
+    """Whether the cells that take work cannot carry all of it under a ceiling."""
+    work = estimate.demand_rps @ estimate.needs
+    return bool((work > ceiling * estimate.capacity[takes].sum(axis=0)).any())
 
 
 def situation_of(

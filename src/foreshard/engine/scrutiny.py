@@ -41,7 +41,8 @@ def panic(
 ) -> Reason | None:
     """More trouble at once than is believable: then the instruments are distrusted."""
     count = len(observation.cells)
-    limit = budget.believable_failures * count
+    # One cell of two is a third of nothing: one alone is always believed.
+    limit = max(1.0, budget.believable_failures * count)
     dead = sum(1 for r in observation.cells.values() if r.health is Health.DOWN)
     doubts = judgement.cells.values() if judgement else ()
     doubted = sum(1 for doubt in doubts if doubt.p_long >= likely_p)

@@ -105,7 +105,7 @@ class Profiler:
         """Take in one observation; what is missing in it changes nothing but its own certainty."""
         dt_s = max(observation.interval_s, 1e-3)
         offered = observation.demand_rps
-        asked = [np.nan if offered is None else offered.get(f, 0.0) for f in self.flows]
+        asked = [np.nan if offered is None else _sane(offered.get(f, 0.0)) for f in self.flows]
         rates, used, capacity = self._cells(observation, workload.capacity)
         state = needs.update(workload.needs, rates, used, dt_s=dt_s)
         factor = needs.estimate(state).capacity_factor
@@ -125,9 +125,10 @@ class Profiler:
         asked = demand.quantile_rps(workload.demand, ahead_s=AHEAD_S, deviations=0.0)
         told = needs.estimate(workload.needs)
         known = np.where(np.isfinite(workload.capacity), workload.capacity, np.nan)
-        typical = (
-            np.nanmedian(known, axis=0) if np.isfinite(known).any() else np.ones(known.shape[1])
-        )
+        heard = np.isfinite(known)
+        typical = np.ones(known.shape[1])
+        for r in np.flatnonzero(heard.any(axis=0)):
+            typical[r] = np.median(known[heard[:, r], r])
         capacity = np.where(np.isfinite(known), known, typical) / workload.factor
         return Estimate(
             demand_rps=np.nan_to_num(asked),
@@ -157,7 +158,7 @@ class Profiler:
             reading = observation.cells[name]
             if reading.traffic is not None:
                 rates[c] = [
-                    reading.traffic[k.name].rate_rps if k.name in reading.traffic else 0.0
+                    _sane(reading.traffic[k.name].rate_rps) if k.name in reading.traffic else 0.0
                     for k in self._classes
                 ]
             if not isinstance(reading.reading, Fresh):
@@ -166,14 +167,24 @@ class Profiler:
             is_new = reading.reading.age_s <= 1.5 * observation.interval_s
             for r, resource in enumerate(self.resources):
                 if resource in metrics.gauges and is_new:
-                    used[c, r] = metrics.gauges[resource].used
-                capacity[c, r] = metrics.capacity.get(resource, capacity[c, r])
+                    used[c, r] = _sane(metrics.gauges[resource].used)
+                offered = metrics.capacity.get(resource, np.nan)
+                capacity[c, r] = offered if offered > 0.0 else capacity[c, r]
         return rates, used, capacity
 
 
+def _sane(value: float) -> float:
+    """A figure that cannot be counted is one that was not heard."""
+    return value if 0.0 <= value < np.inf else np.nan
+
+
 def _held(held: Floats, now: Floats) -> Floats:
-    """The factor to act upon, given the one acted upon so far."""
-    apart = np.abs(np.log(now))
+    """The factor to act upon, given the one acted upon so far.
+
+    Never under 1: a cell that looks better than its siblings is not given more for it.
+    """
+    now = np.maximum(now, 1.0)
+    apart = np.log(now)
     stepped = np.abs(np.log(now / held)) > np.log1p(FACTOR_STEP)
     calm = apart < np.log1p(0.5 * FACTOR_BAND)
     moves = stepped & ((held != 1.0) | (apart > np.log1p(FACTOR_BAND)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 
@@ -27,6 +28,10 @@ def takes_work(state: CellState) -> bool:
     return state.phase not in OUT
 
 
+# A cell in full service keeps at least this part of what its effective capacity entitles it to.
+KEPT_RATIO = 0.5
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Standing:
     """How the shares stand before a plan, in index order; F flows, C cells.
@@ -38,6 +43,8 @@ class Standing:
         live: [F, C] the shares that are live.
         eligible: [F, C].
         crowded: Cells whose work the rest cannot carry as a whole: they keep what must stay.
+        is_short: Whether all cells in service together cannot carry what is asked without
+            queues: then what is kept must be free to be shed, lowest priority first.
     """
 
     cells: Sequence[str]
@@ -46,6 +53,7 @@ class Standing:
     live: Floats
     eligible: Flags
     crowded: Collection[str]
+    is_short: bool = False
 
 
 def caps_of(
@@ -68,41 +76,57 @@ def caps_of(
     A class that suffers in half of its cells or more suffers from something that moving cannot
     cure: then no cell is spared, and the bounds say nothing about it.
     """
-    cells, home, live = standing.cells, standing.home, standing.live
-    upper = np.array(standing.eligible, dtype=np.float64)
-    lower = np.zeros_like(upper)
-    for c, name in enumerate(cells):
-        state = states[name]
-        is_crowded = state.phase is Phase.DRAINED and name in standing.crowded
-        if not takes_work(state) and not is_crowded:
-            upper[:, c] = 0.0
-        elif state.phase is Phase.DRAINING:
-            # Half before whole: neither more nor less, however much the planner would like to.
-            upper[:, c] = np.minimum(upper[:, c], np.minimum(0.5 * home[:, c], live[:, c]))
-            lower[:, c] = upper[:, c]
-        elif is_crowded:
-            upper[:, c] = np.minimum(upper[:, c], 0.5 * home[:, c])
-        elif state.phase is Phase.WARMING:
-            ratio = _step((now_s - state.since_s) / max(policy.warm_s, 1e-9))
-            upper[:, c] = np.minimum(upper[:, c], ratio * home[:, c])
+    eligible = np.array(standing.eligible, dtype=np.float64)
+    lower, upper = np.zeros_like(eligible), eligible
+    for c, name in enumerate(standing.cells):
+        crowded = states[name].phase is Phase.DRAINED and name in standing.crowded
+        least, most = _by_phase(
+            states[name],
+            standing.home[:, c],
+            standing.live[:, c],
+            crowded=crowded,
+            now_s=now_s,
+            warm_s=policy.warm_s,
+        )
+        upper[:, c] = np.minimum(upper[:, c], most)
+        lower[:, c] = np.minimum(upper[:, c], least)
     for f, flow in enumerate(standing.flows):
-        able = [c for c, name in enumerate(cells) if upper[f, c] > 0.0]
-        away = [
-            c
-            for c in able
-            if (s := shuns.get((flow.request_class, cells[c]))) and s.stage is not Stage.SUSPECT
-        ]
+        able = [c for c in range(len(standing.cells)) if upper[f, c] > 0.0]
+        away = {c: s for c in able if (s := shuns.get((flow.request_class, standing.cells[c])))}
+        away = {c: s for c, s in away.items() if s.stage is not Stage.SUSPECT}
         if 2 * len(away) > len(able):
             continue
-        for c in away:
-            off = shuns[flow.request_class, cells[c]]
+        for c, off in away.items():
             cap = share_cap(off, now_s=now_s, policy=policy)
             if off.stage is Stage.RETURNING:
-                upper[f, c] = min(upper[f, c], _step(cap) * home[f, c])
+                upper[f, c] = min(upper[f, c], _step(cap) * standing.home[f, c])
+                lower[f, c] = min(lower[f, c], upper[f, c])
             else:
                 upper[f, c] = min(upper[f, c], cap)
                 lower[f, c] = upper[f, c]
     return lower, upper
+
+
+def _by_phase(
+    state: CellState, home: Floats, live: Floats, *, crowded: bool, now_s: float, warm_s: float
+) -> tuple[Floats, Floats]:
+    """Bounds of one cell's shares, each [F], before eligibility and shunned classes."""
+    nothing = np.zeros_like(home)
+    match state.phase:
+        case Phase.ACTIVE:
+            # Emptying a cell is what phases are for; a plan only lightens it.
+            return KEPT_RATIO * home, np.ones_like(home)
+        case Phase.DRAINING:
+            # Half before whole: neither more nor less, however much the planner would like to.
+            half = np.minimum(0.5 * home, live)
+            return half, half
+        case Phase.WARMING:
+            return nothing, _step((now_s - state.since_s) / max(warm_s, 1e-9)) * home
+        case Phase.DRAINED if crowded:
+            return nothing, 0.5 * home
+        case Phase.DRAINED | Phase.RECYCLING | Phase.QUARANTINED:
+            return nothing, nothing
+    assert_never(state.phase)
 
 
 def _step(ratio: float) -> float:

@@ -25,6 +25,8 @@ __all__ = [
 
 # A share below this is the solver's rounding.
 LEAST_SHARE = 1e-4
+# What is left of a flow that is shed whole.
+TRACE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,11 +152,21 @@ def shares_of(plan: Plan, ground: Ground) -> Floats:
     )
 
 
-def plan_from(solution: Solution, ground: Ground) -> Plan:
-    """The plan of a solution, rid of rounding."""
+def plan_from(solution: Solution, ground: Ground, able: Flags) -> Plan:
+    """The plan of a solution, rid of rounding.
+
+    Args:
+        solution: Has a plan.
+        ground: Flows and cells.
+        able: [F, C] who may take any of a flow: one that is shed whole keeps a trace there,
+            for a balancer cannot hold a route that leads nowhere.
+    """
     splits = {}
     for f, flow in enumerate(ground.flows):
         row = np.where(solution.shares[f] < LEAST_SHARE, 0.0, solution.shares[f])
+        if not row.any():
+            takers = able[f] if able[f].any() else ground.eligible()[f]
+            row = np.where(takers, TRACE / takers.sum(), 0.0)
         shed = float(solution.shed[f]) if solution.shed[f] >= LEAST_SHARE else 0.0
         total = float(row.sum()) + shed
         shares = {

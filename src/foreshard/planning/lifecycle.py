@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.plan import Reason, Recycle
 from foreshard.model.telemetry import CellReading, Fresh, Health, Observation
-from foreshard.planning.judgement import Doubt, Judgement
+from foreshard.planning.judgement import Doubt, Judgement, describe_s
 from foreshard.planning.phases import CellState, Phase, Trigger, Why, advance, allows
 from foreshard.planning.policy import Policy
 
@@ -116,11 +116,21 @@ class _Step:
             self.state,
             proved_since_s=(self.now_s if math.isnan(proved) else proved) if healthy else NAN,
         )
+        failing = self.state.failing_since_s
+        lost = self._fails_silently()
+        self.state = replace(
+            self.state,
+            failing_since_s=(self.now_s if math.isnan(failing) else failing) if lost else NAN,
+        )
 
     def _is_dead(self) -> bool:
         if self.reading.health is Health.DOWN:
             return True
-        if self.reading.health is Health.UP or self.reading.traffic is None:
+        # NaN compares as false.
+        return self.now_s - self.state.failing_since_s >= self.policy.unknown_s
+
+    def _fails_silently(self) -> bool:
+        if self.reading.health is not Health.UNKNOWN or self.reading.traffic is None:
             return False
         seen = self.reading.traffic.values()
         rate = sum(t.rate_rps for t in seen)
@@ -177,13 +187,15 @@ class _Step:
             self._say("guard.rest_ceiling", text, facts)
         else:
             self.state = replace(self.state, evidence=doubt.text)
-            text = f"{doubt.text}; half of its work left, the rest follows if the trend holds"
+            wait = describe_s(thresholds.confirm_s)
+            left = f"half of its work left, the rest follows in {wait} if the trend holds"
+            text = f"{doubt.text}; {left}"
             self._move(Trigger.DOUBTED, "cell.doubted", text, Why.FORECAST, facts)
 
     def _confirm_or_relent(self) -> None:
         judged = self.outlook.judgement
         if self.state.why is Why.MAINTENANCE:  # the window is over, or was called off
-            self._move(Trigger.RELENTED, "maintenance.over", "no maintenance is due any more")
+            self._relent("maintenance.over", "no maintenance is due any more")
         elif judged is None:
             return
         elif (doubt := judged.cells.get(self.name)) is not None:
@@ -194,9 +206,12 @@ class _Step:
                 text = f"{doubt.text}; the trend held, all its work left"
                 self._move(Trigger.CONFIRMED, "cell.evacuated", text, Why.FORECAST, _facts(doubt))
         elif self._cleared_s() >= self.policy.thresholds.relent_s:
-            self._move(
-                Trigger.RELENTED, "cell.cleared", "the evidence is gone; work returns slowly"
-            )
+            self._relent("cell.cleared", "the evidence is gone; work returns slowly")
+
+    def _relent(self, code: str, text: str) -> None:
+        """Back from half: the climb begins there, not at the foot."""
+        self._move(Trigger.RELENTED, code, text)
+        self.state = replace(self.state, since_s=self.now_s - 0.5 * self.policy.warm_s)
 
     def _cleared_s(self) -> float:
         clear = self.state.cleared_since_s
@@ -211,6 +226,9 @@ class _Step:
         empty = traffic is not None and sum(t.rate_rps for t in traffic.values()) < EMPTY_RPS
         if empty and self._age_s() >= 2.0 * self.outlook.observation.interval_s:
             self._ask_restart("is empty; it is restarted before it fails")
+        elif not empty and self._cleared_s() >= self.policy.thresholds.relent_s:
+            # The rest could not carry its work, so it kept some, and it did not fail.
+            self._relent("cell.cleared", "the evidence is gone; work returns slowly")
 
     def _return_or_give_up(self) -> None:
         proved = self.state.proved_since_s

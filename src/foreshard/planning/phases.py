@@ -85,6 +85,7 @@ class CellState:
         doubted_since_s: Since when the evidence against it has held; NaN = none.
         cleared_since_s: Since when there has been no evidence; NaN = there is some.
         proved_since_s: Since when it has looked healthy without a break; NaN = it does not.
+        failing_since_s: Since when it has been silent while its requests fail; NaN = it is not.
         restarts: Restarts asked for since it was last active.
         evidence: Plain words of what was held against it, kept while it is out.
     """
@@ -95,6 +96,7 @@ class CellState:
     doubted_since_s: float = float("nan")
     cleared_since_s: float = float("nan")
     proved_since_s: float = float("nan")
+    failing_since_s: float = float("nan")
     restarts: int = 0
     evidence: str = ""
 

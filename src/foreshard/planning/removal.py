@@ -12,7 +12,7 @@ from foreshard.model.plan import Plan, Split
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
 
-__all__ = ["even_plan", "without"]
+__all__ = ["even_plan", "fitted", "without"]
 
 
 def without(plan: Plan, gone: Collection[str]) -> Plan:
@@ -37,6 +37,27 @@ def even_plan(
         ]
         alive = [name for name in allowed if name not in gone] or allowed
         splits[flow] = Split(shares={name: 1.0 / len(alive) for name in alive})
+    return Plan(splits=splits)
+
+
+def fitted(
+    plan: Plan,
+    fleet: Fleet,
+    flows: tuple[Flow, ...],
+    classes: Mapping[str, RequestClass],
+) -> Plan:
+    """An adopted plan for the fleet and flows of today: a configuration may have changed since.
+
+    Cells that are no more have left; a flow that is new, or that only such cells or cells that
+    it may no longer use served, is split evenly.
+    """
+    even = even_plan(fleet, flows, classes, ())
+    splits = {}
+    for flow in flows:
+        was = plan.splits.get(flow)
+        gone = set(was.shares) - set(even.splits[flow].shares) if was else set()
+        now = _without(was, gone) if was else even.splits[flow]
+        splits[flow] = even.splits[flow] if gone & set(now.shares) else now
     return Plan(splits=splits)
 
 

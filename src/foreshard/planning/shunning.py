@@ -103,7 +103,10 @@ def share_cap(state: Shun, *, now_s: float, policy: Policy) -> float:
 def _evidence(
     classes: Mapping[str, RequestClass], observation: Observation, judgement: Judgement | None
 ) -> Mapping[tuple[str, str], str]:
-    found = {} if judgement is None else {p: d.text for p, d in judgement.classes.items()}
+    found: dict[tuple[str, str], str] = {}
+    for pair, doubt in judgement.classes.items() if judgement else ():
+        if pair[0] in classes:
+            found[pair] = doubt.text
     for cell, reading in observation.cells.items():
         traffic = reading.traffic or {}
         failing = {c for c, t in traffic.items() if _fails(t) and c in classes}

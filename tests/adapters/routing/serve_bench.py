@@ -21,8 +21,8 @@ from foreshard.adapters.routing.envoy.render import render
 from foreshard.adapters.routing.envoy.resources import Resources
 from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.adapters.routing.serve import ServeSettings, serving
-from foreshard.lab.envoy import Envoy
 from foreshard.controller.process import Child, start
+from foreshard.lab.envoy import Envoy
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import ClassRoute, RoutingTable, SlotRow, SlotRun, WeightRow
 from foreshard.model.topology import Cell

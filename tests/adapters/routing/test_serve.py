@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from foreshard.adapters.routing.serve import serving
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import RoutingTable
 from foreshard.ports import Applied, Rejected
+from foreshard.testing import check_sink
 from tests.adapters.routing.serve_bench import (
     Spoil,
     backends,
@@ -235,3 +237,16 @@ async def test_load_reports_arrive_each_second(tmp_path: Path) -> None:
                 await asyncio.sleep(0.1)
         newest = next(iter(nodes[0]["clusters"].values()))
         assert newest["localities"][0]["endpoints"][0]["host"] == "127.0.0.1"
+
+
+async def test_the_sink_keeps_the_contract_of_sinks(tmp_path: Path) -> None:
+    async with shop(
+        tmp_path,
+        *("a", "b"),
+        first=lambda cells: shop_table(1, cells),
+        spoil=lambda table, resources: spoil_routes(
+            replace(table, version=2 if table.version == 20 else 1), resources
+        ),
+    ) as running:
+        cells = running.cells
+        await check_sink(running.sink, shop_table(10, cells), refused=shop_table(20, cells))

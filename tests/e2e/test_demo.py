@@ -1,0 +1,212 @@
+"""The demo as a user runs it: beside another one, broken into, ended in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from foreshard.controller.process import Child, free_port, start
+from tests.e2e.stage import is_running, until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
+
+CELL = "eu-2"
+UNDER_WAY = re.compile(r"\d+ s of \d+ \(quiet\)")
+# A live table, two fleets of six and their balancers, the load generator, Foreshard's three.
+LEAST_CHILDREN = 2 * 6 + 2 + 1 + 3
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Where a demo keeps its things and is found: its own, so that others' demos are not."""
+    # Not pytest's folder: the path of a control socket has 107 bytes.
+    directory = Path(tempfile.mkdtemp(prefix="fs-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {"TMPDIR": str(home), "XDG_RUNTIME_DIR": str(home)}
+
+
+@asynccontextmanager
+async def demo(home: Path, name: str, *options: str) -> AsyncIterator[Child]:
+    """A demo at light load that nobody watches."""
+    argv = [sys.executable, "-m", "foreshard", "demo", "--headless", "--story", "quiet"]
+    argv += ["--load", "0.15", "--duration-s", "30", *options]
+    child = await start(argv, name=name, log=home / f"{name}.log", env=environment(home))
+    try:
+        yield child
+    finally:
+        child.kill()
+        await child.wait()
+
+
+async def is_under_way(child: Child) -> bool:
+    text = child.log.read_text()
+    assert child.is_running, f"it ended early: {text}"
+    return bool(UNDER_WAY.search(text))
+
+
+async def command(home: Path, *arguments: str) -> tuple[int, str]:
+    """A `foreshard` command: its exit status, and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "foreshard", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **environment(home)},
+    )
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+async def test_two_demos_run_side_by_side_and_one_is_broken_and_frozen_meanwhile(
+    home: Path,
+) -> None:
+    async with AsyncExitStack() as stack:
+        reports = [home / "first.json", home / "second.json"]
+        demos = [
+            await stack.enter_async_context(demo(home, path.stem, "--json", str(path)))
+            for path in reports
+        ]
+        for child in demos:
+            await until(lambda child=child: is_under_way(child), "its story is under way")
+
+        status, said = await command(home, "freeze", "nobody moves")
+        assert status == 0, said
+        assert "frozen" in said
+        status, said = await command(home, "thaw")
+        assert status == 0, said
+        status, said = await command(home, "fault", CELL, "crash")
+        assert status == 0, said
+        assert "both fleets" in said
+
+        async def is_told() -> bool:
+            status, said = await command(home, "why", CELL)
+            assert status == 0, said
+            return "nothing was ever decided" not in said
+
+        await until(is_told, "it says why the crashed cell lost its work")
+        status, said = await command(home, "why", CELL)
+        print(said)
+        assert status == 0
+        assert said.startswith(f"cell {CELL}, ")
+        assert re.search(r"down|refuses|dead|restart|proves|warm", said), said
+        for wrong in (("why", "eu-9"), ("fault", CELL, "flood"), ("fault", "eu-9", "crash")):
+            status, said = await command(home, *wrong)
+            assert status == 1
+            assert len(said.strip().splitlines()) == 1, said
+
+        for child, path in zip(demos, reports, strict=True):
+            assert await child.wait() == 0, child.tail(20)
+            fleets = json.loads(path.read_text())["fleets"]
+            assert fleets["foreshard"]["requests"] == fleets["reactive"]["requests"] > 1000
+    status, said = await command(home, "why", CELL)
+    assert status == 1
+    assert "no demo is running" in said
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
+async def test_however_a_demo_ends_nothing_of_it_is_left(home: Path, sent: signal.Signals) -> None:
+    async with demo(home, "demo") as child:
+        await until(lambda: is_under_way(child), "its story is under way")
+        family = psutil.Process(child.pid).children(recursive=True)
+        assert len(family) >= LEAST_CHILDREN
+        ports = {port for member in family for port in listened(member)}
+        # Six cells twice, two balancers with two doors each, the discovery service.
+        assert len(ports) >= 2 * 6 + 2 * 2 + 1
+        child.send(sent)
+        status = await child.wait()
+        assert status == (0 if sent is signal.SIGINT else -signal.SIGKILL), child.tail(20)
+
+        async def is_gone() -> bool:
+            return not any(is_running(member) for member in family)
+
+        await until(is_gone, "all that it started has ended")
+        for port in ports:
+            with socket.create_server(("127.0.0.1", port)):
+                pass
+    if sent is signal.SIGINT:
+        assert "weighted" in child.log.read_text(), "what ran until then is reported"
+        assert {path.name for path in home.glob("foreshard-*/**")} 
+
+
+def listened(process: psutil.Process) -> list[int]:
+    """Ports on which a process takes connections."""
+    connections = process.net_connections(kind="tcp")
+    return [c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN]
+
+
+async def test_ctrl_c_before_the_story_begins_ends_it_at_once(home: Path) -> None:
+    async with demo(home, "demo") as child:
+
+        async def has_children() -> bool:
+            return len(psutil.Process(child.pid).children(recursive=True)) > 3
+
+        await until(has_children, "it started its first cells")
+        family = psutil.Process(child.pid).children(recursive=True)
+        child.send(signal.SIGINT)
+        assert await child.wait() == 1
+        assert not any(is_running(member) for member in family)
+        said = child.log.read_text()
+    assert said.splitlines()[-1].startswith("foreshard: the demo was ended before its story began")
+
+
+async def test_a_demo_without_envoy_says_so_before_it_starts_anything(home: Path) -> None:
+    # A Python beside which there is no Envoy, with the same packages.
+    lonely = home / "bin" / "python"
+    lonely.parent.mkdir()
+    lonely.symlink_to(os.path.realpath(sys.executable))
+    process = await asyncio.create_subprocess_exec(
+        *(str(lonely), "-m", "foreshard", "demo", "--headless"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**environment(home), "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PATH": ""},
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 1
+    line = said.decode().strip()
+    assert line.startswith("foreshard: Envoy is missing"), line
+    assert len(line.splitlines()) == 1
+
+
+async def test_a_taken_discovery_port_is_one_sentence(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = home / "taken.yaml"
+        config.write_text(json.dumps(smallest_config(home, port)))
+        status, said = await command(home, "serve", str(config))
+    print(said)
+    assert status == 1
+    assert f"127.0.0.1:{port}" in said
+    assert "taken" in said
+    assert "Traceback" not in said
+
+
+def smallest_config(home: Path, port: int) -> dict[str, object]:
+    return {
+        "service": "shop",
+        "data_dir": str(home / "data"),
+        "classes": [
+            {"name": "all", "priority": "normal", "weight": 1.0, "objective_s": 1.0, "timeout_s": 2.0}
+        ],
+        "default_class": "all",
+        "cells": [{"name": "a", "region": "eu", "nodes": ["127.0.0.1:9"]}],
+        "scrape": {"gauges": [{"resource": "cpu", "used": {"metric": "used"}, "limit": 1.0}]},
+        "balancers": [{"admin": f"127.0.0.1:{free_port()}", "origin": "eu"}],
+        "envoy": {"discovery": f"127.0.0.1:{port}"},
+    }
