@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -181,7 +181,7 @@ class DriverSettings(_Strict):
 class ForecastSettings(_Strict):
     """How the future is read."""
 
-    model: str = "trend"
+    model: Literal["trend", "none"] = "trend"
     every_s: Positive = 5.0
     window_s: Positive = 600.0
     sample_s: Positive = Field(default=1.0, description="Readings are averaged over this long.")

@@ -292,10 +292,11 @@ class Engine:
         if isinstance(verdict, Admitted):
             state = replace(state, refusals=0, pending_moved=moved)
             return self._pend(state, verdict.plan), lighter, alternatives
-        state = replace(state, refusals=state.refusals + 1, pending_moved=moved)
+        stuck = state.refusals + 1 if verdict.nearest is None else 0
+        state = replace(state, refusals=stuck, pending_moved=moved)
         reasons = (*lighter, *verdict.reasons)
         if state.refusals >= ALARMING_REFUSALS:
-            text = f"{state.refusals} plans in a row were refused by guards; a person should look"
+            text = f"guards refused {state.refusals} plans in a row whole; a person should look"
             reasons = (*reasons, about_fleet("guard.refuses", text))
         if verdict.nearest is None:
             return replace(state, pending_moved=None), reasons, alternatives

@@ -35,7 +35,7 @@ class EngineState:
         pending_moved: Traffic that the pending table moves.
         judged_at_s: `made_at_s` of the newest forecast that was judged.
         moved: Steps taken, the last minutes of them.
-        refusals: Plans refused by the guards in a row.
+        refusals: Plans in a row of which the guards let nothing through.
     """
 
     cells: Mapping[str, CellState]

@@ -100,7 +100,7 @@ def demo_config(site: Site) -> Mapping[str, object]:
             "shun_s": 14.0,
             "restart_patience_s": 20.0,
         },
-        "budget": {"stale_s": 5.0, "confirm_s": 4.0},
+        "budget": {"stale_s": 5.0, "confirm_s": 2.0, "max_moved_per_minute": 1.0},
     }
 
 

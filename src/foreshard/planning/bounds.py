@@ -104,7 +104,27 @@ def caps_of(
             else:
                 upper[f, c] = min(upper[f, c], cap)
                 lower[f, c] = upper[f, c]
+    _relax(lower, upper, states, standing)
     return lower, upper
+
+
+def _relax(
+    lower: Floats, upper: Floats, states: Mapping[str, CellState], standing: Standing
+) -> None:
+    """Gentleness is no reason to refuse requests that a cell could have answered.
+
+    A flow that no cell in service may take keeps all: a cell that may be dead is better than none.
+    """
+    if standing.is_short:
+        for c, name in enumerate(standing.cells):
+            if states[name].phase is Phase.ACTIVE:
+                lower[:, c] = np.where(lower[:, c] < upper[:, c], 0.0, lower[:, c])
+    takes = np.array([takes_work(states[name]) for name in standing.cells])
+    able = standing.eligible & takes[None, :]
+    able = np.where(able.any(axis=1, keepdims=True), able, standing.eligible)
+    short = upper.sum(axis=1) < 1.0
+    upper[short] = np.maximum(upper[short], able[short])
+    lower[short] = 0.0
 
 
 def _by_phase(

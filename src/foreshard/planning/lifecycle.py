@@ -200,8 +200,10 @@ class _Step:
             return
         elif (doubt := judged.cells.get(self.name)) is not None:
             thresholds = self.policy.thresholds
+            # No time left to wait and see is still time for a second look.
             urgent = doubt.p_short >= thresholds.urgent_p
-            if (self._age_s() >= thresholds.confirm_s or urgent) and not self.outlook.panic:
+            wait_s = thresholds.confirm_s * (0.5 if urgent else 1.0)
+            if self._age_s() >= wait_s and not self.outlook.panic:
                 self.state = replace(self.state, evidence=doubt.text)
                 text = f"{doubt.text}; the trend held, all its work left"
                 self._move(Trigger.CONFIRMED, "cell.evacuated", text, Why.FORECAST, _facts(doubt))
@@ -219,7 +221,8 @@ class _Step:
 
     def _restart_when_empty(self) -> None:
         if self.state.why is Why.MAINTENANCE:
-            if not math.isnan(self.state.proved_since_s):
+            # NaN compares as false.
+            if self.now_s - self.state.proved_since_s >= self.policy.prove_s:
                 self._move(Trigger.RELENTED, "maintenance.over", "is back; work returns slowly")
             return
         traffic = self.reading.traffic
