@@ -17,9 +17,9 @@ UV_NEEDED := $(filter .uv/bin/uv,$(UV))
 READY := $(VENV)/.ready
 
 ARGS ?=
-PATHS := src tests
+PATHS := src tests benchmarks
 
-.PHONY: help setup demo test check fmt format-check lint types contracts golden lock clean \
+.PHONY: help setup demo bench test check fmt format-check lint types contracts golden lock clean \
 	distclean
 
 help: ## List the targets (default)
@@ -32,6 +32,9 @@ demo: $(READY) ## Run the demo; ARGS="--headless --seed 7 --json report.json" ar
 
 test: $(READY) ## Run all tests; ARGS="-k slots" are passed on
 	@$(BIN)/pytest $(ARGS)
+
+bench: $(READY) ## The demo over several seeds, as tables (35 min); ARGS="--seeds 1-5"
+	@$(BIN)/python benchmarks/story.py $(ARGS)
 
 # One after the other, cheapest first, also under -j: the first failure is the one to read.
 check: $(READY) ## Is it fine? Format, lint, types, import contracts, tests

@@ -25,6 +25,7 @@ from foreshard.controller.process import Child, free_port, start
 from foreshard.lab import records, service
 from foreshard.lab.envoy import Envoy, find_envoy
 from foreshard.lab.faults import FaultSpec, play
+from foreshard.lab.footprint import resident_mb
 from foreshard.lab.reactive import bootstrap, render
 from foreshard.lab.registry import Entry, registered
 from foreshard.lab.scores import FORESHARD, REACTIVE, Conduct, Trial, report
@@ -146,7 +147,7 @@ async def _prepare(
     config.write_text(yaml.safe_dump(dict(demo_config(site)), sort_keys=False))
     site.events.write_text("[]")
     screen.stage("starting Foreshard and the Envoy it steers")
-    targets[FORESHARD] = await _steered_envoy(stack, config, site, wiring, directory)
+    child, targets[FORESHARD] = await _steered_envoy(stack, config, site, wiring, directory)
     stack.enter_context(
         registered(Entry(pid=os.getpid(), config=config, doors=tuple(d.url for d in doors)))
     )
@@ -157,6 +158,7 @@ async def _prepare(
         screen=screen,
         config=config,
         events=site.events,
+        steering_pid=child.pid,
         fleets={REACTIVE: reactive, FORESHARD: steered},
         targets=targets,
     )
@@ -172,6 +174,7 @@ class _Stage:
     screen: Screen
     config: Path
     events: Path
+    steering_pid: int
     fleets: Mapping[str, Supervisor]
     targets: Mapping[str, str]
 
@@ -204,7 +207,7 @@ def _site(fleet: Supervisor, directory: Path, *, webhook: str) -> Site:
 
 async def _steered_envoy(
     stack: AsyncExitStack, config: Path, site: Site, wiring: Wiring, directory: Path
-) -> str:
+) -> tuple[Child, str]:
     child = await start(wiring.command(config), name="foreshard", log=directory / "foreshard.log")
     stack.push_async_callback(child.terminate)
     await _until_steering(child, config, wiring)
@@ -212,7 +215,7 @@ async def _steered_envoy(
     text = wiring.bootstrap(config, admin_port=int(site.admin.rpartition(":")[2]))
     envoy = await Envoy.launch(text, name="envoy-steered", directory=directory, port=port)
     stack.push_async_callback(envoy.stop)
-    return f"http://{site.listen}"
+    return child, f"http://{site.listen}"
 
 
 async def _until_steering(child: Child, config: Path, wiring: Wiring) -> None:
@@ -283,6 +286,7 @@ async def _look(stage: _Stage, watch: Watch, begun: Sequence[FaultSpec]) -> None
     up = {name: cell.is_up for name, cell in stage.fleets[REACTIVE].status().items()}
     watch.reactive(up, now_s=time.time())
     watch.steered(await asyncio.to_thread(stage.wiring.status, stage.config))
+    watch.footprint(resident_mb(stage.steering_pid))
     watch.begun = tuple(begun)
     watch.read_load()
     stage.screen.show(watch)

@@ -168,6 +168,10 @@ def _ratio(value: float | None) -> Text:
     return Text("-") if value is None else Text(f"{value:.0%}", style="red" if value > 0.9 else "")
 
 
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g} ms"
+
+
 def _probability(p: float | None) -> Text:
     if p is None:
         return Text("-")
@@ -185,15 +189,16 @@ def _summary(console: Console, report: Mapping[str, Any], json: Path | None) -> 
     for name, f in report["fleets"].items():
         counts = [str(f[key]) for key in ("requests", "failed", "slow", "shed")]
         harm = f"{f['bad_weighted']:.0f} ({f['bad_weighted_ratio']:.2%})"
-        table.add_row(name, *counts, harm, f"{f['p50_ms']:.0f} ms", f"{f['p99_ms']:.0f} ms")
+        table.add_row(name, *counts, harm, _ms(f["p50_ms"]), _ms(f["p99_ms"]))
     console.print(table)
     if report["faults"]:
         console.print(_fault_table(report["faults"]))
+    engine = report["engine"]
     console.print(
         f"{report['decisions']} decisions, {report['false_evacuations']} false evacuations; "
-        f"tick p99 {report['engine'].get('tick_ms_p99')} ms, push to ack p99 "
-        f"{report['engine'].get('push_to_ack_ms_p99')} ms, load generator late by at most "
-        f"{report['loadgen_lateness_ms_p99']} ms (p99)"
+        f"tick p99 {_ms(engine.get('tick_ms_p99'))}, push to ack p99 "
+        f"{_ms(engine.get('push_to_ack_ms_p99'))}, load generator late by at most "
+        f"{_ms(report['loadgen_lateness_ms_p99'])} (p99)"
     )
     console.print(f"time scale: {scale['note']}")
     if json is not None:

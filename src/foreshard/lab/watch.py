@@ -37,6 +37,7 @@ class Watch:
         self.load: Mapping[str, Any] = {}
         self.totals: dict[str, dict[str, int]] = {}
         self.status: Mapping[str, Any] | None = None
+        self.resident_mb = 0.0
         self._log = log
         self._offset = 0
         self._up: list[tuple[float, list[bool]]] = []
@@ -60,6 +61,10 @@ class Watch:
         self._risk.append({"t_s": round(at_s, 2), **{c: cells[c]["risk"]["p"] for c in CELLS}})
         for entry in status["timeline"]:
             self._said[entry["at_s"], entry["cell"], entry["code"]] = entry
+
+    def footprint(self, resident_mb: float) -> None:
+        """Take the memory of all of Foreshard's processes; the most is kept."""
+        self.resident_mb = max(self.resident_mb, resident_mb)
 
     def read_load(self) -> None:
         """Take what the load generator said since the last call."""
@@ -108,7 +113,7 @@ class Watch:
                 t_s=np.array([at for at, _ in self._shares]),
                 share=np.array([row for _, row in self._shares]),
             ),
-            "engine": self.status["engine"],
+            "engine": {**self.status["engine"], "rss_mb": self.resident_mb},
         }
 
     def time_scale(self) -> Mapping[str, Any]:

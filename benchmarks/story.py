@@ -1,0 +1,128 @@
+"""This module is the demo's story over several seeds: what acting early saved, and what it cost.
+
+    make bench ARGS="--seeds 1-5"
+
+Runs the default story once a seed and the quiet one at 62 % and at 80 % load, one after the
+other, each about four minutes. Both fleets of a run get the same traffic and faults, so every
+figure is a comparison within one run. Finished runs are kept under `build/bench` and not run
+again; `--fresh` forgets them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+RUNS = Path("build/bench")
+
+
+def main() -> int:
+    """Run what is missing, then print the tables as Markdown."""
+    options = _options()
+    if options.fresh:
+        shutil.rmtree(RUNS, ignore_errors=True)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    wanted = list(_wanted(options))
+    reports = []
+    for number, (name, args) in enumerate(wanted, start=1):
+        sys.stderr.write(f"[{number}/{len(wanted)}] {name}\n")
+        reports.append((name, _run(name, args)))
+    story = [report for name, report in reports if name.startswith("default")]
+    if story:
+        sys.stdout.write(_story_table(story))
+    sys.stdout.write(_quiet_table([(n, r) for n, r in reports if n.startswith("quiet")]))
+    sys.stdout.write(_cost_table([report for _, report in reports]))
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="The demo's story over several seeds.")
+    parser.add_argument("--seeds", default="1-5", help="such as 1-5 or 3")
+    parser.add_argument("--quiet-loads", type=float, nargs="*", default=[0.62, 0.8])
+    parser.add_argument("--fresh", action="store_true", help="forget finished runs")
+    return parser.parse_args()
+
+
+def _wanted(options: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
+    first, _, last = options.seeds.partition("-")
+    for seed in range(int(first), int(last or first) + 1):
+        yield f"default-{seed}", ["--seed", str(seed)]
+    for load in options.quiet_loads:
+        yield f"quiet-{load:g}", ["--seed", "1", "--story", "quiet", "--load", str(load)]
+
+
+def _run(name: str, args: list[str]) -> dict[str, Any]:
+    path = RUNS / f"{name}.json"
+    if not path.exists():
+        command = [sys.executable, "-m", "foreshard", "demo", "--headless"]
+        with (RUNS / f"{name}.log").open("w") as log:
+            subprocess.run(
+                [*command, *args, "--json", str(path)], check=True, stdout=log, stderr=log
+            )
+    report: dict[str, Any] = json.loads(path.read_text())
+    return report
+
+
+def _story_table(reports: list[dict[str, Any]]) -> str:
+    lines = [
+        "| fault | reactive | foreshard | ratio | lead, s (least) | before onset |",
+        "|---|---|---|---|---|---|",
+    ]
+    for index, fault in enumerate(reports[0]["faults"]):
+        rows = [report["faults"][index] for report in reports]
+        lines.append(_fault_row(fault["kind"], rows))
+    predictable = [f for report in reports for f in report["faults"] if f["predictable"]]
+    lines.append(_fault_row("all predictable", predictable))
+    elsewhere = [report["elsewhere"]["bad_weighted"] for report in reports]
+    sums = [sum(each[fleet] for each in elsewhere) for fleet in ("reactive", "foreshard")]
+    lines.append(f"| outside of faults | {sums[0]:.0f} | {sums[1]:.0f} | | | |")
+    false = sum(report["false_evacuations"] for report in reports)
+    return "\n".join(lines) + f"\n\n{len(reports)} seeds, {false} false evacuations.\n\n"
+
+
+def _fault_row(name: str, rows: list[dict[str, Any]]) -> str:
+    sums = [sum(row["bad_weighted"][fleet] for row in rows) for fleet in ("reactive", "foreshard")]
+    leads = [row["lead_time_s"] for row in rows if row["lead_time_s"] is not None]
+    early = sum(lead > 0 for lead in leads)
+    ratio = f"{sums[1] / sums[0]:.3f}" if sums[0] else "-"
+    lead = f"{statistics.median(leads):.1f} ({min(leads):.1f})" if leads else "-"
+    return (
+        f"| {name} | {sums[0]:.0f} | {sums[1]:.0f} | {ratio} | {lead} | {early} of {len(rows)} |"
+    )
+
+
+def _quiet_table(reports: list[tuple[str, dict[str, Any]]]) -> str:
+    lines = [
+        "| quiet story | reactive | foreshard | harm added, of weighted demand |",
+        "|---|---|---|---|",
+    ]
+    for name, report in reports:
+        fleets = report["fleets"]
+        ratios = [fleets[fleet]["bad_weighted_ratio"] for fleet in ("reactive", "foreshard")]
+        cells = " | ".join(f"{ratio:.3%}" for ratio in ratios)
+        lines.append(f"| {name} | {cells} | {ratios[1] - ratios[0]:+.3%} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def _cost_table(reports: list[dict[str, Any]]) -> str:
+    worst = {
+        "tick p99, ms": max(r["engine"]["tick_ms_p99"] for r in reports),
+        "push to ACK p99, ms": max(r["engine"]["push_to_ack_ms_p99"] or 0.0 for r in reports),
+        "memory of Foreshard, MB": max(r["engine"]["rss_mb"] for r in reports),
+        "load generator late, p99, ms": max(r["loadgen_lateness_ms_p99"] for r in reports),
+    }
+    lines = ["| worst of all runs | |", "|---|---|"]
+    return (
+        "\n".join([*lines, *(f"| {what} | {value:.1f} |" for what, value in worst.items())]) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
