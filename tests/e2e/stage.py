@@ -23,14 +23,14 @@ from typing import Any
 import psutil
 import yaml
 
-from foreshard import app
 from foreshard.adapters.routing.client import ServeSink
+from foreshard.app import asking, serving
 from foreshard.config import Settings, load
+from foreshard.controller.process import Child, free_port, hold_port, start
 from foreshard.lab import reactive, service
 from foreshard.lab.cell.faults import Fault, FaultKind
 from foreshard.lab.envoy import Envoy
 from foreshard.lab.loadgen import Load, generate
-from foreshard.controller.process import Child, free_port, hold_port, start
 from foreshard.lab.records import Run, Verdict, judge
 from foreshard.lab.steering import Site, demo_config
 from foreshard.lab.supervisor import Supervisor
@@ -40,7 +40,7 @@ from foreshard.model.errors import SinkError
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.routing import RoutingTable
 
-__all__ = ["STEERED", "TWIN", "Gate", "Stage", "failed", "is_running", "staged", "until"]
+__all__ = ["STEERED", "TWIN", "Gate", "Stage", "is_running", "judged", "staged", "until"]
 
 TWIN, STEERED = "twin", "steered"
 CELLS = ("eu-1", "eu-2", "us-1")
@@ -65,7 +65,7 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
         await asyncio.sleep(POLL_S)
 
 
-def failed(run: Run, fleet: str) -> Verdict:
+def judged(run: Run, fleet: str) -> Verdict:
     """The judgement on every finished request of a fleet; there must be some."""
     records = run.fleets[fleet].finished()
     assert len(records) > 100, f"{fleet}: only {len(records)} requests were finished"
@@ -154,9 +154,7 @@ class Stage:
         mix: Sequence[float] = MIX,
     ) -> Run:
         """Send both fleets the same requests for as long as `act` takes, and a little longer."""
-        demand = Demand(
-            rate_rps=rate_rps, duration_s=LONGEST_S, mix=tuple(mix), keys=service.KEYS
-        )
+        demand = Demand(rate_rps=rate_rps, duration_s=LONGEST_S, mix=tuple(mix), keys=service.KEYS)
         nodes = {
             f"{service.HOST}:{port}": name
             for fleet in self.cells.values()
@@ -221,7 +219,7 @@ class Stage:
 
     def status(self) -> Mapping[str, Any] | None:
         """What the engine last said."""
-        return app.engine_status(self.settings)
+        return asking.engine_status(self.settings)
 
     async def live(self) -> RoutingTable:
         """The live table."""
@@ -242,8 +240,11 @@ class Stage:
             if member.is_running():
                 member.kill()
         await self.foreshard.wait()
-        gone = lambda: asyncio.sleep(0, not any(is_running(m) for m in members))  # noqa: E731
-        await until(gone, "serve and engine are gone")
+
+        async def are_gone() -> bool:
+            return not any(is_running(member) for member in members)
+
+        await until(are_gone, "serve and engine are gone")
 
     def announce(self, cell: str) -> None:
         """Tell Foreshard of a maintenance that lasts longer than any test (nobody does it)."""
@@ -285,6 +286,9 @@ class Stage:
         found: dict[str, int] = {}
         for fleet, envoy in self.envoys.items():
             counters = await envoy.counters(r"^foreshard\.edge\.|^http\.edge\.no_")
+            print(fleet, counters)
+            # A counter that does not exist would prove nothing.
+            assert {"http.edge.no_route", "http.edge.no_cluster"} <= counters.keys()
             found |= {f"{fleet}: {n}": v for n, v in counters.items() if v and LOST.search(n)}
         return found
 
@@ -339,7 +343,7 @@ async def staged(cells: Sequence[str] = CELLS) -> AsyncIterator[Stage]:
             TWIN: reactive.render(
                 reactive.bootstrap(twin.fleet, service.CLASSES, listen_port=holds[0].port)
             ),
-            STEERED: app.bootstrap_of(
+            STEERED: serving.bootstrap_of(
                 settings, node_id="edge-1", admin_port=admin_port, region=settings.origins()[0]
             ),
         }

@@ -183,7 +183,11 @@ async def test_a_demo_without_envoy_says_so_before_it_starts_anything(home: Path
         *(str(lonely), "-m", "foreshard", "demo", "--headless"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**environment(home), "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PATH": ""},
+        env={
+            **environment(home),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PATH": "",
+        },
     )
     said, _ = await process.communicate()
     assert process.returncode == 1
@@ -210,7 +214,13 @@ def smallest_config(home: Path, port: int) -> dict[str, object]:
         "service": "shop",
         "data_dir": str(home / "data"),
         "classes": [
-            {"name": "all", "priority": "normal", "weight": 1.0, "objective_s": 1.0, "timeout_s": 2.0}
+            {
+                "name": "all",
+                "priority": "normal",
+                "weight": 1.0,
+                "objective_s": 1.0,
+                "timeout_s": 2.0,
+            }
         ],
         "default_class": "all",
         "cells": [{"name": "a", "region": "eu", "nodes": ["127.0.0.1:9"]}],

@@ -10,10 +10,8 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 
 from foreshard import __version__
-from foreshard import app as root
 from foreshard.cli.explain import explain
 from foreshard.config import Settings, load
-from foreshard.lab.demo import DemoOptions
 from foreshard.model.errors import ForeshardError
 
 __all__ = ["app"]
@@ -41,7 +39,9 @@ def _fail(error: ForeshardError) -> NoReturn:
 
 
 def _settings(config: Path | None) -> Settings:
-    return load(config if config is not None else root.running_demo().config)
+    from foreshard.lab import registry
+
+    return load(config if config is not None else registry.newest().config)
 
 
 def _guarded(work: Callable[[], T]) -> T:
@@ -55,19 +55,25 @@ def _guarded(work: Callable[[], T]) -> T:
 @app.command()
 def run(config: Config) -> None:
     """Steer the Envoys of a configuration until Ctrl-C."""
-    _guarded(lambda: root.run(config.resolve(), load(config)))
+    from foreshard.app import running
+
+    _guarded(lambda: running.run(config.resolve(), load(config)))
 
 
 @app.command()
 def serve(config: Config) -> None:
     """The discovery process alone: serves Envoys the last committed plan."""
-    _guarded(lambda: root.run_serve_process(load(config)))
+    from foreshard.app import serving
+
+    _guarded(lambda: serving.run_serve_process(load(config)))
 
 
 @app.command()
 def engine(config: Config) -> None:
     """The deciding process alone."""
-    _guarded(lambda: root.run_engine_process(load(config)))
+    from foreshard.app import deciding
+
+    _guarded(lambda: deciding.run_engine_process(load(config)))
 
 
 @app.command()
@@ -80,10 +86,12 @@ def bootstrap(
     ] = "",
 ) -> None:
     """Print the bootstrap for an Envoy that Foreshard is to steer."""
+    from foreshard.app import serving
+
     settings = _guarded(lambda: load(config))
     region = origin or settings.origins()[0]
     typer.echo(
-        root.bootstrap_of(settings, node_id=node_id, admin_port=admin_port, region=region),
+        serving.bootstrap_of(settings, node_id=node_id, admin_port=admin_port, region=region),
         nl=False,
     )
 
@@ -91,10 +99,12 @@ def bootstrap(
 @app.command()
 def why(cell: Cell, config: MaybeConfig = None) -> None:
     """Say in plain words what was last decided about a cell, and on which evidence."""
+    from foreshard.app import asking
+
     settings = _guarded(lambda: _settings(config))
     _guarded(lambda: settings.fleet().cell(cell))
-    record = _guarded(lambda: root.latest_decision(settings, cell))
-    status = _guarded(lambda: root.engine_status(settings))
+    record = _guarded(lambda: asking.latest_decision(settings, cell))
+    status = _guarded(lambda: asking.engine_status(settings))
     typer.echo(explain(cell, record, status))
 
 
@@ -104,14 +114,18 @@ def freeze(
     config: MaybeConfig = None,
 ) -> None:
     """Stop all changes: what is live stays live, also when the engine hangs."""
-    _guarded(lambda: root.freeze(_settings(config), reason))
+    from foreshard.app import asking
+
+    _guarded(lambda: asking.freeze(_settings(config), reason))
     typer.echo("frozen: the live plan stays until `foreshard thaw`")
 
 
 @app.command()
 def thaw(config: MaybeConfig = None) -> None:
     """Allow changes again."""
-    _guarded(lambda: root.thaw(_settings(config)))
+    from foreshard.app import asking
+
+    _guarded(lambda: asking.thaw(_settings(config)))
     typer.echo("thawed: plans are applied again")
 
 
@@ -127,7 +141,9 @@ def fault(
     ] = None,
 ) -> None:
     """Break a cell of the running demo, on both fleets at once (demo only)."""
-    _guarded(lambda: root.break_cell(cell, kind, duration_s=duration_s, magnitude=magnitude))
+    from foreshard.app import showing
+
+    _guarded(lambda: showing.break_cell(cell, kind, duration_s=duration_s, magnitude=magnitude))
     typer.echo(f"{kind} has begun on {cell}, on both fleets")
 
 
@@ -143,6 +159,9 @@ def demo(
     json: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
 ) -> None:
     """Two equal fleets of real cells, the same traffic and faults; one steered by Foreshard."""
+    from foreshard.app import showing
+    from foreshard.lab.demo import DemoOptions
+
     options = DemoOptions(
         seed=seed,
         duration_s=duration_s,
@@ -151,7 +170,7 @@ def demo(
         headless=headless or not sys.stdout.isatty(),
         json=json,
     )
-    _guarded(lambda: root.run_demo(options))
+    _guarded(lambda: showing.run_demo(options))
 
 
 def _version(*, wanted: bool) -> None:

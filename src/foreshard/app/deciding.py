@@ -1,0 +1,144 @@
+"""This module is the `engine` process, put together from a configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from importlib.metadata import entry_points
+
+from foreshard.adapters.cells.webhook import WebhookCellDriver
+from foreshard.adapters.clock import SystemClock, ThreadExecutor
+from foreshard.adapters.events.file import FileEventSource
+from foreshard.adapters.metrics.envoy import EnvoyAdmin, EnvoyTrafficSource
+from foreshard.adapters.metrics.gauges import GaugeSpec, MetricRef
+from foreshard.adapters.metrics.prometheus import CellScrape, ScrapeOptions
+from foreshard.adapters.routing.client import ServeSink
+from foreshard.adapters.store.sqlite import SqliteStore
+from foreshard.app.places import state_dir
+from foreshard.app.signals import stop_on_signals
+from foreshard.config import GaugeSettings, MetricSettings, Settings
+from foreshard.controller.foresight import Foresight
+from foreshard.controller.loop import Loop, World
+from foreshard.engine import Engine
+from foreshard.forecast.forecaster import Forecaster
+from foreshard.forecast.window import WindowBuffer
+from foreshard.model.errors import ConfigError
+from foreshard.planning.budget import Budget
+from foreshard.planning.exact import ExactSolver
+from foreshard.planning.judgement import Thresholds
+from foreshard.planning.policy import Policy
+
+__all__ = ["engine_of", "run_engine_process"]
+
+
+def run_engine_process(settings: Settings) -> None:
+    """Decide until a signal ends it."""
+
+    async def work(stop: asyncio.Event) -> None:
+        async with AsyncExitStack() as stack:
+            loop = await _loop_of(settings, stack)
+            await loop.run(stop)
+
+    stop_on_signals(work)
+
+
+def engine_of(settings: Settings) -> Engine:
+    """The engine of a configuration."""
+    judged = {
+        "doubt_p",
+        "urgent_p",
+        "relent_p",
+        "doubt_s",
+        "confirm_s",
+        "relent_s",
+        "class_first_s",
+    }
+    patience = settings.thresholds.model_dump()
+    thresholds = Thresholds(**{k: v for k, v in patience.items() if k in judged})
+    policy = Policy(
+        thresholds=thresholds, **{k: v for k, v in patience.items() if k not in judged}
+    )
+    return Engine(
+        fleet=settings.fleet(),
+        classes=settings.request_classes(),
+        origins=settings.origins(),
+        default_class=settings.default_class,
+        solver=ExactSolver(),
+        policy=policy,
+        budget=Budget(**settings.budget.model_dump()),
+    )
+
+
+async def _loop_of(settings: Settings, stack: AsyncExitStack) -> Loop:
+    clock = SystemClock()
+    executor = ThreadExecutor()
+    stack.callback(executor.close)
+    fleet = settings.fleet()
+    gauges = [_gauge(spec) for spec in settings.scrape.gauges]
+    options = ScrapeOptions(
+        metrics_path=settings.scrape.path,
+        health_path=settings.scrape.health_path,
+        timeout_s=settings.scrape.timeout_s,
+    )
+    cells = await stack.enter_async_context(CellScrape(gauges, now_s=clock.now_s, options=options))
+    admins = [EnvoyAdmin(origin=b.origin, address=b.admin) for b in settings.balancers]
+    traffic = await stack.enter_async_context(
+        EnvoyTrafficSource(admins, fleet.cells, now_s=clock.now_s)
+    )
+    driver = None
+    if settings.driver is not None:
+        driver = await stack.enter_async_context(
+            WebhookCellDriver(settings.driver.webhook, clock=clock)
+        )
+    events = settings.events_file
+    world = World(
+        clock=clock,
+        cells=cells,
+        traffic=traffic,
+        events=FileEventSource(events, now_s=clock.now_s) if events else None,
+        sink=await stack.enter_async_context(ServeSink(settings.data_dir)),
+        driver=driver,
+        store=stack.enter_context(SqliteStore(state_dir(settings))),
+    )
+    return Loop(
+        engine_of(settings),
+        fleet,
+        world,
+        foresight=_foresight(settings, executor),
+        tick_s=settings.tick_s,
+    )
+
+
+def _foresight(settings: Settings, executor: ThreadExecutor) -> Foresight | None:
+    forecast = settings.forecast
+    if forecast.model == "none":
+        return None
+    found = entry_points(group="foreshard.forecasters")
+    if forecast.model not in found.names:
+        names = ", ".join((*sorted(found.names), "none"))
+        raise ConfigError(f"forecast.model is {forecast.model!r}, must be one of {names}")
+    make: Callable[..., Forecaster] = found[forecast.model].load()
+    length = max(2, round(forecast.window_s / settings.tick_s))
+    return Foresight(
+        make(horizons_s=tuple(forecast.horizons_s)),
+        WindowBuffer(settings.request_classes(), length=length),
+        executor,
+        every_s=forecast.every_s,
+    )
+
+
+def _gauge(spec: GaugeSettings) -> GaugeSpec:
+    limit = spec.limit
+    return GaugeSpec(
+        resource=spec.resource,
+        used=_metric(spec.used),
+        limit=_metric(limit) if isinstance(limit, MetricSettings) else limit,
+        is_counter=spec.counter,
+        scales_with_load=spec.scales_with_load,
+        is_capacity=spec.capacity,
+    )
+
+
+def _metric(metric: MetricSettings) -> MetricRef:
+    return MetricRef(name=metric.metric, labels=metric.labels)

@@ -1,0 +1,26 @@
+"""This module is `foreshard run`: the parent of the processes that do the work."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from foreshard.app.signals import stop_on_signals
+from foreshard.config import Settings
+from foreshard.controller.supervise import supervise
+
+__all__ = ["run"]
+
+
+def run(config: Path, settings: Settings) -> None:
+    """Supervise `serve` and `engine` until a signal ends them."""
+    commands = {
+        "serve": [sys.executable, "-m", "foreshard", "serve", str(config)],
+        "engine": [sys.executable, "-m", "foreshard", "engine", str(config)],
+    }
+
+    async def work(stop: asyncio.Event) -> None:
+        await supervise(commands, log_dir=settings.data_dir / "logs", stop=stop)
+
+    stop_on_signals(work)
