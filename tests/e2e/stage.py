@@ -39,8 +39,9 @@ from foreshard.lab.webhook import Webhook
 from foreshard.model.errors import SinkError
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.routing import RoutingTable
+from tests.e2e.gate import Gate
 
-__all__ = ["STEERED", "TWIN", "Gate", "Stage", "is_running", "judged", "staged", "until"]
+__all__ = ["STEERED", "TWIN", "Stage", "is_running", "judged", "staged", "until"]
 
 TWIN, STEERED = "twin", "steered"
 CELLS = ("eu-1", "eu-2", "us-1")
@@ -70,54 +71,6 @@ def judged(run: Run, fleet: str) -> Verdict:
     records = run.fleets[fleet].finished()
     assert len(records) > 100, f"{fleet}: only {len(records)} requests were finished"
     return judge(records, service.CLASSES)
-
-
-class Gate:
-    """A gate before an admin page that can be shut: then it takes questions and answers none."""
-
-    def __init__(self, target_port: int) -> None:
-        self.is_shut = False
-        self._target_port = target_port
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    async def open(self) -> int:
-        """Start; gives the port."""
-        self._server = await asyncio.start_server(self._visit, service.HOST, 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    def close(self) -> None:
-        """Stop, and break off every visit."""
-        if self._server is not None:
-            self._server.close()
-        for writer in tuple(self._writers):
-            writer.transport.abort()
-
-    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        try:
-            inner = await asyncio.open_connection(service.HOST, self._target_port)
-        except OSError:
-            writer.transport.abort()
-            self._writers.discard(writer)
-            return
-        self._writers.add(inner[1])
-        try:
-            await asyncio.gather(self._pass(reader, inner[1]), self._pass(inner[0], writer))
-        finally:
-            for end in (writer, inner[1]):
-                end.transport.abort()
-                self._writers.discard(end)
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while content := await reader.read(65_536):
-                if not self.is_shut:
-                    writer.write(content)
-        except ConnectionError:
-            pass
-        writer.close()
 
 
 @dataclass(kw_only=True)
@@ -180,7 +133,7 @@ class Stage:
 
     def processes(self) -> Mapping[str, psutil.Process]:
         """`serve` and `engine`, as far as they run now."""
-        found = {}
+        found: dict[str, psutil.Process] = {}
         if self.foreshard.is_running:
             for child in psutil.Process(self.foreshard.pid).children():
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -286,7 +239,6 @@ class Stage:
         found: dict[str, int] = {}
         for fleet, envoy in self.envoys.items():
             counters = await envoy.counters(r"^foreshard\.edge\.|^http\.edge\.no_")
-            print(fleet, counters)
             # A counter that does not exist would prove nothing.
             assert {"http.edge.no_route", "http.edge.no_cluster"} <= counters.keys()
             found |= {f"{fleet}: {n}": v for n, v in counters.items() if v and LOST.search(n)}

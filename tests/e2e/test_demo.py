@@ -24,6 +24,7 @@ from tests.e2e.stage import is_running, until
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
 
 CELL = "eu-2"
+PYTHON = Path(sys.executable).resolve()
 UNDER_WAY = re.compile(r"\d+ s of \d+ \(quiet\)")
 # A live table, two fleets of six and their balancers, the load generator, Foreshard's three.
 LEAST_CHILDREN = 2 * 6 + 2 + 1 + 3
@@ -55,14 +56,24 @@ async def demo(home: Path, name: str, *options: str) -> AsyncIterator[Child]:
         await child.wait()
 
 
-async def is_under_way(child: Child) -> bool:
-    assert child.is_running, f"it ended early: {child.tail(20)}"
-    return bool(UNDER_WAY.search(child.log.read_text()))
+async def until_under_way(*children: Child) -> None:
+    """Return when the stories of all have begun."""
+
+    async def are_under_way() -> bool:
+        for child in children:
+            assert child.is_running, f"it ended early: {child.tail(20)}"
+        return all(UNDER_WAY.search(child.log.read_text()) for child in children)
+
+    await until(are_under_way, "the story begins")
 
 
-async def is_asked(home: Path) -> bool:
+def is_asked(home: Path) -> bool:
     """Whether the load generator said at least once how many requests it sent."""
     return any(log.stat().st_size for log in home.glob("foreshard-*/loadgen.log"))
+
+
+def leftovers(home: Path) -> list[Path]:
+    return list(home.glob("foreshard-*/*.yaml"))
 
 
 async def command(home: Path, *arguments: str) -> tuple[int, str]:
@@ -87,9 +98,7 @@ async def test_two_demos_run_side_by_side_and_one_is_broken_and_frozen_meanwhile
             await stack.enter_async_context(demo(home, path.stem, "--json", str(path)))
             for path in reports
         ]
-        for child in demos:
-            await until(lambda child=child: is_under_way(child), "its story is under way")
-
+        await until_under_way(*demos)
         status, said = await command(home, "freeze", "nobody moves")
         assert status == 0, said
         assert "frozen" in said
@@ -106,7 +115,6 @@ async def test_two_demos_run_side_by_side_and_one_is_broken_and_frozen_meanwhile
 
         await until(is_told, "it says why the crashed cell lost its work")
         status, said = await command(home, "why", CELL)
-        print(said)
         assert status == 0
         assert said.startswith(f"cell {CELL}, ")
         assert re.search(r"down|refuses|dead|restart|proves|warm", said), said
@@ -127,7 +135,12 @@ async def test_two_demos_run_side_by_side_and_one_is_broken_and_frozen_meanwhile
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 async def test_however_a_demo_ends_nothing_of_it_is_left(home: Path, sent: signal.Signals) -> None:
     async with demo(home, "demo") as child:
-        await until(lambda: is_asked(home), f"requests are sent: {child.tail(20)}")
+
+        async def has_traffic() -> bool:
+            assert child.is_running, f"it ended early: {child.tail(20)}"
+            return is_asked(home)
+
+        await until(has_traffic, "requests are sent")
         family = psutil.Process(child.pid).children(recursive=True)
         assert len(family) >= LEAST_CHILDREN
         ports = {port for member in family for port in listened(member)}
@@ -144,7 +157,7 @@ async def test_however_a_demo_ends_nothing_of_it_is_left(home: Path, sent: signa
         assert [port for port in ports if is_answered(port)] == []
     if sent is signal.SIGINT:
         assert "weighted bad" in child.log.read_text(), "what ran until then is reported"
-        assert list(home.glob("foreshard-*/*.yaml")) == [], "its files are gone too"
+        assert leftovers(home) == []
 
 
 def is_answered(port: int) -> bool:
@@ -176,9 +189,8 @@ async def test_ctrl_c_before_the_story_begins_ends_it_at_once(home: Path) -> Non
 
 async def test_a_demo_without_envoy_says_so_before_it_starts_anything(home: Path) -> None:
     # A Python beside which there is no Envoy, with the same packages.
-    lonely = home / "bin" / "python"
-    lonely.parent.mkdir()
-    lonely.symlink_to(os.path.realpath(sys.executable))
+    lonely = home / "python"
+    lonely.symlink_to(PYTHON)
     process = await asyncio.create_subprocess_exec(
         *(str(lonely), "-m", "foreshard", "demo", "--headless"),
         stdout=asyncio.subprocess.PIPE,
@@ -202,7 +214,6 @@ async def test_a_taken_discovery_port_is_one_sentence(home: Path) -> None:
         config = home / "taken.yaml"
         config.write_text(json.dumps(smallest_config(home, port)))
         status, said = await command(home, "serve", str(config))
-    print(said)
     assert status == 1
     assert f"127.0.0.1:{port}" in said
     assert "taken" in said

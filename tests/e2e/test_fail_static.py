@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foreshard import app
+from foreshard.app.asking import latest_decision
 from foreshard.lab import service
 from foreshard.lab.cell.faults import FaultKind
 from foreshard.lab.records import Run
@@ -122,7 +122,7 @@ async def test_blind_foreshard_holds_the_plan_and_says_so() -> None:
     async with staged() as stage:
 
         async def sees() -> bool:
-            return not any(text for text in held_because(stage))
+            return not held_because(stage)
 
         async def act() -> None:
             await stage.ticks(2)
@@ -159,7 +159,7 @@ async def until_held(stage: Stage, because: str) -> None:
 
 def held_because(stage: Stage) -> tuple[str, ...]:
     """Why the newest decision holds the plan for want of telemetry; empty when it does not."""
-    status, record = stage.status(), app.latest_decision(stage.settings, "fleet")
+    status, record = stage.status(), latest_decision(stage.settings, "fleet")
     if status is None or record is None or record["kept"]["last_s"] < status["now_s"]:
         return ()
     reasons = record["decision"]["routing"]["because"]

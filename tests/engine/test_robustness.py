@@ -169,25 +169,6 @@ def test_whatever_it_is_told_it_decides_and_twice_the_same(
                     assert set(owners) - {""}
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.data())
-def test_after_a_bad_day_good_ones_bring_every_cell_its_share_back(data: st.DataObject) -> None:
-    fleet = fleet_of(("eu-1", "eu-2", "us-1", "us-2"))
-    engine = engine_of(fleet)
-    day = [
-        (replace(data.draw(observations(fleet.names)), now_s=START_S + i), None)
-        for i in range(1, 6)
-    ]
-    shop = Shop(engine=engine, fleet=fleet, rates={"checkout": 90.0, "search": 110.0})
-    shop.state, _ = lived(engine, day)
-    shop.now_s += 6.0
-    shop.run(90)
-    assert {shop.phase(cell) for cell in fleet.names} == {"active"}
-    for name in ("checkout", "search"):
-        assert shop.share(name, "") == 0.0
-        assert all(0.15 < shop.share(name, cell) < 0.35 for cell in fleet.names)
-
-
 def test_a_capacity_that_makes_no_sense_is_one_that_was_not_heard() -> None:
     fleet = fleet_of()
     shop = Shop(engine=engine_of(fleet), fleet=fleet)

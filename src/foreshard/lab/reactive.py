@@ -276,7 +276,11 @@ def _cluster(name: str, fleet: Fleet, net: SafetyNet) -> Json:
             "cluster_name": name,
             "endpoints": [_locality(cell) for cell in fleet.cells],
         },
-        "common_lb_config": {"healthy_panic_threshold": {"value": _percent(net.panic_ratio)}},
+        "common_lb_config": {
+            "healthy_panic_threshold": {"value": _percent(net.panic_ratio)},
+            # Envoy gathers changes of health for a second; ours does not wait either.
+            "update_merge_window": "0s",
+        },
         "health_checks": [health_check(net)],
         "circuit_breakers": circuit_breakers(net),
         "typed_extension_protocol_options": {
