@@ -34,6 +34,9 @@ AHEAD_S = 5.0
 # A factor that is believed is believed until it has changed by this much more: a plan follows the
 # world, not every reading.
 FACTOR_STEP = 0.08
+# Nobody uses more than there is, nor is asked for so much more: a broken counter would be
+# remembered as what requests cost, and the fleet would shed for minutes.
+MOST_USED, MOST_ASKED = 2.0, 50.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -168,8 +171,11 @@ class Profiler:
             for r, resource in enumerate(self.resources):
                 if resource in metrics.gauges and is_new:
                     used[c, r] = _sane(metrics.gauges[resource].used)
-                offered = metrics.capacity.get(resource, np.nan)
-                capacity[c, r] = offered if offered > 0.0 else capacity[c, r]
+                limit = metrics.capacity.get(resource, np.nan)
+                capacity[c, r] = limit if limit > 0.0 else capacity[c, r]
+        offered = np.where(np.isfinite(capacity), capacity, np.inf)
+        used = np.where(used > MOST_USED * offered, np.nan, used)
+        rates[(rates @ self._declared > MOST_ASKED * offered).any(axis=1)] = np.nan
         return rates, used, capacity
 
 
