@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from foreshard.controller.process import LOOPBACK, free_port, hold_port, start
-from foreshard.model.errors import LabError
+from foreshard.model.errors import ProcessError
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -43,7 +43,7 @@ async def test_a_program_that_does_not_exist_says_so_in_its_log(tmp_path: Path) 
 
 async def test_a_log_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(LabError, match="x cannot be started"):
+    with pytest.raises(ProcessError, match="x cannot be started"):
         await start(["true"], name="x", log=tmp_path / "file" / "x.log")
 
 

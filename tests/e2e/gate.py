@@ -1,4 +1,4 @@
-"""This module is a gate before a server: open it passes everything, shut it swallows everything."""
+"""This module is a gate before a server: open it passes all, shut it swallows all."""
 
 from __future__ import annotations
 

@@ -208,3 +208,38 @@ def test_a_memory_of_another_version_is_left_out_cell_by_cell() -> None:
         again = engine.begin(None, {**kept, "eu-1": broken}, now_s=START_S + 5.0)
         assert again.cells["eu-1"].since_s == START_S + 5.0
         assert again.cells["us-1"].since_s == START_S
+
+
+def test_a_broken_counter_of_one_cell_is_not_remembered_as_what_requests_cost() -> None:
+    fleet = fleet_of()
+    shop = Shop(engine=engine_of(fleet), fleet=fleet)
+    for i in range(5):
+        told = shop.observe()
+        reading = told.cells["eu-1"]
+        assert isinstance(reading.reading, Fresh)
+        metrics = replace(reading.reading.metrics, gauges={"cpu": Gauge(used=1e9, limit=3.0)})
+        cells = {**told.cells, "eu-1": replace(reading, reading=Fresh(metrics=metrics, age_s=0.0))}
+        shop.now_s = START_S + 1.0 + i
+        shop.state, _ = shop.engine.step(
+            shop.state, replace(told, now_s=shop.now_s, cells=cells), None
+        )
+        shop.state = shop.engine.settle(shop.state, applied=True)
+    shop.run(20)
+    assert shop.share("checkout", "") == 0.0
+    assert all(0.15 < shop.share("checkout", cell) < 0.18 for cell in fleet.names)
+
+
+def test_a_rate_that_nobody_could_serve_does_not_end_the_engine() -> None:
+    fleet = fleet_of()
+    shop = Shop(engine=engine_of(fleet), fleet=fleet)
+    for i in range(30):
+        told = shop.observe()
+        reading = told.cells["eu-1"]
+        flood = {name: replace(t, rate_rps=1e9) for name, t in (reading.traffic or {}).items()}
+        cells = {**told.cells, "eu-1": replace(reading, traffic=flood)}
+        shop.now_s = START_S + 1.0 + i
+        shop.state, _ = shop.engine.step(
+            shop.state, replace(told, now_s=shop.now_s, cells=cells), None
+        )
+        shop.state = shop.engine.settle(shop.state, applied=True)
+    assert shop.share("checkout", "") == 0.0

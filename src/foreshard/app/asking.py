@@ -10,9 +10,9 @@ from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.store.reading import SqliteReader
 from foreshard.app.places import state_dir
 from foreshard.config import Settings
-from foreshard.model.errors import StoreError
+from foreshard.model.errors import SinkError, StoreError
 
-__all__ = ["engine_status", "freeze", "latest_decision", "thaw"]
+__all__ = ["engine_status", "freeze", "frozen_because", "latest_decision", "thaw"]
 
 
 def engine_status(settings: Settings) -> Mapping[str, Any] | None:
@@ -60,3 +60,17 @@ def thaw(settings: Settings) -> None:
             await sink.thaw()
 
     asyncio.run(work())
+
+
+def frozen_because(settings: Settings) -> str:
+    """Why an operator froze the plan; "" when it is not frozen, or nobody can be asked."""
+
+    async def work() -> str:
+        async with ServeSink(settings.data_dir) as sink:
+            frozen = (await sink.status()).get("frozen")
+            return str(frozen["reason"]) if isinstance(frozen, Mapping) else ""
+
+    try:
+        return asyncio.run(work())
+    except SinkError:
+        return ""

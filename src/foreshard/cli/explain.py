@@ -12,13 +12,22 @@ __all__ = ["explain"]
 LEAST_MOVE = 0.002
 
 
-def explain(cell: str, record: Mapping[str, Any] | None, status: Mapping[str, Any] | None) -> str:
+def explain(
+    cell: str,
+    record: Mapping[str, Any] | None,
+    status: Mapping[str, Any] | None,
+    *,
+    fleet: Mapping[str, Any] | None = None,
+    frozen: str = "",
+) -> str:
     """What was last decided about a cell, what it was based on, and how things stand now.
 
     Args:
         cell: Its name.
         record: The newest kept decision with a reason about it, as the store returns it.
         status: The engine's newest status; None when no engine has run here.
+        fleet: The newest kept decision with a reason about the fleet; said while it stands.
+        frozen: Why an operator froze the plan; "" = it is not frozen.
     """
     lines = []
     if record is None:
@@ -32,8 +41,13 @@ def explain(cell: str, record: Mapping[str, Any] | None, status: Mapping[str, An
         lines += [f"  the fleet: {r['text']}" for r in others]
         lines += _moves(cell, record["inputs"].get("plan_before"), decision["plan"])
         lines += [f"  instead of: {a['text']}" for a in decision["alternatives"]]
+    if fleet is not None and status is not None and fleet["kept"]["last_s"] >= status["now_s"]:
+        because = fleet["decision"]["routing"]["because"]
+        lines += [f"  the fleet now: {r['text']}" for r in because if r["subject"] == "fleet"]
     if status is not None and cell in status["cells"]:
         lines.append(_now(status["cells"][cell], status))
+    if frozen:
+        lines.append(f"  frozen: {frozen}; nothing changes until `foreshard thaw`")
     return "\n".join(lines)
 
 

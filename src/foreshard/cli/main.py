@@ -105,7 +105,8 @@ def why(cell: Cell, config: MaybeConfig = None) -> None:
     _guarded(lambda: settings.fleet().cell(cell))
     record = _guarded(lambda: asking.latest_decision(settings, cell))
     status = _guarded(lambda: asking.engine_status(settings))
-    typer.echo(explain(cell, record, status))
+    fleet = _guarded(lambda: asking.latest_decision(settings, "fleet"))
+    typer.echo(explain(cell, record, status, fleet=fleet, frozen=asking.frozen_because(settings)))
 
 
 @app.command()
@@ -133,7 +134,7 @@ def thaw(config: MaybeConfig = None) -> None:
 def fault(
     cell: Cell,
     kind: Annotated[
-        str, typer.Argument(help="leak, slow_dependency, creep, disk_fill, pool, crash")
+        str, typer.Argument(help="leak, slow_dependency, creep, disk_fill, pool, mute, crash")
     ],
     duration_s: Annotated[float, typer.Option(help="How long the fault grows.")] = 30.0,
     magnitude: Annotated[

@@ -55,7 +55,11 @@ class Foresight:
 
     def take(self, observation: Observation) -> None:
         """Add an observation; start a forecast when one is due and none is being made."""
-        self._buffer.append(observation)
+        try:
+            self._buffer.append(observation)
+        except ForecastError as error:
+            log.warning("forecast.unfed", error=str(error), kept=self._latest is not None)
+            return
         idle = self._work is None or self._work.done()
         if idle and observation.now_s >= self._due_s:
             self._due_s = observation.now_s + self._every_s

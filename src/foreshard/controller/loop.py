@@ -101,14 +101,15 @@ class Loop:
             await self._foresight.aclose()
         await asyncio.gather(*self._errands)
 
-    async def tick(self) -> Decision:
-        """One turn of the loop; returns what was decided."""
+    async def tick(self) -> Decision | None:
+        """One turn of the loop; returns what was decided, None until it is known what is live."""
         if not self._is_adopted:
             await self._adopt()
-        assert self._state is not None  # noqa: S101 - set by _adopt
         observation = await self._observe()
         if self._foresight is not None:
             self._foresight.take(observation)
+        if self._state is None:
+            return None
         forecast = self._foresight.latest if self._foresight else None
         before = self._state.plan
         began = time.perf_counter()
@@ -124,24 +125,21 @@ class Loop:
         return decision
 
     async def _adopt(self) -> None:
-        """Start from what is live, so that a restart changes nothing."""
+        """Start from what is live, so that a restart, ours or the sink's, changes nothing."""
         try:
             live = await self._world.sink.live()
         except SinkError as error:
             log.warning(
                 "sink.unreachable", error=str(error), effect="nothing is steered until it answers"
             )
-            if self._state is not None:
-                return
-            live = None
+            return
+        self._is_adopted = True
+        if self._state is None:
+            now_s = self._world.clock.now_s()
+            self._state = self._engine.begin(live, self._remembered(), now_s=now_s)
         else:
-            self._is_adopted = True
-        kept = self._remembered()
-        now_s = self._world.clock.now_s()
-        self._state = self._engine.begin(live, kept, now_s=now_s)
-        if self._is_adopted:
-            version = live.version if live else 0
-            log.info("plan.adopted", version=version, cells_remembered=len(kept))
+            self._state = self._engine.adopt(self._state, live)
+        log.info("plan.adopted", version=live.version if live else 0)
 
     def _remembered(self) -> Mapping[str, Any]:
         try:
@@ -173,7 +171,7 @@ class Loop:
     async def _apply(self, act: Act) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
         if not self._is_adopted:
-            # A first plan made in ignorance of the live one would take its place.
+            # A plan made in ignorance of the live one would take its place.
             self._state = self._engine.settle(self._state, applied=False)
             return
         try:
@@ -181,6 +179,8 @@ class Loop:
         except SinkError as error:
             log.warning("plan.unsent", version=act.table.version, error=str(error))
             self._state = self._engine.settle(self._state, applied=False)
+            # Whether it arrived is not known: what is live is asked for before the next plan.
+            self._is_adopted = False
             return
         applied = isinstance(outcome, Applied)
         self._state = self._engine.settle(self._state, applied=applied)
@@ -191,7 +191,8 @@ class Loop:
             log.info("plan.applied", version=outcome.version, acks=outcome.acks)
         else:
             self._instruments.rejections += 1
-            log.error("plan.rejected", version=outcome.version, because=outcome.because)
+            because = outcome.because.strip().splitlines()[-1:]
+            log.error("plan.rejected", version=outcome.version, because="".join(because))
 
     def _errand(self, recycle: Recycle) -> None:
         task = asyncio.ensure_future(self._recycle(recycle))

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from foreshard.controller import leash
-from foreshard.model.errors import LabError
+from foreshard.model.errors import ProcessError
 
 __all__ = ["Child", "PortHold", "free_port", "hold_port", "start"]
 
@@ -99,7 +99,7 @@ async def start(
         env: Added to this process's environment.
 
     Raises:
-        LabError: The process cannot be created or its log cannot be written. A program that
+        ProcessError: The process cannot be created or its log cannot be written. A program that
             does not exist shows as exit status 127 and a line in the log.
     """
     leashed = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *argv]
@@ -115,7 +115,7 @@ async def start(
                 start_new_session=True,
             )
     except OSError as error:
-        raise LabError(f"{name} cannot be started (log {log}): {error}") from error
+        raise ProcessError(f"{name} cannot be started (log {log}): {error}") from error
     return Child(process, name=name, log=log)
 
 
@@ -148,7 +148,7 @@ def hold_port() -> PortHold:
     """Take a free port of the loopback and keep it until it is released.
 
     Raises:
-        LabError: There is none.
+        ProcessError: There is none.
     """
     held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -156,5 +156,5 @@ def hold_port() -> PortHold:
         held.bind((LOOPBACK, 0))
     except OSError as error:
         held.close()
-        raise LabError(f"no free port on {LOOPBACK}: {error}") from error
+        raise ProcessError(f"no free port on {LOOPBACK}: {error}") from error
     return PortHold(held)

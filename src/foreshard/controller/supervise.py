@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from foreshard.controller import process
+from foreshard.model.errors import ProcessError
 
 __all__ = ["supervise"]
 
@@ -27,7 +28,10 @@ RAN_WELL_S = 10.0
 async def supervise(
     commands: Mapping[str, Sequence[str]], *, log_dir: Path, stop: asyncio.Event
 ) -> None:
-    """Keep every command running until `stop` is set, then end them, the last one first.
+    """Keep every command running until `stop` is set, then end them all.
+
+    A process that ends with an error before it ever ran well is not one that died but one that
+    cannot run: then all end.
 
     Args:
         commands: Program and arguments by name, in the order of starting.
@@ -35,7 +39,7 @@ async def supervise(
         stop: Set it to end all.
 
     Raises:
-        LabError: A process cannot be created; the others were ended.
+        ProcessError: A process cannot be created; the others were ended.
     """
     ends = {name: asyncio.Event() for name in commands}
     keepers = {
@@ -55,7 +59,7 @@ async def supervise(
 
 async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
-    pause_s = FIRST_PAUSE_S
+    pause_s, has_run_well = FIRST_PAUSE_S, False
     while not stop.is_set():
         child = await process.start(argv, name=name, log=log_file)
         began = loop.time()
@@ -68,7 +72,12 @@ async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Ev
             await child.terminate()
             await ended
             return
-        pause_s = FIRST_PAUSE_S if loop.time() - began > RAN_WELL_S else 2.0 * pause_s
+        ran_well = loop.time() - began > RAN_WELL_S
+        has_run_well |= ran_well
+        if not has_run_well and ended.result() > 0:
+            stop.set()
+            raise ProcessError(f"{name} cannot run: {child.tail(1)}")
+        pause_s = FIRST_PAUSE_S if ran_well else 2.0 * pause_s
         pause_s = min(pause_s, LONGEST_PAUSE_S)
         log.error(
             "process.died",

@@ -136,6 +136,17 @@ class Engine:
             version=live.version if live else 0,
         )
 
+    def adopt(self, state: EngineState, live: RoutingTable | None) -> EngineState:
+        """The state after it was learned anew what is live; all else is kept."""
+        return replace(
+            state,
+            table=live,
+            plan=plan_of(live) if live is not None else None,
+            version=max(state.version, live.version if live is not None else 0),
+            pending=None,
+            pending_moved=None,
+        )
+
     def memory(self, state: EngineState) -> Mapping[str, Any]:
         """What must survive a restart, as JSON values."""
         return cells_as_json(state.cells)

@@ -34,9 +34,9 @@ AHEAD_S = 5.0
 # A factor that is believed is believed until it has changed by this much more: a plan follows the
 # world, not every reading.
 FACTOR_STEP = 0.08
-# Nobody uses more than there is, nor is asked for so much more: a broken counter would be
+# Nobody uses ten times what there is, nor is asked for so much: a broken counter would be
 # remembered as what requests cost, and the fleet would shed for minutes.
-MOST_USED, MOST_ASKED = 2.0, 50.0
+MOST_USED, MOST_ASKED = 10.0, 50.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from foreshard.controller.process import Child, free_port, start
+from foreshard.controller.process import Child, free_port, hold_port, start
 from foreshard.lab import records, service
 from foreshard.lab.envoy import Envoy, find_envoy
 from foreshard.lab.faults import FaultSpec, play
@@ -142,7 +142,8 @@ async def _prepare(
     doors = [await stack.enter_async_context(Webhook(fleet)) for fleet in (reactive, steered)]
     screen.stage("starting the reactive Envoy")
     targets = {REACTIVE: await _reactive_envoy(stack, reactive, directory)}
-    site = _site(steered, directory, webhook=f"{doors[1].url}/events")
+    webhook = f"{doors[1].url}/events"
+    site = _site(steered, directory, webhook=webhook, listen_port=_held_port(stack))
     config = directory / "demo.yaml"
     config.write_text(yaml.safe_dump(dict(demo_config(site)), sort_keys=False))
     site.events.write_text("[]")
@@ -184,24 +185,31 @@ async def _fleet(stack: AsyncExitStack, logs: Path) -> Supervisor:
     return await stack.enter_async_context(supervisor)
 
 
+def _held_port(stack: AsyncExitStack) -> int:
+    """A port that nobody else gets while its Envoy is not there yet."""
+    hold = hold_port()
+    stack.callback(hold.release)
+    return hold.port
+
+
 async def _reactive_envoy(stack: AsyncExitStack, fleet: Supervisor, directory: Path) -> str:
-    port = free_port()
+    port = _held_port(stack)
     config = render(bootstrap(fleet.fleet, service.CLASSES, listen_port=port))
     envoy = await Envoy.launch(config, name="envoy-reactive", directory=directory, port=port)
     stack.push_async_callback(envoy.stop)
     return f"http://{service.HOST}:{port}"
 
 
-def _site(fleet: Supervisor, directory: Path, *, webhook: str) -> Site:
-    ports = [free_port() for _ in range(3)]
+def _site(fleet: Supervisor, directory: Path, *, webhook: str, listen_port: int) -> Site:
     return Site(
         fleet=fleet.fleet,
         data_dir=directory / "data",
         events=directory / "events.json",
         webhook=webhook,
-        listen=f"{service.HOST}:{ports[0]}",
-        admin=f"{service.HOST}:{ports[1]}",
-        discovery=f"{service.HOST}:{ports[2]}",
+        listen=f"{service.HOST}:{listen_port}",
+        # Known to be weak: neither listens beside a holder, so these two are only likely free.
+        admin=f"{service.HOST}:{free_port()}",
+        discovery=f"{service.HOST}:{free_port()}",
     )
 
 

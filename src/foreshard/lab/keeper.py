@@ -19,7 +19,7 @@ from foreshard.lab import service
 from foreshard.lab.cell.app import CellSettings
 from foreshard.lab.cell.faults import Fault, FaultKind
 from foreshard.lab.cell.memory import HEAP_ENVIRONMENT
-from foreshard.model.errors import InvalidValueError, LabError
+from foreshard.model.errors import InvalidValueError, LabError, ProcessError
 
 __all__ = ["CellState", "CellStatus", "Keeper", "Patience"]
 
@@ -220,7 +220,7 @@ class Keeper:
     async def _try_to_live(self) -> None:
         try:
             await self._live()
-        except LabError as error:
+        except (LabError, ProcessError) as error:
             log.warning("cell.life_failed", cell=self._settings.name, because=str(error))
             if not self._first.done():
                 self._first.set_exception(error)

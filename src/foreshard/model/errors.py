@@ -10,6 +10,7 @@
     |   +-- SinkError          a balancer or its control plane
     |   +-- DriverError        a cell driver
     |   +-- StoreError         the state store
+    +-- ProcessError           a child process cannot be started, or cannot run
     +-- LabError               the testbed could not be built or run
 
 A message names the thing, the value and the way out.
@@ -26,6 +27,7 @@ __all__ = [
     "InvalidValueError",
     "LabError",
     "PlanningError",
+    "ProcessError",
     "SinkError",
     "SourceError",
     "StoreError",
@@ -70,6 +72,10 @@ class DriverError(AdapterError):
 
 class StoreError(AdapterError):
     """The state store failed."""
+
+
+class ProcessError(ForeshardError):
+    """A child process cannot be started, or cannot run."""
 
 
 class LabError(ForeshardError):

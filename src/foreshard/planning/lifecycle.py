@@ -80,7 +80,7 @@ class _Step:
         window = self._maintenance()
         if self._is_dead() and not self._is_expected_down(window) and not self.outlook.panic:
             if allows(self.state.phase, Trigger.DIED):
-                text = "refuses connections; all its work left"
+                text = "refuses connections; all its work leaves"
                 self._move(Trigger.DIED, "cell.died", text, Why.DOWN)
         elif window is not None and self.state.phase is not Phase.RECYCLING:
             self._prepare(window)
@@ -155,12 +155,12 @@ class _Step:
     def _prepare(self, window: SystemEvent) -> None:
         lead = window.starts_at_s - self.now_s
         if allows(self.state.phase, Trigger.ANNOUNCED):
-            text = f"maintenance {window.id} begins in {lead:.0f} s; half of its work left"
+            text = f"maintenance {window.id} begins in {lead:.0f} s; half of its work leaves"
             self._move(Trigger.ANNOUNCED, "maintenance.ahead", text, Why.MAINTENANCE)
         elif self.state.phase is Phase.DRAINING and (
             self._age_s() >= self.policy.stride_s or lead <= 0
         ):
-            text = f"maintenance {window.id} begins in {lead:.0f} s; all its work left"
+            text = f"maintenance {window.id} begins in {lead:.0f} s; all its work leaves"
             self._move(Trigger.CONFIRMED, "maintenance.drained", text, Why.MAINTENANCE)
 
     def _doubt(self, *, evacuating: bool) -> None:
@@ -188,7 +188,7 @@ class _Step:
         else:
             self.state = replace(self.state, evidence=doubt.text)
             wait = describe_s(thresholds.confirm_s)
-            left = f"half of its work left, the rest follows in {wait} if the trend holds"
+            left = f"half of its work leaves, the rest follows in {wait} if the trend holds"
             text = f"{doubt.text}; {left}"
             self._move(Trigger.DOUBTED, "cell.doubted", text, Why.FORECAST, facts)
 
@@ -205,7 +205,7 @@ class _Step:
             wait_s = thresholds.confirm_s * (0.5 if urgent else 1.0)
             if self._age_s() >= wait_s and not self.outlook.panic:
                 self.state = replace(self.state, evidence=doubt.text)
-                text = f"{doubt.text}; the trend held, all its work left"
+                text = f"{doubt.text}; the trend held, all its work leaves"
                 self._move(Trigger.CONFIRMED, "cell.evacuated", text, Why.FORECAST, _facts(doubt))
         elif self._cleared_s() >= self.policy.thresholds.relent_s:
             self._relent("cell.cleared", "the evidence is gone; work returns slowly")

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from foreshard.controller.loop import VERIFY_AFTER_S, Loop, World
+from foreshard.engine import Engine
+from foreshard.model.plan import Act, Decision, Hold
+from foreshard.model.routing import RoutingTable
+from foreshard.model.telemetry import CellMetrics, ClassTraffic, Gauge
+from foreshard.model.workload import Flow
+from foreshard.ports import BalancerReading, CellDriver, EventSource
+from foreshard.testing import (
+    FakeCellDriver,
+    FakeCellSource,
+    FakeClock,
+    FakeEventSource,
+    FakeRouteSink,
+    FakeTrafficSource,
+    MemoryStore,
+)
+from tests.engine.shop import CELLS, RATES, START_S, engine_of, fleet_of, maintenance, share_of
+
+
+class Stage:
+    """A loop between fakes; `turn` is one second."""
+
+    def __init__(
+        self,
+        live: RoutingTable | None = None,
+        *,
+        store: MemoryStore | None = None,
+        with_driver: bool = True,
+        with_events: bool = True,
+    ) -> None:
+        self.clock = FakeClock(start_s=START_S)
+        self.cells = FakeCellSource()
+        self.traffic = FakeTrafficSource()
+        self.events = FakeEventSource()
+        self.sink = FakeRouteSink(live)
+        self.driver = FakeCellDriver()
+        self.store = store or MemoryStore()
+        self.engine: Engine = engine_of(fleet_of())
+        driver: CellDriver | None = self.driver if with_driver else None
+        events: EventSource | None = self.events if with_events else None
+        world = World(
+            clock=self.clock,
+            cells=self.cells,
+            traffic=self.traffic,
+            events=events,
+            sink=self.sink,
+            driver=driver,
+            store=self.store,
+        )
+        self.loop = Loop(self.engine, fleet_of(), world, foresight=None, tick_s=1.0)
+        self.serve()
+
+    def serve(self, *, down: tuple[str, ...] = (), even: bool = True) -> None:
+        """Every cell but those down serves its part."""
+        table = None if even else self.live
+        traffic = {}
+        for cell in CELLS:
+            rates = {
+                name: rate * (share_of(table, name, cell) if table else 1 / 6)
+                for name, rate in RATES.items()
+            }
+            metrics = CellMetrics(
+                gauges={"cpu": Gauge(used=1.86, limit=3.0, scales_with_load=True)},
+                capacity={"cpu": 3.0},
+            )
+            if cell in down:
+                self.cells.kill(cell)
+            else:
+                self.cells.tell(cell, metrics)
+            traffic[cell] = {
+                name: ClassTraffic(rate_rps=rate, latency_mean_s=0.05)
+                for name, rate in rates.items()
+            }
+        demand = {Flow("eu", name): rate for name, rate in RATES.items()}
+        self.traffic.tell(
+            BalancerReading(interval_s=1.0, traffic=traffic, demand_rps=demand, in_flight={})
+        )
+
+    @property
+    def live(self) -> RoutingTable:
+        return self.sink.applied[-1]
+
+    async def turn(self, times: int = 1) -> Decision:
+        for _ in range(times):
+            self.clock.advance(1.0)
+            decision = await self.loop.tick()
+            await asyncio.sleep(0)
+        return decision
+
+    def status(self) -> Mapping[str, Any]:
+        found = self.store.get("status")
+        assert found is not None
+        return found
+
+
+def events_of(logs: list[Any]) -> list[str]:
+    return [entry["event"] for entry in logs]
+
+
+async def test_the_first_table_goes_out_and_is_recorded() -> None:
+    stage = Stage()
+    decision = await stage.turn()
+    assert isinstance(decision.routing, Act)
+    assert [t.version for t in stage.sink.applied] == [1]
+    assert stage.status()["version"] == 1
+    assert stage.store.records[0]["decision"]["routing"]["kind"] == "act"
+
+
+async def test_a_loop_adopts_the_live_table_and_touches_nothing() -> None:
+    first = Stage()
+    await first.turn(12)
+    second = Stage(first.live, store=first.store)
+    await second.turn(20)
+    assert second.sink.applied == []
+    assert second.status()["version"] == first.live.version
+
+
+async def test_a_loop_that_starts_while_the_sink_is_away_adopts_once_it_answers() -> None:
+    first = Stage()
+    await first.turn(12)
+    second = Stage(first.live)
+    second.sink.cut("no route to host")
+    with capture_logs() as logs:
+        await second.turn(5)
+    assert "sink.unreachable" in events_of(logs)
+    second.sink.cut("")
+    await second.turn(20)
+    assert second.sink.applied == []
+
+
+async def test_a_sink_that_went_away_is_said_and_the_table_goes_out_when_it_is_back() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    stage.sink.cut("connection reset")
+    stage.serve(down=("us-2",))
+    with capture_logs() as logs:
+        await stage.turn(3)
+    assert events_of(logs).count("plan.unsent") == 3
+    assert len(stage.sink.applied) == 1
+    stage.sink.cut("")
+    await stage.turn()
+    assert share_of(stage.live, "checkout", "us-2") == 0.0
+
+
+async def test_a_rejected_table_is_said_and_counted_and_the_live_one_stays() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    stage.sink.refuse("no such cluster")
+    stage.serve(down=("us-2",))
+    with capture_logs() as logs:
+        await stage.turn(2)
+    said = [entry for entry in logs if entry["event"] == "plan.rejected"]
+    assert [entry["because"] for entry in said] == ["no such cluster"] * 2
+    assert stage.status()["engine"]["rejections"] == 2
+    assert share_of(stage.live, "checkout", "us-2") > 0.1
+
+
+async def test_failover_goes_on_without_a_store_and_it_is_said() -> None:
+    stage = Stage()
+    stage.store.fail("disk full")
+    with capture_logs() as logs:
+        await stage.turn(12)
+        stage.serve(down=("us-2",))
+        await stage.turn()
+    assert "store.unwritable" in events_of(logs)
+    assert share_of(stage.live, "checkout", "us-2") == 0.0
+
+
+async def test_a_restart_that_the_driver_refuses_is_said_and_asked_for_again() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    stage.driver.refuse("quota")
+    stage.serve(down=("us-2",))
+    with capture_logs() as logs:
+        await stage.turn(45)
+    assert events_of(logs).count("cell.recycle_failed") == 2
+    stage.driver.refuse("")
+    await stage.turn(20)
+    assert stage.driver.recycled == ["us-2"]
+
+
+async def test_without_a_driver_a_person_is_told_which_cell_wants_a_restart() -> None:
+    stage = Stage(with_driver=False)
+    await stage.turn(12)
+    stage.serve(down=("us-2",))
+    with capture_logs() as logs:
+        await stage.turn(25)
+    assert [e["cell"] for e in logs if e["event"] == "cell.no_driver"] == ["us-2"]
+
+
+async def test_events_that_cannot_be_read_are_kept_as_they_were() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    stage.events.announce(maintenance("eu-3", known_s=0.0, starts_s=20.0, ends_s=60.0))
+    await stage.turn()
+    stage.events.fail("torn file")
+    with capture_logs() as logs:
+        await stage.turn(8)
+    assert "events.kept" in events_of(logs)
+    assert share_of(stage.live, "checkout", "eu-3") == 0.0
+
+
+async def test_without_any_source_of_events_the_loop_runs() -> None:
+    stage = Stage(with_events=False)
+    assert isinstance((await stage.turn(12)).routing, Hold)
+
+
+async def test_silent_sources_hold_the_plan_and_the_record_says_so() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    stage.traffic.silence("timeout")
+    for cell in CELLS:
+        stage.cells.silence(cell)
+    decision = await stage.turn(10)
+    assert len(stage.sink.applied) == 1
+    assert [r.code for r in decision.routing.because] == ["telemetry.stale"]
+    inputs = stage.store.records[-1]["inputs"]
+    assert (inputs["stale_cells"], inputs["balancer_silent"]) == (6, True)
+
+
+async def test_the_same_reason_is_logged_once_while_it_stands() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    stage.traffic.silence()
+    with capture_logs() as logs:
+        await stage.turn(5)
+        stage.serve()
+        await stage.turn(2)
+        stage.traffic.silence()
+        await stage.turn(2)
+    assert events_of(logs).count("decision") == 2
+
+
+async def test_after_a_push_it_is_checked_that_traffic_followed() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    stage.serve(down=("us-2",))
+    with capture_logs() as logs:
+        await stage.turn()
+        stage.serve(down=("us-2",), even=False)
+        await stage.turn(int(VERIFY_AFTER_S) + 1)
+    assert events_of(logs).count("traffic.followed") == 1
+
+
+async def test_traffic_that_did_not_follow_is_said() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    stage.serve(down=("us-2",))
+    with capture_logs() as logs:
+        await stage.turn(int(VERIFY_AFTER_S) + 2)
+    strayed = [e for e in logs if e["event"] == "traffic.strayed"]
+    assert {e["cell"] for e in strayed} == {"us-2"}
+
+
+async def test_what_is_remembered_survives_a_restart() -> None:
+    first = Stage()
+    await first.turn(12)
+    first.serve(down=("us-2",))
+    await first.turn()
+    second = Stage(first.live, store=first.store)
+    second.serve(down=("us-2",))
+    decision = await second.turn()
+    assert decision.phases["us-2"] == "recycling"
+    assert second.sink.applied == []
+
+
+async def test_it_ticks_each_second_until_it_is_told_to_stop() -> None:
+    stage = Stage()
+    stop = asyncio.Event()
+
+    async def end() -> None:
+        await stage.clock.sleep(9.5)
+        stop.set()
+
+    await asyncio.gather(stage.loop.run(stop), end())
+    assert stage.status()["engine"]["ticks"] == 10
+    assert stage.clock.now_s() == pytest.approx(START_S + 10.0)
