@@ -4,8 +4,8 @@
 
 Runs the default story once a seed and the quiet one at 62 % and at 80 % load, one after the
 other, each about four minutes. Both fleets of a run get the same traffic and faults, so every
-figure is a comparison within one run. Finished runs are kept under `build/bench` and not run
-again; `--fresh` forgets them.
+figure is a comparison within one run. Finished runs are kept under `build/bench`, by commit, and
+not run again; `--fresh` forgets them. Exit status 1 when a claim of the README does not hold.
 """
 
 from __future__ import annotations
@@ -28,18 +28,66 @@ def main() -> int:
     options = _options()
     if options.fresh:
         shutil.rmtree(RUNS, ignore_errors=True)
-    RUNS.mkdir(parents=True, exist_ok=True)
+    runs = RUNS / _commit()
+    runs.mkdir(parents=True, exist_ok=True)
     wanted = list(_wanted(options))
     reports = []
     for number, (name, args) in enumerate(wanted, start=1):
         sys.stderr.write(f"[{number}/{len(wanted)}] {name}\n")
-        reports.append((name, _run(name, args)))
+        reports.append((name, _run(runs, name, args)))
     story = [report for name, report in reports if name.startswith("default")]
     if story:
         sys.stdout.write(_story_table(story))
     sys.stdout.write(_quiet_table([(n, r) for n, r in reports if n.startswith("quiet")]))
     sys.stdout.write(_cost_table([report for _, report in reports]))
-    return 0
+    broken = _broken(reports)
+    sys.stdout.write("".join(f"\nDOES NOT HOLD: {claim}" for claim in broken))
+    return 1 if broken else 0
+
+
+def _commit() -> str:
+    said = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return said.stdout.strip() or "unversioned"
+
+
+def _broken(reports: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """The claims that these runs contradict."""
+    story = [report for name, report in reports if name.startswith("default")]
+    faults = [fault for report in story for fault in report["faults"]]
+    predictable = [f for f in faults if f["predictable"]]
+    crashes = [f for f in faults if not f["predictable"]]
+    claims = {
+        "at most a quarter of the harm of predictable faults": _ratio(predictable) <= 0.25,
+        "at most 1.05 x the harm of the crash": _ratio(crashes) <= 1.05,
+        "each predictable fault relieved before its onset": all(
+            (f["lead_time_s"] or 0.0) > 0.0 for f in predictable
+        ),
+        "no false evacuation": not any(report["false_evacuations"] for _, report in reports),
+        "quiet: at most 0.1 % of weighted demand harmed by us": all(
+            _added(report) <= 0.001 for name, report in reports if name.startswith("quiet")
+        ),
+        "tick p99 under 50 ms": all(r["engine"]["tick_ms_p99"] < 50.0 for _, r in reports),
+        "push to ACK p99 under 20 ms": all(
+            (r["engine"]["push_to_ack_ms_p99"] or 0.0) < 20.0 for _, r in reports
+        ),
+        "under 300 MB": all(r["engine"]["rss_mb"] < 300.0 for _, r in reports),
+        "load generator late by under 20 ms (p99)": all(
+            r["loadgen_lateness_ms_p99"] < 20.0 for _, r in reports
+        ),
+    }
+    return [claim for claim, holds in claims.items() if not holds]
+
+
+def _ratio(faults: list[dict[str, Any]]) -> float:
+    sums = {f: sum(row["bad_weighted"][f] for row in faults) for f in ("reactive", "foreshard")}
+    return sums["foreshard"] / sums["reactive"] if sums["reactive"] else 0.0
+
+
+def _added(report: dict[str, Any]) -> float:
+    ratios = {name: fleet["bad_weighted_ratio"] for name, fleet in report["fleets"].items()}
+    return float(ratios["foreshard"] - ratios["reactive"])
 
 
 def _options() -> argparse.Namespace:
@@ -58,11 +106,11 @@ def _wanted(options: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
         yield f"quiet-{load:g}", ["--seed", "1", "--story", "quiet", "--load", str(load)]
 
 
-def _run(name: str, args: list[str]) -> dict[str, Any]:
-    path = RUNS / f"{name}.json"
+def _run(runs: Path, name: str, args: list[str]) -> dict[str, Any]:
+    path = runs / f"{name}.json"
     if not path.exists():
         command = [sys.executable, "-m", "foreshard", "demo", "--headless"]
-        with (RUNS / f"{name}.log").open("w") as log:
+        with (runs / f"{name}.log").open("w") as log:
             subprocess.run(
                 [*command, *args, "--json", str(path)], check=True, stdout=log, stderr=log
             )

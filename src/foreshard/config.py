@@ -6,8 +6,9 @@ Every error is reported at once, each with its line, key, value and what would b
 from __future__ import annotations
 
 from dataclasses import fields
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
@@ -120,6 +121,12 @@ class CellSettings(_Strict):
         nodes = []
         for address in self.nodes:
             host, _, port = address.rpartition(":")
+            try:
+                ip_address(host)
+            except ValueError:
+                raise ValueError(
+                    f"cell {self.name}: node {address} must be an IP address and a port"
+                ) from None
             nodes.append(Node(host=host, port=int(port)))
         return Cell(
             name=self.name, region=self.region, zone=self.zone or self.region, nodes=tuple(nodes)
@@ -181,10 +188,9 @@ class DriverSettings(_Strict):
 class ForecastSettings(_Strict):
     """How the future is read."""
 
-    model: Literal["trend", "none"] = "trend"
+    model: str = Field(default="trend", description="A forecaster by name, or none.")
     every_s: Positive = 5.0
     window_s: Positive = 600.0
-    sample_s: Positive = Field(default=1.0, description="Readings are averaged over this long.")
     horizons_s: list[Positive] = Field(default=[300.0, 3600.0], min_length=2)
 
     @field_validator("horizons_s")
@@ -210,6 +216,9 @@ class ThresholdSettings(_Strict):
     warm_s: Positive = Field(default=120.0, description="From first traffic to full share.")
     prove_s: Positive = Field(default=10.0, description="Healthy this long before traffic.")
     shun_s: Positive = Field(default=120.0, description="A class stays off a cell at least.")
+    quarantine_s: Positive = Field(
+        default=1_800.0, description="Healthy this long, a quarantined cell may try again."
+    )
     restart_patience_s: Positive = Field(default=120.0, description="Then a restart is asked for.")
 
     @model_validator(mode="after")
@@ -268,6 +277,9 @@ class Settings(_Strict):
             )
         if len(set(names)) != len(names):
             raise ValueError(f"classes: names {names} must be unique")
+        if self.mode is Mode.ADVISE:
+            raise ValueError("mode is 'advise', must be act or observe: nobody can approve yet")
+        self._offers_what_is_needed()
         fleet = self.fleet()
         for each in self.request_classes():
             if not any(each.allows_region(cell.region) for cell in fleet.cells):
@@ -276,6 +288,17 @@ class Settings(_Strict):
                     f"have one of {', '.join(fleet.regions)}"
                 )
         return self
+
+    def _offers_what_is_needed(self) -> None:
+        """Refuse a configuration that could never plan: what requests need, cells must offer."""
+        needs = [frozenset(c.needs) for c in self.classes]
+        common = frozenset.intersection(*needs) or frozenset({"cpu"})
+        offered = frozenset(g.resource for g in self.scrape.gauges if g.capacity)
+        if not common & offered:
+            raise ValueError(
+                f"scrape.gauges: none of {', '.join(sorted(common))} has `capacity: true`, must "
+                "have one: a plan is made from what all classes need and cells offer"
+            )
 
     def fleet(self) -> Fleet:
         """The cells in the core's words."""
@@ -365,4 +388,7 @@ def _line(node: yaml.Node | None, where: tuple[int | str, ...]) -> int:
             node = node.value[part]
         else:
             return line
-    return node.start_mark.line + 1 if isinstance(node, yaml.SequenceNode) else line
+    is_item = bool(where) and isinstance(where[-1], int)
+    if node is not None and (is_item or isinstance(node, yaml.SequenceNode)):
+        return node.start_mark.line + 1
+    return line

@@ -90,11 +90,19 @@ class Stage:
         return self.sink.applied[-1]
 
     async def turn(self, times: int = 1) -> Decision:
+        decision = None
         for _ in range(times):
             self.clock.advance(1.0)
             decision = await self.loop.tick()
             await asyncio.sleep(0)
+        assert decision is not None
         return decision
+
+    async def wait(self, times: int) -> None:
+        """Turns in which nothing need be decided."""
+        for _ in range(times):
+            self.clock.advance(1.0)
+            await self.loop.tick()
 
     def status(self) -> Mapping[str, Any]:
         found = self.store.get("status")
@@ -130,7 +138,7 @@ async def test_a_loop_that_starts_while_the_sink_is_away_adopts_once_it_answers(
     second = Stage(first.live)
     second.sink.cut("no route to host")
     with capture_logs() as logs:
-        await second.turn(5)
+        await second.wait(5)
     assert "sink.unreachable" in events_of(logs)
     second.sink.cut("")
     await second.turn(20)
@@ -144,7 +152,7 @@ async def test_a_sink_that_went_away_is_said_and_the_table_goes_out_when_it_is_b
     stage.serve(down=("us-2",))
     with capture_logs() as logs:
         await stage.turn(3)
-    assert events_of(logs).count("plan.unsent") == 3
+    assert events_of(logs)[1:] == ["plan.unsent", "sink.unreachable", "sink.unreachable"]
     assert len(stage.sink.applied) == 1
     stage.sink.cut("")
     await stage.turn()

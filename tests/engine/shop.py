@@ -1,4 +1,4 @@
-"""This module is a small shop without processes: observations that follow the plan that is live."""
+"""This module is a small shop without processes: observations that follow the live plan."""
 
 from __future__ import annotations
 
@@ -125,9 +125,7 @@ def engine_of(
     )
 
 
-def calm(
-    now_s: float, names: Sequence[str] = CELLS, **cells: CellForecast
-) -> Forecast:
+def calm(now_s: float, names: Sequence[str] = CELLS, **cells: CellForecast) -> Forecast:
     """A forecast in which nothing happens, but for the cells given (`eu_1` names `eu-1`)."""
     odd = {name.replace("_", "-"): cell for name, cell in cells.items()}
     quiet = _cell()
@@ -172,9 +170,7 @@ def slow_class(name: str, p_long: float = 0.95) -> CellForecast:
     )
 
 
-def maintenance(
-    cell: str, *, known_s: float, starts_s: float, ends_s: float
-) -> SystemEvent:
+def maintenance(cell: str, *, known_s: float, starts_s: float, ends_s: float) -> SystemEvent:
     """A window, in seconds from the start."""
     return SystemEvent(
         id=f"work-{cell}",
@@ -192,9 +188,7 @@ def share_of(table: RoutingTable | None, name: str, cell: str) -> float:
     for route in table.classes:
         if route.request_class.name == name:
             row = next(iter(route.rows.values()))
-            counts = (
-                {**row.weights, "": row.shed} if isinstance(row, WeightRow) else row.counts()
-            )
+            counts = {**row.weights, "": row.shed} if isinstance(row, WeightRow) else row.counts()
             return counts.get(cell, 0) / sum(counts.values())
     return 0.0
 
@@ -272,9 +266,7 @@ class Shop:
 
     def codes(self, *, since: int = 0) -> list[tuple[str, str]]:
         """(subject, code) of every reason since a decision."""
-        return [
-            (r.subject, r.code) for d in self.decisions[since:] for r in d.routing.because
-        ]
+        return [(r.subject, r.code) for d in self.decisions[since:] for r in d.routing.because]
 
     def acts(self, *, since: int = 0) -> list[Decision]:
         """The decisions that put a table out."""
@@ -323,6 +315,4 @@ class Shop:
             )
             for name, rate in counted.items()
         }
-        return CellReading(
-            health=health, reading=metrics, traffic=None if self.deaf else traffic
-        )
+        return CellReading(health=health, reading=metrics, traffic=None if self.deaf else traffic)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from foreshard.engine import EngineState
+from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.plan import Act, Hold
 from foreshard.planning.shunning import Stage
 from tests.engine.shop import (
@@ -444,3 +445,38 @@ def test_the_memory_of_the_engine_is_what_it_begins_with() -> None:
     kept = leak.engine.memory(leak.state)
     again: EngineState = leak.engine.begin(leak.state.table, kept, now_s=leak.now_s)
     assert leak.engine.memory(again) == kept
+
+
+def test_half_a_fleet_that_dies_leaves_and_the_rest_serves() -> None:
+    lost = settled()
+    lost.down = {"us-1", "us-2", "us-3"}
+    lost.tick(calm(0.0))
+    assert shares(lost, "checkout") == [0.333, 0.333, 0.333, 0.0, 0.0, 0.0]
+
+
+def test_a_forecast_that_stops_coming_is_said() -> None:
+    stale = settled()
+    old = replace(calm(0.0), made_at_s=stale.now_s)
+    for _ in range(8):
+        stale.now_s += 1.0
+        stale.state, decision = stale.engine.step(stale.state, stale.observe(), old)
+    assert [r.code for r in decision.routing.because] == ["forecast.stale"]
+
+
+def test_a_change_freeze_keeps_forecasts_from_acting_and_not_the_dead_from_leaving() -> None:
+    frozen = settled()
+    frozen.events.append(
+        SystemEvent(
+            id="holiday",
+            kind=EventKind.FREEZE,
+            cells=frozenset(),
+            known_at_s=START_S,
+            starts_at_s=START_S,
+            ends_at_s=START_S + 500.0,
+        )
+    )
+    frozen.run(10, calm(0.0, eu_2=leaking()))
+    assert frozen.phase("eu-2") == "active"
+    frozen.down = {"us-2"}
+    frozen.tick(calm(0.0))
+    assert frozen.share("checkout", "us-2") == 0.0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +27,8 @@ from foreshard.model.telemetry import (
     Observation,
 )
 from foreshard.model.workload import Flow, Needs
+from foreshard.planning.caution import Caution
+from foreshard.planning.shunning import Shun, Stage
 from tests.engine.shop import (
     CLASSES,
     START_S,
@@ -123,9 +128,7 @@ def forecasts(draw: st.DrawFn, names: tuple[str, ...]) -> Forecast | None:
 @st.composite
 def bad_days(draw: st.DrawFn) -> tuple[Engine, list[tuple[Observation, Forecast | None]]]:
     names = draw(FLEETS)
-    engine = engine_of(
-        fleet_of(names), classes=draw(CLASS_SETS), origins=draw(ORIGINS)
-    )
+    engine = engine_of(fleet_of(names), classes=draw(CLASS_SETS), origins=draw(ORIGINS))
     count = draw(st.integers(1, 12))
     day = []
     for i in range(count):
@@ -199,15 +202,68 @@ def test_a_resource_of_which_no_cell_ever_spoke_does_not_stop_a_failover() -> No
     assert shop.share("checkout", "us-1") == 0.0
 
 
+def remembered() -> tuple[Shop, dict[str, Any]]:
+    fleet = fleet_of()
+    shop = Shop(engine=engine_of(fleet), fleet=fleet)
+    shop.run(12)
+    shop.latency_s["search", "eu-1"] = 0.7
+    shop.run(6, calm(0.0, eu_1=slow_class("search"), eu_2=leaking()))
+    kept: dict[str, Any] = json.loads(json.dumps(shop.engine.memory(shop.state)))
+    return shop, kept
+
+
 def test_a_memory_of_another_version_is_left_out_cell_by_cell() -> None:
-    fleet = fleet_of(("eu-1", "us-1"))
-    engine = engine_of(fleet)
-    begun = engine.begin(None, {}, now_s=START_S)
-    kept = dict(engine.memory(begun))
-    for broken in ({"phase": "vanished"}, {}, None, 7, {**kept["eu-1"], "aura": 1.0}):
-        again = engine.begin(None, {**kept, "eu-1": broken}, now_s=START_S + 5.0)
-        assert again.cells["eu-1"].since_s == START_S + 5.0
-        assert again.cells["us-1"].since_s == START_S
+    shop, kept = remembered()
+    for broken in ({"phase": "vanished"}, {}, None, 7, {**kept["cells"]["eu-1"], "aura": 1.0}):
+        cells = {**kept["cells"], "eu-1": broken}
+        again = shop.engine.begin(shop.state.table, {**kept, "cells": cells}, now_s=shop.now_s)
+        assert again.cells["eu-1"].since_s == shop.now_s
+        assert repr(again.cells["eu-2"]) == repr(shop.state.cells["eu-2"])
+
+
+@pytest.mark.parametrize("part", ["cells", "shuns", "caution", "factor"])
+@pytest.mark.parametrize("broken", [{}, [], {"eu-1": {}}, {"eu-1": [1.0, 2.0]}, {"mars": [1.0]}])
+def test_a_damaged_memory_costs_memory_and_nothing_else(part: str, broken: object) -> None:
+    shop, kept = remembered()
+    again = Shop(
+        engine=shop.engine,
+        fleet=shop.fleet,
+        live=shop.state.table,
+        remembered={**kept, part: broken},
+        now_s=shop.now_s,
+    )
+    again.run(3)
+    assert {again.phase(cell) for cell in shop.fleet.names} <= {"active", "draining", "drained"}
+
+
+def test_what_is_remembered_of_a_class_that_is_no_more_is_forgotten() -> None:
+    shop, kept = remembered()
+    assert ("search", "eu-1") in shop.state.shuns
+    fewer = engine_of(shop.fleet, classes=[CLASSES[0], CLASSES[2]])
+    again = Shop(
+        engine=fewer,
+        fleet=shop.fleet,
+        rates={"checkout": 100.0, "report": 20.0},
+        live=shop.state.table,
+        remembered=kept,
+        now_s=shop.now_s,
+    )
+    again.run(12)
+    assert again.state.shuns == {}
+
+
+def test_a_class_that_was_taken_off_a_cell_stays_off_it_over_a_restart() -> None:
+    shop, kept = remembered()
+    again = Shop(
+        engine=shop.engine,
+        fleet=shop.fleet,
+        live=shop.state.table,
+        remembered=kept,
+        latency_s=dict(shop.latency_s),
+        now_s=shop.now_s,
+    )
+    again.run(30)
+    assert again.share("search", "eu-1") < 0.01
 
 
 def test_a_broken_counter_of_one_cell_is_not_remembered_as_what_requests_cost() -> None:
@@ -243,3 +299,45 @@ def test_a_rate_that_nobody_could_serve_does_not_end_the_engine() -> None:
         )
         shop.state = shop.engine.settle(shop.state, applied=True)
     assert shop.share("checkout", "") == 0.0
+
+
+def test_a_restart_keeps_the_reasons_for_the_live_plan() -> None:
+    fleet = fleet_of()
+    engine = engine_of(fleet)
+    off = Shun(stage=Stage.AWAY, since_s=START_S, seen_s=START_S, evidence="slow")
+    begun = engine.begin(None, {}, now_s=START_S)
+    p = begun.caution.p.copy()
+    p[1, 5:] = 0.6
+    state = replace(begun, shuns={("search", "eu-1"): off}, caution=Caution(p=p))
+    told = json.loads(json.dumps(engine.memory(state)))
+    again = engine.begin(None, told, now_s=START_S + 5.0)
+    assert again.shuns == state.shuns
+    assert again.caution.p.tolist() == p.tolist()
+    assert dict(again.cells) == dict(state.cells) or repr(again.cells) == repr(dict(state.cells))
+
+
+def test_a_silent_cell_does_not_veto_the_plan_for_the_others() -> None:
+    fleet = fleet_of()
+    shop = Shop(engine=engine_of(fleet), fleet=fleet)
+    shop.run(12)
+    shop.down = {"us-1"}
+    told = shop.observe()
+    mute = replace(told.cells["eu-1"], reading=Missing("no answer"))
+    shop.state, _ = shop.engine.step(
+        shop.state,
+        replace(told, now_s=shop.now_s + 1.0, cells={**told.cells, "eu-1": mute}),
+        None,
+    )
+    shop.state = shop.engine.settle(shop.state, applied=True)
+    assert shop.share("checkout", "us-1") == 0.0
+    assert shop.share("checkout", "eu-2") > 1.0 / 6.0
+
+
+def test_cells_that_are_out_already_do_not_keep_a_dead_one_in() -> None:
+    fleet = fleet_of()
+    shop = Shop(engine=engine_of(fleet), fleet=fleet)
+    shop.run(12)
+    for dead in ({"us-1"}, {"us-1", "us-2"}, {"us-1", "us-2", "us-3"}):
+        shop.down = dead
+        shop.tick()
+        assert all(shop.share("checkout", name) == 0.0 for name in dead)

@@ -18,12 +18,16 @@ HOME = np.full((2, 6), 1.0 / 6.0)
 NOW_S = 100.0
 
 
-def standing(
-    live: Floats = HOME, eligible: Flags | None = None, **changes: object
-) -> Standing:
+def standing(live: Floats = HOME, eligible: Flags | None = None, **changes: object) -> Standing:
     able = np.ones((2, 6), dtype=bool) if eligible is None else eligible
     made = Standing(
-        cells=CELLS, flows=FLOWS, home=HOME, live=live, eligible=able, crowded=frozenset()
+        cells=CELLS,
+        flows=FLOWS,
+        home=HOME,
+        live=live,
+        eligible=able,
+        silent=frozenset(),
+        crowded=frozenset(),
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 

@@ -51,7 +51,10 @@ def solution(shares: object, shed: object) -> Solution:
 def test_residency_decides_who_is_eligible() -> None:
     bound = Ground(
         fleet=GROUND.fleet,
-        classes={**GROUND.classes, "checkout": request_class("checkout", regions=frozenset({"us"}))},
+        classes={
+            **GROUND.classes,
+            "checkout": request_class("checkout", regions=frozenset({"us"})),
+        },
         flows=FLOWS,
         resources=("cpu",),
     )

@@ -61,12 +61,13 @@ def tick(
     )
     judged = None
     if doubts is not None:
-        judged = Judgement(cells={d.cell: d for d in doubts}, classes={})
+        judged = Judgement(cells={d.cell: d for d in doubts}, classes={}, known=frozenset(NAMES))
     outlook = Outlook(
         observation=observation,
         judgement=judged,
         affordable=lambda _: affordable,
-        panic=panic,
+        distrusts_forecast=panic,
+        distrusts_deaths=panic,
     )
     after, reasons, recycles = live_on(states, outlook, POLICY)
     return dict(after), reasons, recycles
@@ -147,9 +148,7 @@ def test_a_cell_is_restarted_only_once_it_is_empty() -> None:
     drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
     states, _, recycles = tick(fleet(a=drained), 5, doubts=(doubt("a"),))
     assert not recycles
-    states, _, recycles = tick(
-        states, 6, readings={"a": reading(rate=0.0)}, doubts=(doubt("a"),)
-    )
+    states, _, recycles = tick(states, 6, readings={"a": reading(rate=0.0)}, doubts=(doubt("a"),))
     assert [r.cell for r in recycles] == ["a"]
     assert states["a"].phase is Phase.RECYCLING
 

@@ -55,4 +55,4 @@ def test_restarts_are_counted_and_proof_begins_anew_with_each() -> None:
     for _ in range(2):
         state = advance(state, Trigger.RESTART_ASKED, now_s=5.0)
     assert state.restarts == 2
-    assert state.proved_since_s != state.proved_since_s  # noqa: PLR0124 - NaN
+    assert state.proved_since_s != state.proved_since_s  # NaN

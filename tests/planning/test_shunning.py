@@ -27,9 +27,7 @@ def tick(
 ) -> tuple[Shuns, list[str]]:
     traffic = {
         "search": ClassTraffic(rate_rps=rate, failed_ratio=failed, latency_mean_s=latency_s),
-        "checkout": ClassTraffic(
-            rate_rps=30.0, failed_ratio=others_failed, latency_mean_s=0.05
-        ),
+        "checkout": ClassTraffic(rate_rps=30.0, failed_ratio=others_failed, latency_mean_s=0.05),
     }
     observation = Observation(
         now_s=START_S + at_s,
@@ -127,9 +125,7 @@ def test_evidence_on_the_way_back_takes_the_class_off_again() -> None:
     assert said == ["class.shunned"]
 
 
-@given(
-    st.sampled_from(Stage), st.floats(0.0, 1e4), st.floats(0.0, 1e4)
-)
+@given(st.sampled_from(Stage), st.floats(0.0, 1e4), st.floats(0.0, 1e4))
 def test_a_cap_is_a_share_and_never_falls_within_a_stage(
     stage: Stage, one_s: float, more_s: float
 ) -> None:

@@ -107,6 +107,7 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack) -> Loop:
         world,
         foresight=_foresight(settings, executor),
         tick_s=settings.tick_s,
+        mode=settings.mode,
     )
 
 

@@ -11,6 +11,7 @@ from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.adapters.routing.serve import ServeSettings, run_serve
 from foreshard.app.signals import stop_on_signals
 from foreshard.config import Settings
+from foreshard.model.safety_net import SafetyNet
 
 __all__ = ["bootstrap_of", "envoy_settings", "run_serve_process"]
 
@@ -53,7 +54,10 @@ def envoy_settings(settings: Settings) -> EnvoySettings:
     """What every steered Envoy shares."""
     host, port = _address(settings.envoy.listen)
     return EnvoySettings(
-        listen_host=host, listen_port=port, served_by_header=settings.envoy.served_by_header
+        listen_host=host,
+        listen_port=port,
+        net=SafetyNet(check_path=settings.scrape.health_path or "/"),
+        served_by_header=settings.envoy.served_by_header,
     )
 
 

@@ -57,7 +57,8 @@ class Foresight:
         """Add an observation; start a forecast when one is due and none is being made."""
         try:
             self._buffer.append(observation)
-        except ForecastError as error:
+        except (ForecastError, ValueError, ArithmeticError) as error:
+            # A broken model costs its forecasts, never the loop; the engine says how old they are.
             log.warning("forecast.unfed", error=str(error), kept=self._latest is not None)
             return
         idle = self._work is None or self._work.done()
@@ -80,5 +81,6 @@ class Foresight:
             self._latest = await self._executor.run(
                 lambda: self._forecaster.forecast(window, events, now_s=now_s)
             )
-        except ForecastError as error:
+        except (ForecastError, ValueError, ArithmeticError) as error:
+            # A broken model costs its forecasts, never the loop; the engine says how old they are.
             log.warning("forecast.failed", error=str(error), kept=self._latest is not None)

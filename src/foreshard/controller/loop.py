@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -21,7 +21,7 @@ from foreshard.controller.verify import strays
 from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import DriverError, SinkError, SourceError, StoreError
 from foreshard.model.events import SystemEvent
-from foreshard.model.plan import Act, Decision, Plan, Recycle
+from foreshard.model.plan import Act, Decision, Mode, Plan, Recycle
 from foreshard.model.telemetry import Fresh, Observation
 from foreshard.model.topology import Fleet
 from foreshard.ports import (
@@ -65,6 +65,7 @@ class Loop:
         world: The ports.
         foresight: Keeps the forecast fresh; None = no forecasts at all.
         tick_s: Time from one look to the next.
+        mode: OBSERVE decides and records, and touches nothing.
     """
 
     def __init__(
@@ -75,12 +76,15 @@ class Loop:
         *,
         foresight: Foresight | None,
         tick_s: float,
+        mode: Mode = Mode.ACT,
     ) -> None:
         self._engine = engine
         self._fleet = fleet
         self._world = world
         self._foresight = foresight
         self._tick_s = tick_s
+        self._mode = mode
+        self._outcome = "applied"
         self._events: tuple[SystemEvent, ...] = ()
         self._state: EngineState | None = None
         self._is_adopted = False
@@ -121,7 +125,9 @@ class Loop:
         for recycle in decision.recycle:
             self._errand(recycle)
         self._verify(observation)
-        self._keep(decision, observation, before)
+        # What is kept is what became live, not what was wished for.
+        lived = replace(decision, plan=self._state.plan or decision.plan)
+        self._keep(lived, observation, before)
         return decision
 
     async def _adopt(self) -> None:
@@ -143,7 +149,7 @@ class Loop:
 
     def _remembered(self) -> Mapping[str, Any]:
         try:
-            kept = self._world.store.get("cells")
+            kept = self._world.store.get("memory")
         except StoreError as error:
             log.warning("store.unreadable", error=str(error))
             return {}
@@ -170,9 +176,14 @@ class Loop:
 
     async def _apply(self, act: Act) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
+        if self._mode is Mode.OBSERVE:
+            self._state = self._engine.settle(self._state, applied=False)
+            self._outcome = "observed only"
+            return
         if not self._is_adopted:
             # A plan made in ignorance of the live one would take its place.
             self._state = self._engine.settle(self._state, applied=False)
+            self._outcome = "unsent"
             return
         try:
             outcome = await self._world.sink.apply(act.table)
@@ -181,12 +192,16 @@ class Loop:
             self._state = self._engine.settle(self._state, applied=False)
             # Whether it arrived is not known: what is live is asked for before the next plan.
             self._is_adopted = False
+            self._outcome = "unsent"
             return
         applied = isinstance(outcome, Applied)
         self._state = self._engine.settle(self._state, applied=applied)
+        self._outcome = "applied" if applied else "rejected"
         if isinstance(outcome, Applied):
             if outcome.acks:
                 self._instruments.push_to_ack_s.append(outcome.push_to_ack_s)
+            else:
+                log.warning("plan.unheard", version=outcome.version, effect="no balancer listens")
             self._verify_at_s = self._world.clock.now_s() + VERIFY_AFTER_S
             log.info("plan.applied", version=outcome.version, acks=outcome.acks)
         else:
@@ -195,6 +210,10 @@ class Loop:
             log.error("plan.rejected", version=outcome.version, because="".join(because))
 
     def _errand(self, recycle: Recycle) -> None:
+        if self._outcome != "applied":
+            # The work may still be there: the table that took it away is not live.
+            log.warning("cell.not_recycled", cell=recycle.cell, plan=self._outcome)
+            return
         task = asyncio.ensure_future(self._recycle(recycle))
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
@@ -231,9 +250,11 @@ class Loop:
         forecast = self._foresight.latest if self._foresight else None
         status = snapshot(decision, observation, forecast, self._state, self._instruments)
         try:
-            self._world.store.record(decision, _inputs(observation, status, before))
+            self._world.store.record(
+                decision, {**_inputs(observation, status, before), "outcome": self._outcome}
+            )
             self._world.store.put("status", status)
-            self._world.store.put("cells", self._engine.memory(self._state))
+            self._world.store.put("memory", self._engine.memory(self._state))
         except StoreError as error:
             log.warning("store.unwritable", error=str(error), effect="decisions go unrecorded")
 

@@ -57,7 +57,7 @@ def snapshot(
 ) -> Mapping[str, Any]:
     """What is known of every cell, what was decided, and how the engine is doing."""
     for reason in decision.routing.because:
-        if (reason.subject, reason.code) not in instruments._standing:  # noqa: SLF001
+        if instruments.is_news(reason):
             entry = {"at_s": decision.now_s, "cell": reason.subject, "code": reason.code}
             instruments.timeline.append({**entry, "text": reason.text})
     instruments.next_tick()

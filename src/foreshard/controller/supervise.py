@@ -61,7 +61,15 @@ async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Ev
     loop = asyncio.get_running_loop()
     pause_s, has_run_well = FIRST_PAUSE_S, False
     while not stop.is_set():
-        child = await process.start(argv, name=name, log=log_file)
+        try:
+            child = await process.start(argv, name=name, log=log_file)
+        except ProcessError as error:
+            if not has_run_well:
+                stop.set()
+                raise
+            log.error("process.unstartable", process=name, error=str(error))  # noqa: TRY400
+            await asyncio.sleep(LONGEST_PAUSE_S)
+            continue
         began = loop.time()
         log.info("process.started", process=name, pid=child.pid)
         ended = asyncio.create_task(child.wait())

@@ -13,15 +13,27 @@ from typing import Any
 import numpy as np
 
 from foreshard.engine.ledger import (
+    alternatives,
     evacuations,
     is_affordable,
     is_short,
+    is_worth_it,
     lightened,
     situation_of,
     takers,
 )
-from foreshard.engine.scrutiny import about_fleet, blindness, judge, panic
-from foreshard.engine.state import EngineState, cells_as_json, cells_from_json
+from foreshard.engine.memory import memory_of, recall
+from foreshard.engine.scrutiny import (
+    about_fleet,
+    all_look_dead,
+    blindness,
+    change_freeze,
+    is_heard,
+    judge,
+    panic,
+    staleness,
+)
+from foreshard.engine.state import EngineState
 from foreshard.engine.workload import Profiler
 from foreshard.model.forecast import Forecast
 from foreshard.model.plan import Act, Decision, Hold, Plan, Reason
@@ -45,21 +57,15 @@ from foreshard.planning.guards import Admitted, vet
 from foreshard.planning.lifecycle import Outlook, live_on
 from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.policy import Policy
-from foreshard.planning.problem import Floats, Problem, reference_shares, work_of
+from foreshard.planning.problem import Problem, reference_shares, work_of
 from foreshard.planning.removal import even_plan, fitted, without
 from foreshard.planning.shunning import shun
 from foreshard.planning.situation import Moved
-from foreshard.planning.solver import Solver
+from foreshard.planning.solver import Solver, SolveStatus
 from foreshard.planning.table import plan_of, table_of
-from foreshard.planning.true_cost import expected_bad
 
 __all__ = ["Engine"]
 
-# A share that would change by less than this part of a mean cell's share stays where it is:
-# moving it costs more than it brings.
-DEAD_BAND = 0.08
-# Rounding of shares to slots and weights.
-ROUNDING = 2e-3
 # Steps older than this no longer count against the budget.
 REMEMBERED_S = 120.0
 # The design's number: one refusal is a guard at work, three in a row are a disagreement.
@@ -121,7 +127,7 @@ class Engine:
         plan = None
         if live is not None:
             plan = fitted(plan_of(live), self._fleet, ground.flows, ground.classes)
-        kept = cells_from_json(remembered)
+        kept, shuns, caution, factor = recall(remembered, self._fleet)
         cells = {}
         for name in self._fleet.names:
             used = plan is None or any(s.share(name) > 0.0 for s in plan.splits.values())
@@ -129,8 +135,9 @@ class Engine:
             cells[name] = kept.get(name, fresh)
         return EngineState(
             cells=cells,
-            workload=self._profiler.begin(),
-            caution=Caution.none(len(self._fleet.cells)),
+            shuns=shuns,
+            workload=self._profiler.begin(factor),
+            caution=caution,
             table=live,
             plan=plan,
             version=live.version if live else 0,
@@ -149,7 +156,7 @@ class Engine:
 
     def memory(self, state: EngineState) -> Mapping[str, Any]:
         """What must survive a restart, as JSON values."""
-        return cells_as_json(state.cells)
+        return memory_of(state, self._fleet)
 
     def step(
         self, state: EngineState, observation: Observation, forecast: Forecast | None
@@ -173,12 +180,18 @@ class Engine:
             thresholds=self._policy.thresholds,
         )
         likely_p = self._policy.thresholds.doubt_p
-        alarm = panic(observation, judgement, budget=self._budget, likely_p=likely_p)
+        alarms = [
+            panic(state.cells, judgement, budget=self._budget, likely_p=likely_p),
+            all_look_dead(observation, state.cells),
+            staleness(forecast, now_s=observation.now_s, stale_s=self._budget.stale_s),
+        ]
+        freeze = change_freeze(observation)
         outlook = Outlook(
             observation=observation,
             judgement=judgement,
             affordable=lambda cell: self._is_affordable(state, estimate, cell, part=0.5),
-            panic=alarm is not None,
+            distrusts_forecast=alarms[0] is not None or freeze is not None,
+            distrusts_deaths=alarms[1] is not None,
         )
         cells, reasons, recycle = live_on(state.cells, outlook, self._policy)
         shuns, class_reasons = shun(
@@ -188,7 +201,7 @@ class Engine:
             judgement=judgement,
             policy=self._policy,
         )
-        reasons = (*reasons, *class_reasons, *((alarm,) if alarm else ()))
+        reasons = (*reasons, *class_reasons, *(a for a in alarms if a is not None))
         state = replace(
             state,
             cells=cells,
@@ -197,7 +210,7 @@ class Engine:
             evacuating=evacuations(state, cells, estimate, self._ground, observation),
             caution=self._cautious(state, estimate, observation, forecast if judgement else None),
         )
-        state, more, alternatives = self._route(state, estimate, observation)
+        state, more, others = self._route(state, estimate, observation)
         because = (*reasons, *more)
         pending = state.pending
         plan = pending[1] if pending else state.plan
@@ -207,7 +220,7 @@ class Engine:
             routing=Act(table=pending[0], because=because) if pending else Hold(because=because),
             plan=plan,
             recycle=recycle,
-            alternatives=alternatives,
+            alternatives=others,
             phases={name: str(cell.phase) for name, cell in cells.items()},
         )
 
@@ -274,10 +287,11 @@ class Engine:
             is_trusted=state.workload.is_trusted,
             stale_s=self._budget.stale_s,
         )
+        held = held or change_freeze(observation)
         if held is None:
-            problem = self._problem(state, estimate, observation.now_s)
+            problem = self._problem(state, estimate, observation)
             solution = self._solver.solve(problem)
-            if solution.has_plan:
+            if solution.status is SolveStatus.OPTIMAL:
                 candidate = plan_from(solution, self._ground, problem.upper > 0.0)
                 return self._vetted(state, estimate, observation, problem, candidate)
             text = f"no plan was found ({solution.status}); dead cells leave, all else stays"
@@ -293,16 +307,17 @@ class Engine:
         candidate: Plan,
     ) -> tuple[EngineState, tuple[Reason, ...], tuple[Reason, ...]]:
         """The candidate pending if it is worth it and admissible, else the nearest that is."""
-        if not _is_worth_it(problem, shares_of(candidate, self._ground)):
+        shares = shares_of(candidate, self._ground)
+        if not is_worth_it(problem, shares):
             return replace(state, refusals=0), (), ()
         situation = situation_of(state, estimate, self._ground, observation)
         verdict = vet(candidate, state.plan, situation, self._budget)
-        alternatives = self._alternatives(problem, candidate)
-        lighter = lightened(state, problem, shares_of(candidate, self._ground))
+        others = alternatives(problem, shares)
+        lighter = lightened(state, problem, shares)
         moved = Moved(at_s=observation.now_s, ratio=verdict.moved_ratio)
         if isinstance(verdict, Admitted):
             state = replace(state, refusals=0, pending_moved=moved)
-            return self._pend(state, verdict.plan), lighter, alternatives
+            return self._pend(state, verdict.plan), lighter, others
         stuck = state.refusals + 1 if verdict.nearest is None else 0
         state = replace(state, refusals=stuck, pending_moved=moved)
         reasons = (*lighter, *verdict.reasons)
@@ -310,8 +325,8 @@ class Engine:
             text = f"guards refused {state.refusals} plans in a row whole; a person should look"
             reasons = (*reasons, about_fleet("guard.refuses", text))
         if verdict.nearest is None:
-            return replace(state, pending_moved=None), reasons, alternatives
-        return self._pend(state, verdict.nearest), reasons, alternatives
+            return replace(state, pending_moved=None), reasons, others
+        return self._pend(state, verdict.nearest), reasons, others
 
     def _pend(self, state: EngineState, plan: Plan) -> EngineState:
         """The state with the plan's table pending, unless it is what is live."""
@@ -327,7 +342,9 @@ class Engine:
             return replace(state, pending_moved=None)
         return replace(state, pending=(table, plan), version=table.version)
 
-    def _problem(self, state: EngineState, estimate: Estimate, now_s: float) -> Problem:
+    def _problem(
+        self, state: EngineState, estimate: Estimate, observation: Observation
+    ) -> Problem:
         assert state.plan is not None  # noqa: S101 - the first plan was made before
         ground, cells = self._ground, state.cells
         takes, eligible = takers(cells, ground), ground.eligible()
@@ -343,12 +360,17 @@ class Engine:
             home=reference_shares(estimate.capacity, eligible, np.ones_like(takes)),
             live=live,
             eligible=eligible,
+            silent=frozenset(
+                n for n, r in observation.cells.items() if not is_heard(r, self._budget.stale_s)
+            ),
             crowded=frozenset(
                 n for n in doomed if not self._is_affordable(state, estimate, n, part=1.0)
             ),
             is_short=is_short(estimate, takes, ceiling=self._budget.rest_ceiling),
         )
-        lower, upper = caps_of(cells, state.shuns, standing, now_s=now_s, policy=self._policy)
+        lower, upper = caps_of(
+            cells, state.shuns, standing, now_s=observation.now_s, policy=self._policy
+        )
         apart = state.workload.factor.max(axis=1) > 1.0
         risks = Risks(
             standing=np.array([float(n in doomed) for n in ground.fleet.names]),
@@ -356,25 +378,3 @@ class Engine:
         )
         bounds = Bounds(takes=takes, lower=lower, upper=upper)
         return problem_of(ground, estimate, bounds, risks, previous=state.plan)
-
-    def _alternatives(self, problem: Problem, candidate: Plan) -> tuple[Reason, ...]:
-        """What leaving everything as it is would have cost, beside what was chosen."""
-        assert problem.previous is not None  # noqa: S101 - there is a live plan
-        stay = expected_bad(problem, problem.previous)
-        go = expected_bad(problem, shares_of(candidate, self._ground))
-        busiest = float(problem.utilisation(problem.previous).max())
-        text = (
-            f"leaving every share as it is: {stay:.1f} expected weighted bad requests/s instead "
-            f"of {go:.1f}, the busiest cell at {busiest:.0%}"
-        )
-        facts = {"stay": round(stay, 3), "go": round(go, 3), "busiest": round(busiest, 3)}
-        return (Reason(subject="fleet", code="plan.unchanged", text=text, facts=facts),)
-
-
-def _is_worth_it(problem: Problem, shares: Floats) -> bool:
-    """Whether shares differ from the live ones by more than moving is worth."""
-    assert problem.previous is not None  # noqa: S101 - there is a live plan
-    live = problem.previous
-    band = DEAD_BAND / len(problem.cells)
-    forced = (live > problem.upper + ROUNDING) | (live < problem.lower - ROUNDING / 20.0)
-    return bool(forced.any() or (np.abs(shares - live) > band).any())

@@ -14,16 +14,24 @@ from foreshard.planning.brief import Estimate, Ground, shares_of
 from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.problem import Flags, Floats, Problem
 from foreshard.planning.situation import Evacuation, Situation
+from foreshard.planning.true_cost import expected_bad
 
 __all__ = [
+    "alternatives",
     "evacuations",
     "is_affordable",
     "is_short",
+    "is_worth_it",
     "lightened",
     "situation_of",
     "takers",
 ]
 
+# A share that would change by less than this part of a mean cell's share stays where it is:
+# moving it costs more than it brings.
+DEAD_BAND = 0.08
+# Rounding of shares to slots and weights.
+ROUNDING = 2e-3
 # A cell that loses less of what it had is not worth a word.
 LIGHTENED_RATIO = 0.05
 
@@ -147,3 +155,26 @@ def lightened(state: EngineState, problem: Problem, shares: Floats) -> tuple[Rea
             facts = {"factor": round(float(factor[c]), 3), "share": round(float(after[c]), 4)}
             found.append(Reason(subject=name, code="cell.lightened", text=text, facts=facts))
     return tuple(found)
+
+
+def alternatives(problem: Problem, shares: Floats) -> tuple[Reason, ...]:
+    """What leaving everything as it is would have cost, beside what was chosen."""
+    assert problem.previous is not None  # noqa: S101 - there is a live plan
+    stay = expected_bad(problem, problem.previous)
+    go = expected_bad(problem, shares)
+    busiest = float(problem.utilisation(problem.previous).max())
+    text = (
+        f"leaving every share as it is: {stay:.1f} expected weighted bad requests/s instead "
+        f"of {go:.1f}, the busiest cell at {busiest:.0%}"
+    )
+    facts = {"stay": round(stay, 3), "go": round(go, 3), "busiest": round(busiest, 3)}
+    return (Reason(subject="fleet", code="plan.unchanged", text=text, facts=facts),)
+
+
+def is_worth_it(problem: Problem, shares: Floats) -> bool:
+    """Whether shares differ from the live ones by more than moving is worth."""
+    assert problem.previous is not None  # noqa: S101 - there is a live plan
+    live = problem.previous
+    band = DEAD_BAND / len(problem.cells)
+    forced = (live > problem.upper + ROUNDING) | (live < problem.lower - ROUNDING / 20.0)
+    return bool(forced.any() or (np.abs(shares - live) > band).any())

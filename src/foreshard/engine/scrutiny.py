@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from foreshard.model.events import EventKind
 from foreshard.model.forecast import Forecast
 from foreshard.model.plan import Reason
-from foreshard.model.telemetry import Fresh, Health, Observation
+from foreshard.model.telemetry import CellReading, Fresh, Health, Observation
 from foreshard.planning.bounds import takes_work
 from foreshard.planning.budget import Budget
 from foreshard.planning.judgement import Judgement, Thresholds, cell_doubts, class_doubts
 from foreshard.planning.phases import CellState
 
-__all__ = ["about_fleet", "blindness", "judge", "panic"]
+__all__ = [
+    "about_fleet",
+    "all_look_dead",
+    "blindness",
+    "change_freeze",
+    "is_heard",
+    "judge",
+    "panic",
+    "staleness",
+]
 
 
 def judge(
@@ -33,24 +43,52 @@ def judge(
     return Judgement(
         cells=cell_doubts(forecast, serving=serving, floor=thresholds.relent_p),
         classes=class_doubts(forecast, serving=serving, thresholds=thresholds),
+        known=frozenset(forecast.cells),
     )
 
 
 def panic(
-    observation: Observation, judgement: Judgement | None, *, budget: Budget, likely_p: float
+    cells: Mapping[str, CellState], judgement: Judgement | None, *, budget: Budget, likely_p: float
 ) -> Reason | None:
-    """More trouble at once than is believable: then the instruments are distrusted."""
-    count = len(observation.cells)
-    # One cell of two is a third of nothing: one alone is always believed.
-    limit = max(1.0, budget.believable_failures * count)
-    dead = sum(1 for r in observation.cells.values() if r.health is Health.DOWN)
+    """More cells predicted to fail than is believable: then the forecast is distrusted."""
+    limit = budget.believable_failures * len(cells)
     doubts = judgement.cells.values() if judgement else ()
     doubted = sum(1 for doubt in doubts if doubt.p_long >= likely_p)
-    if max(dead, doubted) <= limit:
+    if doubted <= limit:
         return None
-    what = f"{dead} cells look dead" if dead > limit else f"{doubted} cells are said to fail"
-    text = f"{what} out of {count}, more than is believable; no cell is taken out"
+    text = (
+        f"{doubted} of {len(cells)} cells are said to fail, more than is believable; the forecast "
+        "is distrusted, only observed health counts"
+    )
     return about_fleet("guard.panic", text)
+
+
+def all_look_dead(observation: Observation, cells: Mapping[str, CellState]) -> Reason | None:
+    """Everything in service looks dead: then what looks is more likely to be broken."""
+    serving = [name for name, cell in sorted(cells.items()) if takes_work(cell)]
+    if not serving or any(observation.cells[n].health is not Health.DOWN for n in serving):
+        return None
+    text = f"all {len(serving)} cells in service look dead; nobody is taken out for it"
+    return about_fleet("guard.panic", text)
+
+
+def change_freeze(observation: Observation) -> Reason | None:
+    """A change freeze that is open now; deaths and maintenance still take work off cells."""
+    now_s = observation.now_s
+    for event in observation.events:
+        if event.kind is EventKind.FREEZE and event.is_within(now_s):
+            left_s = event.ends_at_s - now_s
+            text = f"change freeze {event.id} ends in {left_s:.0f} s; only dead cells leave"
+            return about_fleet("guard.change_freeze", text)
+    return None
+
+
+def staleness(forecast: Forecast | None, *, now_s: float, stale_s: float) -> Reason | None:
+    """A forecast that has stopped coming."""
+    if forecast is None or now_s - forecast.made_at_s <= stale_s:
+        return None
+    text = f"the newest forecast is {now_s - forecast.made_at_s:.0f} s old and is not acted upon"
+    return about_fleet("forecast.stale", text)
 
 
 def blindness(
@@ -69,7 +107,7 @@ def blindness(
         stale_s: Older telemetry counts as silence.
     """
     serving = [name for name, cell in sorted(cells.items()) if takes_work(cell)]
-    silent = [name for name in serving if not _is_heard(observation, name, stale_s)]
+    silent = [name for name in serving if not is_heard(observation.cells[name], stale_s)]
     if observation.demand_rps is None:
         what = "the balancers are silent"
     elif 2 * len(silent) > len(serving):
@@ -86,6 +124,6 @@ def about_fleet(code: str, text: str) -> Reason:
     return Reason(subject="fleet", code=code, text=text)
 
 
-def _is_heard(observation: Observation, cell: str, stale_s: float) -> bool:
-    reading = observation.cells[cell].reading
-    return isinstance(reading, Fresh) and reading.age_s <= stale_s
+def is_heard(reading: CellReading, stale_s: float) -> bool:
+    """Whether a cell has spoken of itself lately."""
+    return isinstance(reading.reading, Fresh) and reading.reading.age_s <= stale_s

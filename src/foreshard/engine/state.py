@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from foreshard.engine.workload import Workload
 from foreshard.model.plan import Plan
 from foreshard.model.routing import RoutingTable
 from foreshard.planning.caution import Caution
-from foreshard.planning.phases import CellState, Phase, Why
+from foreshard.planning.phases import CellState
 from foreshard.planning.shunning import Shun
 from foreshard.planning.situation import Evacuation, Moved
 
-__all__ = ["EngineState", "cells_as_json", "cells_from_json"]
+__all__ = ["EngineState"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,24 +49,3 @@ class EngineState:
     judged_at_s: float = float("-inf")
     moved: tuple[Moved, ...] = ()
     refusals: int = 0
-
-
-def cells_as_json(cells: Mapping[str, CellState]) -> Mapping[str, Any]:
-    """Life-cycle states as JSON values; NaN becomes null."""
-    return {
-        name: {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
-        for name, row in ((n, asdict(s)) for n, s in sorted(cells.items()))
-    }
-
-
-def cells_from_json(values: Mapping[str, Any]) -> Mapping[str, CellState]:
-    """What `cells_as_json` wrote; a cell that this version cannot read is left out."""
-    found = {}
-    for name, row in values.items():
-        try:
-            fields: dict[str, Any] = {k: float("nan") if v is None else v for k, v in row.items()}
-            fields |= {"phase": Phase(row["phase"]), "why": Why(row["why"])}
-            found[name] = CellState(**fields)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            continue
-    return found

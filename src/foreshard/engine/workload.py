@@ -7,7 +7,7 @@ one divided by that factor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +31,9 @@ UNKNOWN_COST = 0.01
 BASE_RATIO, NOISE_RATIO = 0.05, 0.1
 # Demand is planned for its middle: the ceilings hold the reserve for what is above it.
 AHEAD_S = 5.0
+# A cell that says it is so many times as large or as small as the median of the fleet is believed
+# no further: a limit read from the host in place of the container would pull all work there.
+MOST_APART = 2.0
 # A factor that is believed is believed until it has changed by this much more: a plan follows the
 # world, not every reading.
 FACTOR_STEP = 0.08
@@ -88,8 +91,8 @@ class Profiler:
         names = [c.name for c in classes]
         self._class_of_flow = np.array([names.index(f.request_class) for f in self.flows])
 
-    def begin(self) -> Workload:
-        """A workload that rests on what was declared."""
+    def begin(self, factor: Mapping[str, Floats] | None = None) -> Workload:
+        """A workload that rests on what was declared, and on remembered factors by cell."""
         cells, resources = len(self._fleet.cells), len(self.resources)
         mean = self._declared.mean(axis=0)
         prior = needs.NeedsPrior(
@@ -101,7 +104,15 @@ class Profiler:
             demand=demand.start(len(self.flows)),
             needs=needs.start(prior, cells=cells),
             capacity=np.full((cells, resources), np.nan),
-            factor=np.ones((cells, resources)),
+            factor=np.array(
+                [
+                    known
+                    if (known := (factor or {}).get(name)) is not None
+                    and known.shape == (resources,)
+                    else np.ones(resources)
+                    for name in self._fleet.names
+                ]
+            ),
         )
 
     def update(self, workload: Workload, observation: Observation) -> Workload:
@@ -118,7 +129,8 @@ class Profiler:
             demand=demand.update(workload.demand, np.array(asked), dt_s=dt_s),
             needs=state,
             capacity=capacity,
-            factor=_held(workload.factor, factor),
+            # What is remembered holds until enough was seen to know better.
+            factor=_held(workload.factor, factor) if workload.is_trusted else workload.factor,
             looks=workload.looks + heard,
             seen_s=observation.now_s,
         )
@@ -132,7 +144,8 @@ class Profiler:
         typical = np.ones(known.shape[1])
         for r in np.flatnonzero(heard.any(axis=0)):
             typical[r] = np.median(known[heard[:, r], r])
-        capacity = np.where(np.isfinite(known), known, typical) / workload.factor
+        believed = np.clip(known, typical / MOST_APART, typical * MOST_APART)
+        capacity = np.where(np.isfinite(known), believed, typical) / workload.factor
         return Estimate(
             demand_rps=np.nan_to_num(asked),
             needs=told.needs[self._class_of_flow],

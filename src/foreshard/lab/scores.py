@@ -91,7 +91,9 @@ def report(trial: Trial, conduct: Conduct, *, limits: Limits | None = None) -> d
     scored = {
         name: _Scored.of(records, trial.classes) for name, records in trial.run.fleets.items()
     }
-    late_s = next(iter(trial.run.fleets.values())).lateness_s if trial.run.fleets else np.zeros(0)
+    late_s = np.concatenate(
+        [np.zeros(0, np.float32), *(r.lateness_s for r in trial.run.fleets.values())]
+    )
     return {
         "seed": trial.seed,
         "story": trial.story.name,

@@ -11,7 +11,7 @@ import numpy as np
 
 from foreshard.lab import service
 from foreshard.lab.faults import FaultSpec
-from foreshard.lab.steering import HORIZONS_S, TIME_SCALE
+from foreshard.lab.steering import BUDGET, HORIZONS_S, PATIENCE
 from foreshard.lab.story import Story
 from foreshard.lab.timeline import Lives, Shares
 
@@ -119,11 +119,12 @@ class Watch:
     def time_scale(self) -> Mapping[str, Any]:
         """How the demo's clock compares with production's."""
         return {
-            "factor": TIME_SCALE,
             "horizons_s": list(HORIZONS_S),
+            "patience_s": dict(PATIENCE),
+            "budget": dict(BUDGET),
             "note": (
                 f"the demo's horizons are {HORIZONS_S[0]:g} s and {HORIZONS_S[1]:g} s in place of "
-                "5 min and 1 h, and its patience is shortened alike"
+                "5 min and 1 h, and its patience is shortened (see `patience_s`)"
             ),
         }
 

@@ -42,6 +42,7 @@ class Standing:
         home: [F, C] the quiet split of the whole fleet: what "half of its share" refers to.
         live: [F, C] the shares that are live.
         eligible: [F, C].
+        silent: Cells that say nothing of themselves: they keep at most what they have.
         crowded: Cells whose work the rest cannot carry as a whole: they keep what must stay.
         is_short: Whether all cells in service together cannot carry what is asked without
             queues: then what is kept must be free to be shed, lowest priority first.
@@ -52,6 +53,7 @@ class Standing:
     home: Floats
     live: Floats
     eligible: Flags
+    silent: Collection[str]
     crowded: Collection[str]
     is_short: bool = False
 
@@ -73,7 +75,7 @@ def caps_of(
         now_s: The moment.
         policy: Timings.
 
-    A class that suffers in half of its cells or more suffers from something that moving cannot
+    A class that suffers in more than half of its cells suffers from something that moving cannot
     cure: then no cell is spared, and the bounds say nothing about it.
     """
     eligible = np.array(standing.eligible, dtype=np.float64)
@@ -88,6 +90,8 @@ def caps_of(
             now_s=now_s,
             warm_s=policy.warm_s,
         )
+        if name in standing.silent:
+            least, most = np.zeros_like(least), np.minimum(most, standing.live[:, c])
         upper[:, c] = np.minimum(upper[:, c], most)
         lower[:, c] = np.minimum(upper[:, c], least)
     for f, flow in enumerate(standing.flows):

@@ -99,10 +99,12 @@ class Judgement:
     Attributes:
         cells: The strongest doubt about each doubted cell.
         classes: Doubts about one class in one cell, by (class, cell).
+        known: Cells that the forecast says anything about.
     """
 
     cells: Mapping[str, Doubt]
     classes: Mapping[tuple[str, str], Doubt]
+    known: frozenset[str] = frozenset()
 
 
 def cell_doubts(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from statistics import median
 
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.plan import Reason, Recycle
@@ -23,6 +24,11 @@ __all__ = ["Outlook", "live_on"]
 NAN = float("nan")
 # Below this many requests a second a drained cell counts as empty.
 EMPTY_RPS = 0.5
+# Fewer requests a second say nothing about how many fail.
+TELLING_RPS = 1.0
+# Beyond the first a cell fails its requests; under the second its siblings do not.
+FAILING_RATIO, CALM_RATIO = 0.5, 0.1
+UNDER_WAY = frozenset({Phase.DRAINING, Phase.DRAINED, Phase.RECYCLING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +39,16 @@ class Outlook:
         observation: The newest look at the fleet.
         judgement: What is held against whom; None when no new forecast came.
         affordable: Whether the rest of the fleet could carry a cell's work, by cell.
-        panic: Too much fails, or is predicted to, to be believed: nothing is taken out.
+        distrusts_forecast: More is predicted to fail than is believable, or changes are frozen:
+            no forecast takes work off a cell.
+        distrusts_deaths: Everything in service looks dead: then it is the looking that fails.
     """
 
     observation: Observation
     judgement: Judgement | None
     affordable: Callable[[str], bool]
-    panic: bool
+    distrusts_forecast: bool
+    distrusts_deaths: bool
 
 
 def live_on(
@@ -52,7 +61,7 @@ def live_on(
     for name in sorted(states):
         step = _Step(name, states[name], outlook, policy)
         evacuating = any(
-            other != name and s.why is Why.FORECAST and s.phase is not Phase.ACTIVE
+            other != name and s.why is Why.FORECAST and s.phase in UNDER_WAY
             for other, s in after.items()
         )
         state = step.through(evacuating=evacuating)
@@ -78,10 +87,10 @@ class _Step:
     def through(self, *, evacuating: bool) -> CellState:
         self._notice()
         window = self._maintenance()
-        if self._is_dead() and not self._is_expected_down(window) and not self.outlook.panic:
+        death = self._death()
+        if death and not self._is_expected_down(window) and not self.outlook.distrusts_deaths:
             if allows(self.state.phase, Trigger.DIED):
-                text = "refuses connections; all its work leaves"
-                self._move(Trigger.DIED, "cell.died", text, Why.DOWN)
+                self._move(Trigger.DIED, "cell.died", f"{death}; all its work leaves", Why.DOWN)
         elif window is not None and self.state.phase is not Phase.RECYCLING:
             self._prepare(window)
         elif self.state.phase in (Phase.ACTIVE, Phase.WARMING):
@@ -90,8 +99,8 @@ class _Step:
             self._confirm_or_relent()
         elif self.state.phase is Phase.DRAINED:
             self._restart_when_empty()
-        if self.state.phase is Phase.RECYCLING:
-            self._return_or_give_up()
+        if self.state.phase in (Phase.RECYCLING, Phase.QUARANTINED):
+            self._return_or_give_up(is_awaited=window is not None)
         if self.state.phase is Phase.WARMING and self._age_s() >= self.policy.warm_s:
             self._move(Trigger.WARMED, "cell.returned", "has its full share again")
         return self.state
@@ -102,7 +111,8 @@ class _Step:
     def _notice(self) -> None:
         """Update since when evidence holds, is absent, or the cell looks healthy."""
         judged = self.outlook.judgement
-        if judged is not None:
+        # What a forecast says nothing about, it neither doubts nor clears.
+        if judged is not None and self.name in judged.known:
             doubted = self.name in judged.cells
             since, clear = self.state.doubted_since_s, self.state.cleared_since_s
             self.state = replace(
@@ -117,26 +127,29 @@ class _Step:
             proved_since_s=(self.now_s if math.isnan(proved) else proved) if healthy else NAN,
         )
         failing = self.state.failing_since_s
-        lost = self._fails_silently()
+        lost = self._fails()
         self.state = replace(
             self.state,
             failing_since_s=(self.now_s if math.isnan(failing) else failing) if lost else NAN,
         )
 
-    def _is_dead(self) -> bool:
+    def _death(self) -> str:
+        """Why the cell is taken for dead; "" = it is not."""
         if self.reading.health is Health.DOWN:
-            return True
+            return "refuses connections or health checks"
         # NaN compares as false.
-        return self.now_s - self.state.failing_since_s >= self.policy.unknown_s
+        if self.now_s - self.state.failing_since_s >= self.policy.unknown_s:
+            return "fails most of its requests, whatever its health check says"
+        return ""
 
-    def _fails_silently(self) -> bool:
-        if self.reading.health is not Health.UNKNOWN or self.reading.traffic is None:
-            return False
-        seen = self.reading.traffic.values()
-        rate = sum(t.rate_rps for t in seen)
-        failed = sum(t.rate_rps * t.failed_ratio for t in seen)
-        silent = isinstance(self.reading.reading, Fresh) is False
-        return silent and rate > 0.0 and failed > 0.5 * rate
+    def _fails(self) -> bool:
+        """Whether most requests fail here and few do in its siblings: health may be green."""
+        own = _failed_ratio(self.reading)
+        cells = self.outlook.observation.cells
+        others = [_failed_ratio(r) for name, r in cells.items() if name != self.name]
+        known = [ratio for ratio in others if not math.isnan(ratio)]
+        # NaN compares as false.
+        return own > FAILING_RATIO and (not known or median(known) < CALM_RATIO)
 
     def _maintenance(self) -> SystemEvent | None:
         ahead = self.policy.drain_ahead_s + self.policy.stride_s
@@ -166,7 +179,7 @@ class _Step:
     def _doubt(self, *, evacuating: bool) -> None:
         judged = self.outlook.judgement
         doubt = judged.cells.get(self.name) if judged else None
-        if doubt is None or judged is None or self.outlook.panic:
+        if doubt is None or judged is None or self.outlook.distrusts_forecast:
             return
         thresholds = self.policy.thresholds
         held = self.now_s - self.state.doubted_since_s
@@ -203,7 +216,7 @@ class _Step:
             # No time left to wait and see is still time for a second look.
             urgent = doubt.p_short >= thresholds.urgent_p
             wait_s = thresholds.confirm_s * (0.5 if urgent else 1.0)
-            if self._age_s() >= wait_s and not self.outlook.panic:
+            if self._age_s() >= wait_s and not self.outlook.distrusts_forecast:
                 self.state = replace(self.state, evidence=doubt.text)
                 text = f"{doubt.text}; the trend held, all its work leaves"
                 self._move(Trigger.CONFIRMED, "cell.evacuated", text, Why.FORECAST, _facts(doubt))
@@ -233,7 +246,7 @@ class _Step:
             # The rest could not carry its work, so it kept some, and it did not fail.
             self._relent("cell.cleared", "the evidence is gone; work returns slowly")
 
-    def _return_or_give_up(self) -> None:
+    def _return_or_give_up(self, *, is_awaited: bool) -> None:
         proved = self.state.proved_since_s
         started = _started_at_s(self.reading)
         renewed = (
@@ -241,12 +254,22 @@ class _Step:
             or started > self.state.since_s - 1.0
             or self._cleared_s() >= self.policy.thresholds.relent_s
         )
-        if not math.isnan(proved) and renewed and self.now_s - proved >= self.policy.prove_s:
-            text = "was restarted and has proved healthy; work returns slowly"
+        gave_up = self.state.restarts >= self.policy.max_restarts
+        quarantined = self.state.phase is Phase.QUARANTINED
+        needed_s = self.policy.quarantine_s if quarantined else self.policy.prove_s
+        if (
+            not math.isnan(proved)
+            and renewed
+            and self.now_s - proved >= needed_s
+            and (quarantined or not gave_up)
+        ):
+            text = "has proved healthy since it came back; work returns slowly"
             self._move(Trigger.PROVED, "cell.proved", text)
-        elif self._age_s() >= self.policy.restart_patience_s:
-            if self.state.restarts >= self.policy.max_restarts:
-                text = f"did not recover after {self.state.restarts} restarts; a person must look"
+        elif quarantined or is_awaited:
+            return
+        elif self._age_s() >= self.policy.restart_patience_s or gave_up:
+            if gave_up:
+                text = f"did not recover after {self.state.restarts} tries; a person must look"
                 self._move(Trigger.GAVE_UP, "cell.quarantined", text)
             else:
                 self._ask_restart("has not come back by itself; a restart is asked for")
@@ -272,6 +295,14 @@ class _Step:
 
 def _facts(doubt: Doubt) -> Mapping[str, float]:
     return {"p_short": round(doubt.p_short, 4), "p_long": round(doubt.p_long, 4)}
+
+
+def _failed_ratio(reading: CellReading) -> float:
+    """Share of a cell's requests that failed; NaN when too few were seen to say."""
+    seen = (reading.traffic or {}).values()
+    rate = sum(t.rate_rps for t in seen)
+    failed = sum(t.rate_rps * t.failed_ratio for t in seen)
+    return failed / rate if rate >= TELLING_RPS else NAN
 
 
 def _started_at_s(reading: CellReading) -> float:

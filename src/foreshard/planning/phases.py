@@ -41,7 +41,6 @@ class Trigger(StrEnum):
     PROVED = "proved healthy"
     WARMED = "warmed"
     GAVE_UP = "gave up"
-    RELEASED = "released by a person"
 
 
 class Why(StrEnum):
@@ -70,7 +69,7 @@ TRANSITIONS: Mapping[tuple[Phase, Trigger], Phase] = {
     (Phase.WARMING, Trigger.DOUBTED): Phase.DRAINING,
     (Phase.WARMING, Trigger.DIED): Phase.RECYCLING,
     (Phase.WARMING, Trigger.ANNOUNCED): Phase.DRAINING,
-    (Phase.QUARANTINED, Trigger.RELEASED): Phase.RECYCLING,
+    (Phase.QUARANTINED, Trigger.PROVED): Phase.WARMING,
 }
 
 
@@ -86,7 +85,7 @@ class CellState:
         cleared_since_s: Since when there has been no evidence; NaN = there is some.
         proved_since_s: Since when it has looked healthy without a break; NaN = it does not.
         failing_since_s: Since when it has been silent while its requests fail; NaN = it is not.
-        restarts: Restarts asked for since it was last active.
+        restarts: Restarts asked for, and returns that failed, since it was last active.
         evidence: Plain words of what was held against it, kept while it is out.
     """
 
@@ -124,6 +123,9 @@ def advance(
     after = replace(state, phase=phase, since_s=now_s, why=kept)
     if phase is Phase.ACTIVE:
         return replace(after, why=Why.NOTHING, restarts=0, evidence="")
-    if trigger is Trigger.RESTART_ASKED:
+    if trigger is Trigger.RESTART_ASKED or (state.phase, trigger) == (Phase.WARMING, Trigger.DIED):
+        # A cell that dies while it returns has failed to return: that counts like a restart.
         return replace(after, restarts=state.restarts + 1, proved_since_s=float("nan"))
+    if state.phase is Phase.QUARANTINED:
+        return replace(after, restarts=0)
     return after

@@ -27,6 +27,7 @@ class Policy:
             recovered. Default .002.
         restart_patience_s: A cell that is dead, or drained by a forecast, is restarted by
             request after this long without coming back by itself.
+        quarantine_s: A quarantined cell that looks healthy for so long may try again.
         max_restarts: Requests without success before a cell is quarantined.
         unknown_s: A cell that is silent (not: refuses) and whose requests fail is taken for
             dead after this long.
@@ -40,6 +41,7 @@ class Policy:
     shun_s: float = 120.0
     probe_share: float = 0.002
     restart_patience_s: float = 120.0
+    quarantine_s: float = 1_800.0
     max_restarts: int = 3
     unknown_s: float = 5.0
 

@@ -61,7 +61,8 @@ def shun(
     policy: Policy,
 ) -> tuple[Mapping[tuple[str, str], Shun], tuple[Reason, ...]]:
     """Who is off which cell after one tick, by (class, cell), and why that changed."""
-    after = dict(shuns)
+    # What is remembered may be of a class or a cell that the configuration has lost since.
+    after = {p: s for p, s in shuns.items() if p[0] in classes and p[1] in observation.cells}
     reasons: list[Reason] = []
     now_s = observation.now_s
     for pair, evidence in sorted(_evidence(classes, observation, judgement).items()):

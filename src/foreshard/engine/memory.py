@@ -1,0 +1,83 @@
+"""This module is what must survive a restart: why the live plan is as it is.
+
+Estimates are learned again within seconds; reasons are not. Without them a restarted engine
+would give work back to the cells that it was taken from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from foreshard.engine.state import EngineState
+from foreshard.model.errors import PlanningError
+from foreshard.model.topology import Fleet
+from foreshard.planning.caution import Caution
+from foreshard.planning.phases import CellState, Phase, Why
+from foreshard.planning.problem import Floats
+from foreshard.planning.shunning import Shun, Stage
+
+__all__ = ["memory_of", "recall"]
+
+
+def memory_of(state: EngineState, fleet: Fleet) -> Mapping[str, Any]:
+    """Phases, shunned classes, loads that hurt and cost factors, as JSON values."""
+    return {
+        "cells": {name: _without_nan(asdict(cell)) for name, cell in sorted(state.cells.items())},
+        "shuns": [
+            {"class": pair[0], "cell": pair[1], **asdict(off)}
+            for pair, off in sorted(state.shuns.items())
+        ],
+        "caution": dict(zip(fleet.names, state.caution.p.round(4).tolist(), strict=True)),
+        "factor": dict(zip(fleet.names, state.workload.factor.round(4).tolist(), strict=True)),
+    }
+
+
+def recall(
+    values: Mapping[str, Any], fleet: Fleet
+) -> tuple[Mapping[str, CellState], Mapping[tuple[str, str], Shun], Caution, Mapping[str, Floats]]:
+    """What `memory_of` wrote; what this version or this fleet cannot read is left out."""
+    cells = {}
+    for name, row in _mapping(values.get("cells")).items():
+        try:
+            fields: dict[str, Any] = {k: float("nan") if v is None else v for k, v in row.items()}
+            fields |= {"phase": Phase(row["phase"]), "why": Why(row["why"])}
+            cells[name] = CellState(**fields)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+    shuns = {}
+    for row in values.get("shuns", ()):
+        try:
+            parts: dict[str, Any] = {k: v for k, v in row.items() if k not in {"class", "cell"}}
+            off = Shun(**(parts | {"stage": Stage(row["stage"])}))
+            if row["cell"] in fleet.index:
+                shuns[row["class"], row["cell"]] = off
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+    held = Caution.none(len(fleet.cells))
+    known = _mapping(values.get("caution"))
+    try:
+        caution = Caution(
+            p=np.array([known.get(n, held.p[c]) for c, n in enumerate(fleet.names)], dtype=float)
+        )
+    except (PlanningError, TypeError, ValueError):
+        caution = held
+    factor = {}
+    for name, row in _mapping(values.get("factor")).items():
+        try:
+            factor[name] = np.maximum(np.array(row, dtype=float), 1.0)
+        except (TypeError, ValueError):
+            continue
+    return cells, shuns, caution, factor
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _without_nan(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from foreshard import __version__
+from foreshard.adapters.store.sqlite import SqliteStore
+from foreshard.app.places import state_dir
+from foreshard.cli.main import app
+from foreshard.config import load
+from foreshard.lab.steering import demo_config
+from foreshard.model.plan import Decision
+from tests.engine.shop import Shop, calm, engine_of, fleet_of, leaking
+from tests.test_config import site
+
+COMMANDS = ("run", "serve", "engine", "bootstrap", "why", "freeze", "thaw", "fault", "demo")
+
+
+def foreshard(*arguments: str) -> Result:
+    return CliRunner(env={"COLUMNS": "120", "TERM": "dumb"}).invoke(app, list(arguments))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    values = {**demo_config(site()), "data_dir": "data", "events_file": "events.json"}
+    file = tmp_path / "shop.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(autouse=True)
+def _no_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_helps(command: str) -> None:
+    result = foreshard(command, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+def test_help_names_every_command_and_no_other() -> None:
+    listed = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback]
+    assert sorted(listed) == sorted(COMMANDS)
+    result = foreshard("--help")
+    assert all(name in result.output for name in COMMANDS)
+
+
+def test_every_command_says_what_it_does_in_one_sentence() -> None:
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert (inspect.getdoc(command.callback) or "").rstrip().endswith(".")
+
+
+def test_the_version_is_told() -> None:
+    assert foreshard("--version").output.strip() == f"foreshard {__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "{missing}"), "cannot be read"),
+        (("serve", "{missing}"), "cannot be read"),
+        (("engine", "{missing}"), "cannot be read"),
+        (("bootstrap", "{missing}"), "cannot be read"),
+        (("why", "eu-1", "--config", "{missing}"), "cannot be read"),
+        (("why", "eu-1"), "no demo is running"),
+        (("why", "mars-1", "--config", "{config}"), "'mars-1' is not in the fleet; it has eu-1"),
+        (("why", "eu-1", "--config", "{config}"), "has Foreshard run with this directory?"),
+        (("freeze", "holiday"), "no demo is running"),
+        (("freeze", "holiday", "--config", "{config}"), "serve"),
+        (("thaw", "--config", "{config}"), "serve"),
+        (("fault", "eu-1", "leak"), "no demo is running"),
+        (("fault", "eu-1", "gremlins"), "'gremlins' is unknown"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence_and_status_1(
+    arguments: tuple[str, ...], words: str, config: Path, tmp_path: Path
+) -> None:
+    filled = [a.format(config=config, missing=tmp_path / "missing.yaml") for a in arguments]
+    result = foreshard(*filled)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("foreshard: ")
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_bootstrap_is_yaml_that_names_the_discovery_service(config: Path) -> None:
+    result = foreshard("bootstrap", str(config), "--node-id", "edge-7")
+    assert result.exit_code == 0
+    assert yaml.safe_load(result.output)["node"]["id"] == "edge-7"
+    assert "18000" in result.output
+
+
+def decided(shop: Shop, config: Path, decisions: list[Decision]) -> None:
+    with SqliteStore(state_dir(load(config))) as store:
+        for decision in decisions:
+            store.record(decision, {})
+
+
+def test_why_tells_the_latest_decision_about_a_cell_in_plain_words(config: Path) -> None:
+    fleet = fleet_of()
+    shop = Shop(engine=engine_of(fleet), fleet=fleet)
+    shop.run(12, calm(0.0))
+    shop.run(3, calm(0.0, eu_2=leaking()))
+    decided(shop, config, shop.decisions)
+    result = foreshard("why", "eu-2", "--config", str(config))
+    assert result.exit_code == 0, result.output
+    assert "cell eu-2, " in result.output
+    assert "memory reaches its limit in 40 s (80 %: 30 s to 55 s); half of its work" in (
+        result.output
+    )
+    shop.run(5, calm(0.0, eu_2=leaking()))
+    decided(shop, config, shop.decisions[15:])
+    again = foreshard("why", "eu-2", "--config", str(config))
+    assert "all its work" in again.output or "is empty" in again.output
+
+
+def test_why_tells_that_nothing_was_ever_decided_about_a_cell(config: Path) -> None:
+    fleet = fleet_of()
+    shop = Shop(engine=engine_of(fleet), fleet=fleet)
+    shop.run(2)
+    decided(shop, config, shop.decisions)
+    result = foreshard("why", "eu-2", "--config", str(config))
+    assert result.exit_code == 0
+    assert "nothing was ever decided about it" in result.output
