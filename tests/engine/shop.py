@@ -125,7 +125,7 @@ def engine_of(
     )
 
 
-def calm(now_s: float, names: Sequence[str] = CELLS, **cells: CellForecast) -> Forecast:
+def calm(now_s: float, names: Sequence[str] = CELLS, /, **cells: CellForecast) -> Forecast:
     """A forecast in which nothing happens, but for the cells given (`eu_1` names `eu-1`)."""
     odd = {name.replace("_", "-"): cell for name, cell in cells.items()}
     quiet = _cell()

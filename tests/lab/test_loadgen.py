@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from foreshard.controller.process import start
 from foreshard.lab import service
 from foreshard.lab.loadgen import Load, generate
-from foreshard.controller.process import start
 from foreshard.lab.reactive import SERVED_BY
 from foreshard.lab.records import Outcome, load, save
 from foreshard.lab.traffic import Demand, Schedule, arrivals

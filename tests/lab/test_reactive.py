@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
+from foreshard.controller.process import hold_port
 from foreshard.lab import service
 from foreshard.lab.envoy import Envoy
 from foreshard.lab.loadgen import Load, generate
-from foreshard.controller.process import hold_port
 from foreshard.lab.reactive import bootstrap, render
 from foreshard.lab.records import Run, judge
 from foreshard.lab.supervisor import Supervisor

@@ -107,6 +107,7 @@ def test_no_news_neither_feeds_a_doubt_nor_ends_it() -> None:
 
 def test_a_cell_the_rest_cannot_afford_to_lose_keeps_its_work() -> None:
     states = fleet()
+    reasons: tuple[Reason, ...] = ()
     for at in range(10):
         states, reasons, _ = tick(states, at, doubts=(doubt("a"),), affordable=False)
     assert states["a"].phase is Phase.ACTIVE
@@ -115,6 +116,7 @@ def test_a_cell_the_rest_cannot_afford_to_lose_keeps_its_work() -> None:
 
 def test_of_two_doubted_cells_one_leaves_and_the_other_waits() -> None:
     states = fleet()
+    reasons: tuple[Reason, ...] = ()
     for at in range(3):
         states, reasons, _ = tick(states, at, doubts=(doubt("a"), doubt("b")))
     assert [states[n].phase for n in NAMES] == [Phase.DRAINING, Phase.ACTIVE, Phase.ACTIVE]

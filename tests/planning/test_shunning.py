@@ -68,6 +68,7 @@ def test_a_suspicion_that_does_not_hold_is_dropped_without_a_word() -> None:
 
 def test_a_suspicion_that_holds_takes_the_class_off_and_says_so() -> None:
     shuns: Shuns = {}
+    said: list[str] = []
     for at in range(3):
         shuns, said = tick(shuns, at, doubted=True)
     assert said == ["class.shunned"]

@@ -65,7 +65,8 @@ class Loop:
         world: The ports.
         foresight: Keeps the forecast fresh; None = no forecasts at all.
         tick_s: Time from one look to the next.
-        mode: OBSERVE decides and records, and touches nothing.
+        mode: OBSERVE decides and records, and touches nothing once there is something live; a
+            proxy that has nothing to serve gets the even plan first.
     """
 
     def __init__(
@@ -176,7 +177,7 @@ class Loop:
 
     async def _apply(self, act: Act) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
-        if self._mode is Mode.OBSERVE:
+        if self._mode is Mode.OBSERVE and self._state.table is not None:
             self._state = self._engine.settle(self._state, applied=False)
             self._outcome = "observed only"
             return
