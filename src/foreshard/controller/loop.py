@@ -123,6 +123,8 @@ class Loop:
         self._say(decision)
         if isinstance(decision.routing, Act):
             await self._apply(decision.routing)
+        else:
+            self._outcome = "applied"  # nothing is wanted that is not live
         for recycle in decision.recycle:
             self._errand(recycle)
         self._verify(observation)
@@ -211,7 +213,7 @@ class Loop:
             log.error("plan.rejected", version=outcome.version, because="".join(because))
 
     def _errand(self, recycle: Recycle) -> None:
-        if self._outcome != "applied":
+        if self._outcome != "applied" or self._mode is Mode.OBSERVE:
             # The work may still be there: the table that took it away is not live.
             log.warning("cell.not_recycled", cell=recycle.cell, plan=self._outcome)
             return

@@ -213,6 +213,8 @@ class Engine:
         state, more, others = self._route(state, estimate, observation)
         because = (*reasons, *more)
         pending = state.pending
+        if pending and not because:
+            because = (_step_of(state),)
         plan = pending[1] if pending else state.plan
         assert plan is not None  # noqa: S101 - _route makes a first plan where there is none
         return state, Decision(
@@ -378,3 +380,12 @@ class Engine:
         )
         bounds = Bounds(takes=takes, lower=lower, upper=upper)
         return problem_of(ground, estimate, bounds, risks, previous=state.plan)
+
+
+def _step_of(state: EngineState) -> Reason:
+    """Why shares move when nothing happened: returning cells climb, or load has shifted."""
+    moved = state.pending_moved.ratio if state.pending_moved else 0.0
+    climbing = [n for n, cell in sorted(state.cells.items()) if cell.phase is Phase.WARMING]
+    climbing += sorted({cell for _, cell in state.shuns} - set(climbing))
+    what = f"{', '.join(climbing)} takes its next step" if climbing else "load has shifted"
+    return about_fleet("plan.stepped", f"{what}; {moved:.1%} of traffic moves")

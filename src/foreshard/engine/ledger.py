@@ -30,6 +30,8 @@ __all__ = [
 # A share that would change by less than this part of a mean cell's share stays where it is:
 # moving it costs more than it brings.
 DEAD_BAND = 0.08
+# What is shed is a request refused, not one moved: it is worth less of a band.
+SHED_BAND = 0.005
 # Rounding of shares to slots and weights.
 ROUNDING = 2e-3
 # A cell that loses less of what it had is not worth a word.
@@ -177,4 +179,5 @@ def is_worth_it(problem: Problem, shares: Floats) -> bool:
     live = problem.previous
     band = DEAD_BAND / len(problem.cells)
     forced = (live > problem.upper + ROUNDING) | (live < problem.lower - ROUNDING / 20.0)
-    return bool(forced.any() or (np.abs(shares - live) > band).any())
+    shed = np.abs(shares.sum(axis=1) - live.sum(axis=1)) > SHED_BAND
+    return bool(forced.any() or shed.any() or (np.abs(shares - live) > band).any())

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from statistics import median
 
 from foreshard.model.plan import Reason
 from foreshard.model.telemetry import ClassTraffic, Observation
@@ -23,8 +24,10 @@ __all__ = ["Shun", "Stage", "share_cap", "shun"]
 NAN = float("nan")
 # A class whose failures pass this share in one cell is off it without waiting for a forecast.
 FAILING_RATIO = 0.5
-# Under this share of its objective a class that was away has recovered.
+# Under this share of its objective a class that was away has recovered, or when it is answered
+# about as fast as in the sibling cells.
 RECOVERED_RATIO = 0.5
+ALIKE_RATIO = 1.3
 
 
 class Stage(StrEnum):
@@ -143,8 +146,10 @@ def _moved_on(
             seen = (reading.traffic or {}).get(pair[0])
             if seen is None or math.isnan(seen.latency_mean_s):
                 return state
+            usual = _usual_s(observation, *pair)
+            bound = max(RECOVERED_RATIO * request_class.objective_s, ALIKE_RATIO * usual)
             well = (
-                seen.latency_mean_s < RECOVERED_RATIO * request_class.objective_s
+                seen.latency_mean_s < min(bound, request_class.objective_s)
                 and seen.failed_ratio == 0.0
             )
             if not well:
@@ -156,6 +161,17 @@ def _moved_on(
             )
         case Stage.RETURNING:
             return None if now_s - state.since_s >= policy.warm_s else state
+
+
+def _usual_s(observation: Observation, request_class: str, cell: str) -> float:
+    """How long the class takes in the median sibling; 0 when nobody else serves it."""
+    others = [
+        reading.traffic[request_class].latency_mean_s
+        for name, reading in observation.cells.items()
+        if name != cell and reading.traffic is not None and request_class in reading.traffic
+    ]
+    known = [seconds for seconds in others if not math.isnan(seconds)]
+    return median(known) if known else 0.0
 
 
 def _said(pair: tuple[str, str], before: Shun, after: Shun | None) -> list[Reason]:
