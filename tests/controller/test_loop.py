@@ -166,10 +166,11 @@ async def test_a_rejected_table_is_said_and_counted_and_the_live_one_stays() -> 
     stage.sink.refuse("no such cluster")
     stage.serve(down=("us-2",))
     with capture_logs() as logs:
-        await stage.turn(2)
+        await stage.turn(7)
     said = [entry for entry in logs if entry["event"] == "plan.rejected"]
-    assert [entry["because"] for entry in said] == ["no such cluster"] * 2
-    assert stage.status()["engine"]["rejections"] == 2
+    assert {entry["because"] for entry in said} == {"no such cluster"}
+    assert 2 <= len(said) <= 3, "tried again, and not every second"
+    assert stage.status()["engine"]["rejections"] == len(said)
     assert share_of(stage.live, "checkout", "us-2") > 0.1
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from importlib.metadata import entry_points
+from pathlib import Path
+
+import structlog
 
 from foreshard.adapters.cells.webhook import WebhookCellDriver
 from foreshard.adapters.clock import SystemClock, ThreadExecutor
@@ -23,13 +28,15 @@ from foreshard.controller.loop import Loop, World
 from foreshard.engine import Engine
 from foreshard.forecast.forecaster import Forecaster
 from foreshard.forecast.window import WindowBuffer
-from foreshard.model.errors import ConfigError
+from foreshard.model.errors import ConfigError, StoreError
 from foreshard.planning.budget import Budget
 from foreshard.planning.exact import ExactSolver
 from foreshard.planning.judgement import Thresholds
 from foreshard.planning.policy import Policy
 
 __all__ = ["engine_of", "run_engine_process"]
+
+log = structlog.get_logger(__name__)
 
 
 def run_engine_process(settings: Settings) -> None:
@@ -99,7 +106,7 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack) -> Loop:
         events=FileEventSource(events, now_s=clock.now_s) if events else None,
         sink=await stack.enter_async_context(ServeSink(settings.data_dir)),
         driver=driver,
-        store=stack.enter_context(SqliteStore(state_dir(settings))),
+        store=stack.enter_context(_store(state_dir(settings))),
     )
     return Loop(
         engine_of(settings),
@@ -109,6 +116,24 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack) -> Loop:
         tick_s=settings.tick_s,
         mode=settings.mode,
     )
+
+
+def _store(directory: Path) -> SqliteStore:
+    """The store; a damaged one is put aside, for a broken record must not stop the steering.
+
+    Raises:
+        StoreError: It is newer than this Foreshard, not ours, in use, or cannot be written.
+    """
+    try:
+        return SqliteStore(directory)
+    except StoreError as error:
+        # SQLite's name for "this is no database, or a broken one", none of its subclasses.
+        if type(error.__cause__) is not sqlite3.DatabaseError:
+            raise
+        aside = directory.with_name(f"{directory.name}.damaged-{time.time():.0f}")
+        log.error("store.put_aside", error=str(error), aside=str(aside))  # noqa: TRY400
+        directory.rename(aside)
+        return SqliteStore(directory)
 
 
 def _foresight(settings: Settings, executor: ThreadExecutor) -> Foresight | None:

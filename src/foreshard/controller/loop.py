@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 
 # After a push, requests already under way need this long to finish at the old cell.
 VERIFY_AFTER_S = 4.0
+# What was refused is likely to be refused again: the balancers are left alone for a moment.
+REJECTED_PAUSE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,7 @@ class Loop:
         self._tick_s = tick_s
         self._mode = mode
         self._outcome = "applied"
+        self._push_at_s = float("-inf")
         self._events: tuple[SystemEvent, ...] = ()
         self._state: EngineState | None = None
         self._is_adopted = False
@@ -188,6 +191,9 @@ class Loop:
             self._state = self._engine.settle(self._state, applied=False)
             self._outcome = "unsent"
             return
+        if self._world.clock.now_s() < self._push_at_s:
+            self._state = self._engine.settle(self._state, applied=False)
+            return
         try:
             outcome = await self._world.sink.apply(act.table)
         except SinkError as error:
@@ -209,6 +215,7 @@ class Loop:
             log.info("plan.applied", version=outcome.version, acks=outcome.acks)
         else:
             self._instruments.rejections += 1
+            self._push_at_s = self._world.clock.now_s() + REJECTED_PAUSE_S
             because = outcome.because.strip().splitlines()[-1:]
             log.error("plan.rejected", version=outcome.version, because="".join(because))
 

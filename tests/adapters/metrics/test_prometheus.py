@@ -314,7 +314,7 @@ async def test_a_broken_page_is_no_broken_service(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("status", "health"),
-    [(200, Health.UP), (204, Health.UP), (503, Health.DOWN), (404, Health.UNKNOWN)],
+    [(200, Health.UP), (204, Health.UP), (503, Health.UNKNOWN), (404, Health.UNKNOWN)],
 )
 async def test_the_health_path_decides_health_where_there_is_one(
     serve: Serve, status: int, health: Health
@@ -325,6 +325,19 @@ async def test_the_health_path_decides_health_where_there_is_one(
         answer, reading = await said(source, node.cell())
     assert answer is health
     assert isinstance(reading, Fresh)
+
+
+async def test_a_health_check_that_keeps_failing_is_down_and_one_hiccup_is_not(
+    serve: Serve,
+) -> None:
+    node = await serve(page())
+    seen = []
+    async with scrape(Clock(), ScrapeOptions(health_path="/health")) as source:
+        for status in (503, 503, 200, 503, 503, 503, 503):
+            node.health = status
+            seen.append((await said(source, node.cell()))[0])
+    ill, down = Health.UNKNOWN, Health.DOWN
+    assert seen == [ill, ill, Health.UP, ill, ill, down, down]
 
 
 async def test_a_frozen_page_with_a_heartbeat_ages(serve: Serve) -> None:

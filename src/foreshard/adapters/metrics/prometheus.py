@@ -38,8 +38,10 @@ class ScrapeOptions:
 
     Attributes:
         metrics_path: Of the page.
-        health_path: A 2xx answer there means UP, 5xx DOWN; "" = the page itself is the check,
-            and then a 5xx is UNKNOWN, as a broken page is no broken service.
+        health_path: A 2xx answer there means UP; "" = the page itself is the check, and then a
+            5xx is UNKNOWN, as a broken page is no broken service.
+        ill_answers: So many 5xx of the health check in a row mean DOWN, fewer UNKNOWN: one may be
+            a hiccup, and the balancers' own checks want three.
         timeout_s: For a whole cell; its nodes are asked at once.
         bridge_s: The last sample stands in for silence until it is this old.
         frozen_after_s: A page that carries a heartbeat and has not changed for so long is
@@ -49,6 +51,7 @@ class ScrapeOptions:
 
     metrics_path: str = "/metrics"
     health_path: str = ""
+    ill_answers: int = 3
     timeout_s: float = 0.8
     bridge_s: float = 3.0
     frozen_after_s: float = 15.0
@@ -105,6 +108,8 @@ class CellScrape:
             self._options.heartbeats, *(spec.metric_names for spec in specs)
         )
         self._nodes: dict[Node, NodeHistory] = {}
+        # 5xx answers of the health check in a row.
+        self._ill: dict[Node, int] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -197,9 +202,13 @@ class CellScrape:
             status, _, _ = await self._get(node, self._options.health_path)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Health.DOWN if _is_refusal(error) else Health.UNKNOWN
+        ill = self._ill.pop(node, 0)
         if 200 <= status < 300:
             return Health.UP
-        return Health.DOWN if status >= 500 else Health.UNKNOWN
+        if status < 500:
+            return Health.UNKNOWN
+        self._ill[node] = ill + 1
+        return Health.DOWN if ill + 1 >= self._options.ill_answers else Health.UNKNOWN
 
     async def _get(self, node: Node, path: str) -> tuple[int, bytes, str]:
         if self._session is None:
