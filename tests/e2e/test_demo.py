@@ -235,7 +235,11 @@ def smallest_config(home: Path, port: int) -> dict[str, object]:
         ],
         "default_class": "all",
         "cells": [{"name": "a", "region": "eu", "nodes": ["127.0.0.1:9"]}],
-        "scrape": {"gauges": [{"resource": "cpu", "used": {"metric": "used"}, "limit": 1.0}]},
+        "scrape": {
+            "gauges": [
+                {"resource": "cpu", "used": {"metric": "used"}, "limit": 1.0, "capacity": True}
+            ]
+        },
         "balancers": [{"admin": f"127.0.0.1:{free_port()}", "origin": "eu"}],
         "envoy": {"discovery": f"127.0.0.1:{port}"},
     }
