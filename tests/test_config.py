@@ -159,3 +159,11 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(ConfigError, match="is not text"):
         load(binary)
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines() -> None:
+    text = "service: a\nforecast:\n  every_s: 1\n  every_s: 2\nservice: b\n"
+    with pytest.raises(ConfigError) as refused:
+        parse(text)
+    assert "line 4: every_s stands in line 3 already" in str(refused.value)
+    assert "line 5: service stands in line 1 already" in str(refused.value)

@@ -20,7 +20,7 @@ from foreshard.adapters.metrics.gauges import GaugeSpec, MetricRef
 from foreshard.adapters.metrics.prometheus import CellScrape, ScrapeOptions
 from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.store.sqlite import SqliteStore
-from foreshard.app.places import state_dir
+from foreshard.app.places import alone, state_dir
 from foreshard.app.signals import stop_on_signals
 from foreshard.config import GaugeSettings, MetricSettings, Settings
 from foreshard.controller.foresight import Foresight
@@ -44,6 +44,7 @@ def run_engine_process(settings: Settings) -> None:
 
     async def work(stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
+            stack.enter_context(alone(settings.data_dir, "engine"))
             loop = await _loop_of(settings, stack)
             await loop.run(stop)
 

@@ -12,7 +12,7 @@ import typer
 from foreshard import __version__
 from foreshard.cli.explain import explain
 from foreshard.config import Settings, load
-from foreshard.model.errors import ForeshardError
+from foreshard.model.errors import ConfigError, ForeshardError
 
 __all__ = ["app"]
 
@@ -80,7 +80,9 @@ def engine(config: Config) -> None:
 def bootstrap(
     config: Config,
     node_id: Annotated[str, typer.Option(help="Unique among the Envoys.")] = "edge-1",
-    admin_port: Annotated[int, typer.Option(help="Where this Envoy's admin page listens.")] = 9901,
+    admin_port: Annotated[
+        int, typer.Option(help="Where this Envoy's admin page listens.", min=1, max=65_535)
+    ] = 9901,
     origin: Annotated[
         str, typer.Option(help="Region the Envoy stands in; default: the first.")
     ] = "",
@@ -90,6 +92,9 @@ def bootstrap(
 
     settings = _guarded(lambda: load(config))
     region = origin or settings.origins()[0]
+    if region not in settings.origins():
+        known = ", ".join(settings.origins())
+        _fail(ConfigError(f"origin is {region!r}, must be one of the balancers' origins: {known}"))
     typer.echo(
         serving.bootstrap_of(settings, node_id=node_id, admin_port=admin_port, region=region),
         nl=False,

@@ -53,8 +53,9 @@ async def supervise(
     for name in reversed(keepers):
         ends[name].set()
         await asyncio.wait({keepers[name]})
-    for keeper in keepers.values():
-        keeper.result()
+    errors = [error for keeper in keepers.values() if (error := keeper.exception()) is not None]
+    if errors:
+        raise errors[0]
 
 
 async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Event) -> None:
@@ -71,7 +72,7 @@ async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Ev
             await asyncio.sleep(LONGEST_PAUSE_S)
             continue
         began = loop.time()
-        log.info("process.started", process=name, pid=child.pid)
+        log.info("process.started", process=name, pid=child.pid, log=str(log_file))
         ended = asyncio.create_task(child.wait())
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -387,5 +387,5 @@ def _step_of(state: EngineState) -> Reason:
     moved = state.pending_moved.ratio if state.pending_moved else 0.0
     climbing = [n for n, cell in sorted(state.cells.items()) if cell.phase is Phase.WARMING]
     climbing += sorted({cell for _, cell in state.shuns} - set(climbing))
-    what = f"{', '.join(climbing)} takes its next step" if climbing else "load has shifted"
+    what = f"next step of the return of {', '.join(climbing)}" if climbing else "load has shifted"
     return about_fleet("plan.stepped", f"{what}; {moved:.1%} of traffic moves")

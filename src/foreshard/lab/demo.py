@@ -45,6 +45,7 @@ SETTLE_S = 3.0
 STEERED_WITHIN_S = 30.0
 ENDED_EARLY = "the demo was ended before its story began: there is nothing to report"
 LOOK_S = 0.5
+SHORT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +107,19 @@ async def play_demo(
         LabError: Something could not be started; the sentence says what.
     """
     find_envoy()
+    _refuse_unwritable(options.json)
     async with AsyncExitStack() as stack:
         preparing = _prepare(options, wiring, screen, stack)
         return await _traffic(await _unless(stop, preparing), stop)
+
+
+def _refuse_unwritable(report: Path | None) -> None:
+    """Say before the run, not after it, that its report cannot be kept."""
+    if report is None:
+        return
+    folder = report.resolve().parent
+    if report.is_dir() or not os.access(folder, os.W_OK):
+        raise LabError(f"report {report} cannot be written; name a file in a folder that may be")
 
 
 async def _unless(stop: asyncio.Event, preparing: Coroutine[Any, Any, _Stage]) -> _Stage:
@@ -134,6 +145,11 @@ async def _prepare(
 ) -> _Stage:
     """Start everything but the traffic; whoever closes the stack ends it."""
     tale = story(options.story, options.duration_s)
+    if tale.faults and tale.duration_s < SHORT_S:
+        screen.stage(
+            f"note: under {SHORT_S:g} s faults grow faster than forecasts and restarts can "
+            "follow; leads are shorter than in the default story"
+        )
     directory = Path(tempfile.mkdtemp(prefix="foreshard-"))
     stack.callback(shutil.rmtree, directory, ignore_errors=True)
     screen.stage("starting 2 x 6 cells")

@@ -167,13 +167,14 @@ class _Step:
 
     def _prepare(self, window: SystemEvent) -> None:
         lead = window.starts_at_s - self.now_s
+        begins = f"begins in {lead:.0f} s" if lead >= 0.0 else "has begun"
         if allows(self.state.phase, Trigger.ANNOUNCED):
-            text = f"maintenance {window.id} begins in {lead:.0f} s; half of its work leaves"
+            text = f"maintenance {window.id} {begins}; half of its work leaves"
             self._move(Trigger.ANNOUNCED, "maintenance.ahead", text, Why.MAINTENANCE)
         elif self.state.phase is Phase.DRAINING and (
             self._age_s() >= self.policy.stride_s or lead <= 0
         ):
-            text = f"maintenance {window.id} begins in {lead:.0f} s; all its work leaves"
+            text = f"maintenance {window.id} {begins}; all its work leaves"
             self._move(Trigger.CONFIRMED, "maintenance.drained", text, Why.MAINTENANCE)
 
     def _doubt(self, *, evacuating: bool) -> None:

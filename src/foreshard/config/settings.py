@@ -1,26 +1,20 @@
-"""This module is the configuration: parsed, checked and refused once, at the edge.
-
-Every error is reported at once, each with its line, key, value and what would be right.
-"""
+"""This module is what may be configured, and what would be right where it is wrong."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from foreshard.model.errors import ConfigError, InvalidValueError
 from foreshard.model.plan import Mode
 from foreshard.model.topology import Cell, Fleet, Node
 from foreshard.model.workload import Match, Needs, Priority, RequestClass
@@ -41,8 +35,6 @@ __all__ = [
     "ScrapeSettings",
     "Settings",
     "ThresholdSettings",
-    "load",
-    "parse",
 ]
 
 Address = Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$", examples=["127.0.0.1:9901"])]
@@ -281,6 +273,7 @@ class Settings(_Strict):
             raise ValueError("mode is 'advise', must be act or observe: nobody can approve yet")
         self._offers_what_is_needed()
         fleet = self.fleet()
+        self._has_no_doubles()
         for each in self.request_classes():
             if not any(each.allows_region(cell.region) for cell in fleet.cells):
                 raise ValueError(
@@ -300,6 +293,29 @@ class Settings(_Strict):
                 "have one: a plan is made from what all classes need and cells offer"
             )
 
+    def _has_no_doubles(self) -> None:
+        """Refuse what names one thing twice, or a place that does not exist."""
+        owners: dict[str, str] = {}
+        for cell in self.cells:
+            for node in cell.nodes:
+                if node in owners:
+                    raise ValueError(
+                        f"cells {owners[node]} and {cell.name} both have node {node}, must differ"
+                    )
+                owners[node] = cell.name
+        if self.envoy.discovery == self.envoy.listen:
+            raise ValueError(
+                f"envoy: discovery and listen are both {self.envoy.listen}, must differ"
+            )
+        regions = {cell.region for cell in self.cells}
+        for origin, distances in self.latency_ms.items():
+            for region, ms in distances.items():
+                if region not in regions or ms < 0.0:
+                    raise ValueError(
+                        f"latency_ms.{origin}.{region} is {ms:g}, must be 0 or more, to one of "
+                        f"{', '.join(sorted(regions))}"
+                    )
+
     def fleet(self) -> Fleet:
         """The cells in the core's words."""
         latency = {(o, r): ms for o, to in self.latency_ms.items() for r, ms in to.items()}
@@ -312,83 +328,3 @@ class Settings(_Strict):
     def origins(self) -> tuple[str, ...]:
         """Regions in which a balancer stands, sorted."""
         return tuple(sorted({b.origin for b in self.balancers}))
-
-
-def load(path: Path) -> Settings:
-    """The configuration in a YAML file; relative paths in it start at its folder.
-
-    Raises:
-        ConfigError: It cannot be read, or something in it is wrong; all errors are listed.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); name a YAML file"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not text; name a YAML file") from error
-    settings = parse(text, name=str(path))
-    base = path.resolve().parent
-    return settings.model_copy(
-        update={
-            "data_dir": base / settings.data_dir,
-            "events_file": base / settings.events_file if settings.events_file else None,
-        }
-    )
-
-
-def parse(text: str, *, name: str = "configuration") -> Settings:
-    """The configuration in a YAML text.
-
-    Raises:
-        ConfigError: As `load`.
-    """
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{name}: must be a mapping of keys, is {type(values).__name__}")
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        lines = [_sentence(root, dict(e)) for e in error.errors()]
-        raise ConfigError(f"{name}: {len(lines)} to mend\n" + "\n".join(lines)) from error
-    except InvalidValueError as error:
-        raise ConfigError(f"{name}: {error}") from error
-
-
-def _sentence(root: yaml.Node | None, error: dict[str, Any]) -> str:
-    where = error["loc"]
-    key = ".".join(str(part) for part in where) or "(whole file)"
-    value = error.get("input")
-    shown = (
-        "" if isinstance(value, (dict, list)) or error["type"] == "missing" else f" is {value!r}:"
-    )
-    return f"  line {_line(root, where)}: {key}{shown} {error['msg']}"
-
-
-def _line(node: yaml.Node | None, where: tuple[int | str, ...]) -> int:
-    """The line (from 1) of the deepest part of `where` that the file has."""
-    line = 1
-    for part in where:
-        if node is not None:
-            line = node.start_mark.line + 1
-        if isinstance(node, yaml.MappingNode):
-            keys = {k.value: (k, v) for k, v in node.value}
-            if str(part) not in keys:
-                return line
-            found, node = keys[str(part)]
-            line = found.start_mark.line + 1
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            if part >= len(node.value):
-                return line
-            node = node.value[part]
-        else:
-            return line
-    is_item = bool(where) and isinstance(where[-1], int)
-    if node is not None and (is_item or isinstance(node, yaml.SequenceNode)):
-        return node.start_mark.line + 1
-    return line
