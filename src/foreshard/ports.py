@@ -1,6 +1,6 @@
 """This module is every hole in the wall: what the core asks of the world, in its own words.
 
-Each port has one to three methods; its docstring is the contract; its fake is in `testing`.
+Each port has few methods; its docstring is the contract; its fake is in `testing`.
 """
 
 from __future__ import annotations

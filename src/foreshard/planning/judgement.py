@@ -155,9 +155,9 @@ def class_doubts(
 ) -> Mapping[tuple[str, str], Doubt]:
     """Classes that suffer in a cell while another there, and the same one elsewhere, do not.
 
-    Three contrasts: the same class in most sibling cells is calm (else moving it helps nobody),
-    some other class in the same cell is calm (else the cell suffers, not the class), and the
-    lower bound of the drift rises.
+    Two contrasts: the same class in most sibling cells is calm (else moving it helps nobody), and
+    some other class in the same cell is calm (else the cell suffers, not the class). What they
+    hold must last for `doubt_s` before `shunning` acts on it.
     """
     short, long = forecast.horizons_s[0], forecast.horizons_s[-1]
     siblings = frozenset(serving)
