@@ -132,7 +132,7 @@ def _store(directory: Path) -> SqliteStore:
         if type(error.__cause__) is not sqlite3.DatabaseError:
             raise
         aside = directory.with_name(f"{directory.name}.damaged-{time.time():.0f}")
-        log.error("store.put_aside", error=str(error), aside=str(aside))  # noqa: TRY400
+        log.error("store.put_aside", error=str(error), aside=str(aside))  # noqa: TRY400 - said whole
         directory.rename(aside)
         return SqliteStore(directory)
 

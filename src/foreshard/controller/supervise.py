@@ -68,7 +68,7 @@ async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Ev
             if not has_run_well:
                 stop.set()
                 raise
-            log.error("process.unstartable", process=name, error=str(error))  # noqa: TRY400
+            log.error("process.unstartable", process=name, error=str(error))  # noqa: TRY400 - said whole
             await asyncio.sleep(LONGEST_PAUSE_S)
             continue
         began = loop.time()

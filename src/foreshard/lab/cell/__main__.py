@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--version", default="1.0")
     parser.add_argument("--memory-room-bytes", type=int, default=service.MEMORY_ROOM_BYTES)
     options = parser.parse_args()
-    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # no types there
     # What the imports left behind never becomes garbage: collections need not look at it.
     gc.collect()
     gc.freeze()

@@ -97,7 +97,7 @@ class _Door:
 
     async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
         # Faults are states that are looked at; nobody is told of their end.
-        while self._shop.is_mute and request.transport is not None:  # noqa: ASYNC110
+        while self._shop.is_mute and request.transport is not None:  # noqa: ASYNC110 - no event
             await asyncio.sleep(TICK_S)
         page = self._shop.metrics.page()
         return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
