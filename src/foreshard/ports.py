@@ -6,7 +6,7 @@ Each port has few methods; its docstring is the contract; its fake is in `testin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from foreshard.model.events import SystemEvent
@@ -70,12 +70,14 @@ class BalancerReading:
         traffic: By cell, then class. A cell without requests is present and empty.
         demand_rps: By flow: all requests that arrived, shed ones too.
         in_flight: Open requests by cell, where known.
+        shed_rps: By flow: requests that the table refused.
     """
 
     interval_s: float
     traffic: Mapping[str, Mapping[str, ClassTraffic]]
     demand_rps: Mapping[Flow, float]
     in_flight: Mapping[str, float]
+    shed_rps: Mapping[Flow, float] = field(default_factory=dict)
 
 
 class TrafficSource(Protocol):

@@ -27,7 +27,8 @@ CELLS = tuple(
     for i in (1, 2)
 )
 PAGE = """\
-foreshard.edge.class.search.code.200.flags.-: {answered}
+foreshard.arrived.class.search: {arrived}
+foreshard.edge.class.search.code.200.flags.-: 9
 foreshard.edge.class.search.code.429.flags.FI: 4
 foreshard.edge.class.search.code.503.flags.URX,UF: 2
 foreshard.slow.class.search.host.127.0.0.1:1001: 3
@@ -49,8 +50,9 @@ foreshard-discovery::127.0.0.1:18000::rq_active::1
 
 
 def test_a_page_becomes_tallies_by_node_and_class() -> None:
-    counts = parse_stats(PAGE.format(answered=10, uptime=7))
+    counts = parse_stats(PAGE.format(arrived=16, uptime=7))
     assert counts.arrived == {"search": 16}
+    assert counts.shed == {"search": 4}
     assert counts.tries["127.0.0.1:1001", "search"] == Tally(
         tries=10, failed=2, slow=3, time_ms=1500
     )
@@ -60,7 +62,7 @@ def test_a_page_becomes_tallies_by_node_and_class() -> None:
 def test_names_with_every_allowed_character_are_read() -> None:
     page = (
         "foreshard.try.class.a-b_C9.host.[::1]:80.code.200: 3\n"
-        "foreshard.edge.class.code-host.code.0.flags.DC: 2\n"
+        "foreshard.arrived.class.code-host: 2\n"
     )
     counts = parse_stats(page)
     assert counts.tries == {("[::1]:80", "a-b_C9"): Tally(tries=3)}
@@ -113,7 +115,7 @@ class Times:
 
 
 async def test_growth_becomes_rates_and_ratios() -> None:
-    pages = ["server.uptime: 1\n", PAGE.format(answered=10, uptime=3)]
+    pages = ["server.uptime: 1\n", PAGE.format(arrived=16, uptime=3)]
     async with (
         admin_page(lambda: pages.pop(0)) as address,
         EnvoyTrafficSource(
@@ -125,6 +127,7 @@ async def test_growth_becomes_rates_and_ratios() -> None:
     assert isinstance(reading, BalancerReading)
     assert reading.interval_s == 2.0
     assert reading.demand_rps == {Flow("eu", "search"): 8.0}
+    assert reading.shed_rps == {Flow("eu", "search"): 2.0}
     assert reading.traffic["eu-2"] == {}
     search = reading.traffic["eu-1"]["search"]
     assert (search.rate_rps, search.failed_ratio, search.slow_ratio) == (5.0, 0.2, 0.3)
@@ -133,7 +136,7 @@ async def test_growth_becomes_rates_and_ratios() -> None:
 
 
 async def test_demand_is_told_apart_by_the_proxys_region_and_traffic_is_summed() -> None:
-    pages = ["server.uptime: 1\n"] * 2 + [PAGE.format(answered=10, uptime=3)] * 2
+    pages = ["server.uptime: 1\n"] * 2 + [PAGE.format(arrived=16, uptime=3)] * 2
     async with (
         admin_page(lambda: pages.pop(0)) as one,
         admin_page(lambda: pages.pop(0)) as two,
@@ -152,11 +155,11 @@ async def test_demand_is_told_apart_by_the_proxys_region_and_traffic_is_summed()
 
 @pytest.mark.parametrize(
     "after",
-    [PAGE.format(answered=9, uptime=9), PAGE.format(answered=90, uptime=1), "server.uptime: 9\n"],
+    [PAGE.format(arrived=15, uptime=9), PAGE.format(arrived=96, uptime=1), "server.uptime: 9\n"],
     ids=["a counter fell", "it is younger", "a counter is gone"],
 )
 async def test_a_restart_makes_one_missing_and_then_goes_on(after: str) -> None:
-    pages = [PAGE.format(answered=10, uptime=5), after, after]
+    pages = [PAGE.format(arrived=16, uptime=5), after, after]
     async with (
         admin_page(lambda: pages.pop(0)) as address,
         EnvoyTrafficSource(
@@ -171,7 +174,7 @@ async def test_a_restart_makes_one_missing_and_then_goes_on(after: str) -> None:
 
 
 async def test_silence_is_missing_and_the_next_reading_covers_it() -> None:
-    pages = [PAGE.format(answered=10, uptime=5), "", PAGE.format(answered=18, uptime=9)]
+    pages = [PAGE.format(arrived=16, uptime=5), "", PAGE.format(arrived=24, uptime=9)]
     async with (
         admin_page(lambda: pages.pop(0)) as address,
         EnvoyTrafficSource(
@@ -221,6 +224,7 @@ async def test_a_real_envoy_tells_who_failed_who_was_slow_and_what_was_shed(
         ) as source:
             assert isinstance(await source.read(), Missing)
             answers = [(await running.ask("/search"))[0] for _ in range(80)]
+            running.backends["slow"].delay_s = 4.0 * SEARCH.objective_s
             held = [asyncio.create_task(running.ask("/search")) for _ in range(8)]
             await asyncio.sleep(0.05)
             reading = await source.read()
@@ -230,7 +234,8 @@ async def test_a_real_envoy_tells_who_failed_who_was_slow_and_what_was_shed(
             quiet = await source.read()
     assert set(answers) == {200, 429}, "what failed at one cell was saved at another"
     assert reading.demand_rps.keys() == {Flow("eu", "search")}
-    assert 80 <= 2.0 * reading.demand_rps[Flow("eu", "search")] <= 88
+    assert 2.0 * reading.demand_rps[Flow("eu", "search")] == 88, "those that are held as well"
+    assert 2.0 * reading.shed_rps[Flow("eu", "search")] >= answers.count(429)
     bad, slow, good = (reading.traffic[name]["search"] for name in ("bad", "slow", "good"))
     assert (bad.failed_ratio, bad.slow_ratio) == (1.0, 0.0)
     assert (slow.failed_ratio, slow.slow_ratio) == (0.0, 1.0)

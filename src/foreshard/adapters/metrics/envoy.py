@@ -1,9 +1,10 @@
 """This module is the balancer's view of every cell, read from Envoy's own counters.
 
 A try is counted at the node that it was made on, so a retry that saved the request does not
-make the node that failed it look perfect. Demand is counted at the edge: it contains what was
-shed and what found no node. One silent proxy makes the whole reading `Missing`: its share of
-the traffic is unknown, and a sum without it would look like falling demand.
+make the node that failed it look perfect. Demand is counted at the edge, as it comes in: it
+contains what was shed, what found no node and what is not answered yet. One silent proxy makes
+the whole reading `Missing`: its share of the traffic is unknown, and a sum without it would look
+like falling demand.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ class EnvoyTrafficSource:
         return BalancerReading(
             interval_s=interval_s,
             traffic=self._traffic(growth, interval_s),
-            demand_rps=self._demand(growth, interval_s),
+            demand_rps=self._by_flow([counts.arrived for counts in growth], interval_s),
+            shed_rps=self._by_flow([counts.shed for counts in growth], interval_s),
             in_flight=in_flight,
         )
 
@@ -147,13 +149,13 @@ class EnvoyTrafficSource:
             for cell, by_class in tallies.items()
         }
 
-    def _demand(self, growth: Sequence[Counts], interval_s: float) -> Mapping[Flow, float]:
-        demand: dict[Flow, float] = {}
+    def _by_flow(self, growth: Sequence[Counter[str]], interval_s: float) -> Mapping[Flow, float]:
+        rates: dict[Flow, float] = {}
         for admin, counts in zip(self._admins, growth, strict=True):
-            for name, count in sorted(counts.arrived.items()):
+            for name, count in sorted(counts.items()):
                 flow = Flow(admin.origin, name)
-                demand[flow] = demand.get(flow, 0.0) + count / interval_s
-        return demand
+                rates[flow] = rates.get(flow, 0.0) + count / interval_s
+        return rates
 
     async def _in_flight(self) -> Mapping[str, float]:
         if len(self._cell_of) > MOST_NODES_IN_FLIGHT:

@@ -20,7 +20,8 @@ STATS_FILTER = r"^(foreshard\.|server\.uptime$)"
 
 CLASS = r"class\.(?P<class>[\w-]+)"
 LINE = re.compile(
-    rf"foreshard\.(?:edge\.{CLASS}\.code\.\d+\.flags\.\S+"
+    rf"foreshard\.(?:arrived\.{CLASS}"
+    rf"|edge\.{CLASS.replace('class>', 'shed>')}\.code\.429\.flags\.FI"
     rf"|(?P<kind>try_ms|try|slow)\.{CLASS.replace('class>', 'of>')}"
     r"\.host\.(?P<host>\S+?)(?:\.code\.(?P<code>\d+))?): (?P<count>\d+)"
 )
@@ -87,12 +88,14 @@ class Counts:
     """One proxy's counters at one moment, or their growth between two.
 
     Attributes:
-        arrived: Requests by class, shed ones and those without a route too.
+        arrived: Requests by class as they came in, shed ones and those without a route too.
+        shed: Requests by class that the shed entry refused.
         tries: By node (`host:port`) and class.
         uptime_s: Since the proxy started.
     """
 
     arrived: Counter[str] = field(default_factory=Counter)
+    shed: Counter[str] = field(default_factory=Counter)
     tries: dict[tuple[str, str], Tally] = field(default_factory=dict)
     uptime_s: int = 0
 
@@ -100,16 +103,18 @@ class Counts:
         """Growth since an earlier page; None when the proxy restarted in between."""
         if self.uptime_s < earlier.uptime_s:
             return None
-        arrived = Counter(self.arrived)
+        arrived, shed = Counter(self.arrived), Counter(self.shed)
         arrived.subtract(earlier.arrived)
+        shed.subtract(earlier.shed)
         nothing = Tally()
         tries = {
             key: self.tries.get(key, nothing).less(earlier.tries.get(key, nothing))
             for key in self.tries.keys() | earlier.tries.keys()
         }
-        if min(arrived.values(), default=0) < 0 or any(t.is_negative for t in tries.values()):
+        fell = min((*arrived.values(), *shed.values()), default=0) < 0
+        if fell or any(t.is_negative for t in tries.values()):
             return None
-        return Counts(arrived=arrived, tries=tries, uptime_s=self.uptime_s)
+        return Counts(arrived=arrived, shed=shed, tries=tries, uptime_s=self.uptime_s)
 
 
 def parse_stats(page: str) -> Counts:
@@ -120,7 +125,8 @@ def parse_stats(page: str) -> Counts:
     for line in LINE.finditer(page):
         count = int(line["count"])
         if line["kind"] is None:
-            counts.arrived[line["class"]] += count
+            of_class = counts.shed if line["shed"] else counts.arrived
+            of_class[line["shed"] or line["class"]] += count
             continue
         tally = counts.tries.setdefault((line["host"], line["of"]), Tally())
         match line["kind"]:

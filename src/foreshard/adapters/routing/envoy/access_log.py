@@ -1,10 +1,12 @@
 """This module is what Envoy counts for Foreshard: per class and node, in plain counters.
 
-Two logs. The *edge* log counts requests as clients saw them: demand, and what became of it. The
-*try* log counts every attempt at a node: a retry that saved a request must not make the node
+Three logs. The *arrived* log counts requests as they come in: demand, also while a cell holds on
+to every one of them. The *edge* log counts them as they end: what became of them. The *try* log
+counts every attempt at a node: a retry that saved a request must not make the node
 that failed it look perfect. Durations are summed in milliseconds beside the counts, because
 Envoy's histograms wait for a flush and cost ten times as much to read. Counters:
 
+    foreshard.arrived.class.<class>
     foreshard.edge.class.<class>.code.<status>.flags.<response flags>
     foreshard.try.class.<class>.host.<address>.code.<status, 0 = no answer>
     foreshard.try_ms.class.<class>.host.<address>
@@ -22,10 +24,12 @@ from envoy.config.accesslog.v3.accesslog_pb2 import (
     ComparisonFilter,
     DurationFilter,
     HeaderFilter,
+    LogTypeFilter,
     StatusCodeFilter,
 )
 from envoy.config.core.v3.base_pb2 import RuntimeUInt32
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
+from envoy.data.accesslog.v3.accesslog_pb2 import AccessLogType
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from google.protobuf.wrappers_pb2 import UInt64Value
@@ -33,7 +37,7 @@ from google.protobuf.wrappers_pb2 import UInt64Value
 from foreshard.adapters.routing.envoy.messages import packed
 from foreshard.model.workload import RequestClass
 
-__all__ = ["STAT_PREFIX", "edge_log", "try_logs"]
+__all__ = ["STAT_PREFIX", "edge_logs", "try_logs"]
 
 STAT_PREFIX = "foreshard"
 """First part of every counter's name; the reader of the statistics looks for it."""
@@ -42,14 +46,21 @@ FIRST_ANSWER = 100
 FIRST_FAILURE = 500
 
 
-def edge_log(class_header: str) -> AccessLog:
-    """One count for every request that came in."""
-    tags = [
-        _class_tag(class_header),
+def edge_logs(class_header: str) -> list[AccessLog]:
+    """One count for every request that came in, and one when it has ended.
+
+    The listener must flush its log on each new request, see `HcmAccessLogOptions`.
+    """
+    of_class = _class_tag(class_header)
+    outcome = [
+        of_class,
         _tag(name="code", value_format="%RESPONSE_CODE%"),
         _tag(name="flags", value_format="%RESPONSE_FLAGS%"),
     ]
-    return _log([_one("edge", tags)])
+    return [
+        _log([_one("arrived", [of_class])], only=_at(AccessLogType.DownstreamStart)),
+        _log([_one("edge", outcome)], only=_at(AccessLogType.DownstreamEnd)),
+    ]
 
 
 def try_logs(classes: Iterable[RequestClass], class_header: str) -> list[AccessLog]:
@@ -86,6 +97,10 @@ def _slow(request_class: RequestClass, class_header: str) -> AccessLogFilter:
         comparison = _compare(operator, status, "foreshard.status")
         parts.append(AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=comparison)))
     return AccessLogFilter(and_filter=AndFilter(filters=parts))
+
+
+def _at(moment: AccessLogType.ValueType) -> AccessLogFilter:
+    return AccessLogFilter(log_type_filter=LogTypeFilter(types=[moment]))
 
 
 def _compare(operator: int, value: int, key: str) -> ComparisonFilter:

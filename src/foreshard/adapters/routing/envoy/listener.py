@@ -16,7 +16,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 )
 from google.protobuf.wrappers_pb2 import BoolValue
 
-from foreshard.adapters.routing.envoy.access_log import edge_log, try_logs
+from foreshard.adapters.routing.envoy.access_log import edge_logs, try_logs
 from foreshard.adapters.routing.envoy.classification import classification
 from foreshard.adapters.routing.envoy.messages import ads, duration, packed, socket
 from foreshard.adapters.routing.envoy.routes import FAULT_FILTER
@@ -60,7 +60,10 @@ def _manager(table: RoutingTable, settings: EnvoySettings) -> hcm.HttpConnection
         early_header_mutation_extensions=[name_class],
         scoped_routes=_scopes(settings),
         http_filters=_filters(table, settings),
-        access_log=[edge_log(settings.class_header)],
+        access_log=edge_logs(settings.class_header),
+        access_log_options=hcm.HttpConnectionManager.HcmAccessLogOptions(
+            flush_access_log_on_new_request=True
+        ),
         stream_idle_timeout=duration(settings.stream_idle_timeout_s),
         request_timeout=duration(settings.request_timeout_s),
         request_headers_timeout=duration(settings.headers_timeout_s),
