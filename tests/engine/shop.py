@@ -207,6 +207,7 @@ class Shop:
         latency_s: By (class, cell), where it is not the usual.
         failed: Failed share by (class, cell), where there is any.
         deaf: Whether the balancers are silent.
+        claimed_rps: What balancers say arrived of every flow, where that is a lie.
     """
 
     engine: Engine
@@ -223,6 +224,7 @@ class Shop:
     failed: dict[tuple[str, str], float] = field(default_factory=dict)
     events: list[SystemEvent] = field(default_factory=list)
     deaf: bool = False
+    claimed_rps: float | None = None
     live: RoutingTable | None = None
     remembered: Mapping[str, Any] = field(default_factory=dict)
     now_s: float = START_S
@@ -242,7 +244,7 @@ class Shop:
             now_s=self.now_s,
             interval_s=1.0,
             cells={c.name: self._reading(c.name, demand) for c in self.fleet.cells},
-            demand_rps=None if self.deaf else demand,
+            demand_rps=None if self.deaf else self._claimed(demand),
             events=tuple(e for e in self.events if e.known_at_s <= self.now_s < e.ends_at_s),
         )
 
@@ -275,6 +277,9 @@ class Shop:
     def phase(self, cell: str) -> str:
         """Where a cell is in its life."""
         return str(self.state.cells[cell].phase)
+
+    def _claimed(self, demand: Mapping[Flow, float]) -> Mapping[Flow, float]:
+        return demand if self.claimed_rps is None else dict.fromkeys(demand, self.claimed_rps)
 
     def _counted(self, rate: float) -> float:
         return rate if self.noise is None else float(self.noise.poisson(rate))

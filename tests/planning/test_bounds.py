@@ -28,6 +28,7 @@ def standing(live: Floats = HOME, eligible: Flags | None = None, **changes: obje
         eligible=able,
         silent=frozenset(),
         crowded=frozenset(),
+        most=np.ones((2, 6)),
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 

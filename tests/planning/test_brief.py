@@ -39,7 +39,12 @@ def solution(shares: object, shed: object) -> Solution:
                 needs=np.array([[0.012], [0.024], [0.08]]),
                 capacity=np.full((6, 1), 3.0),
             ),
-            Bounds(takes=np.ones(6, dtype=bool), lower=np.zeros((3, 6)), upper=np.ones((3, 6))),
+            Bounds(
+                takes=np.ones(6, dtype=bool),
+                lower=np.zeros((3, 6)),
+                upper=np.ones((3, 6)),
+                least_shed=np.zeros(3),
+            ),
             Risks(standing=np.zeros(6), load=None),
             previous=None,
         )

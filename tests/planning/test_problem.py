@@ -28,7 +28,7 @@ NAN = float("nan")
         ({"demand_rps": np.array([1.0, NAN, 1.0])}, "demand_rps has nan"),
         ({"capacity": np.zeros((6, 1))}, "capacity has 0.0, must be > 0"),
         ({"standing_risk": np.full(6, 1.5)}, "standing_risk ranges 1.5"),
-        ({"lower": np.full((3, 6), 0.3)}, "lower bounds sum to 1.8"),
+        ({"lower": np.full((3, 6), 0.3)}, "least_shed sum to 1.8"),
         (
             {"lower": np.full((3, 6), 0.1), "upper": np.full((3, 6), 0.05)},
             "cell eu-1: lower bound 0.1 is above upper bound 0.05",

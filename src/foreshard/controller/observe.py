@@ -50,4 +50,5 @@ def observation_of(
         cells=cells,
         demand_rps=heard.demand_rps if heard else None,
         events=events,
+        shed_rps=heard.shed_rps if heard else {},
     )

@@ -10,30 +10,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from foreshard.engine.ledger import (
     alternatives,
     evacuations,
     is_affordable,
-    is_short,
     is_worth_it,
     lightened,
     situation_of,
     takers,
 )
 from foreshard.engine.memory import memory_of, recall
+from foreshard.engine.question import pose
 from foreshard.engine.scrutiny import (
     about_fleet,
     all_look_dead,
     blindness,
     change_freeze,
-    is_heard,
     judge,
     panic,
     staleness,
 )
 from foreshard.engine.state import EngineState
+from foreshard.engine.strain import refusals, strains
 from foreshard.engine.workload import Profiler
 from foreshard.model.forecast import Forecast
 from foreshard.model.plan import Act, Decision, Hold, Plan, Reason
@@ -41,23 +39,20 @@ from foreshard.model.routing import RoutingTable
 from foreshard.model.telemetry import Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
-from foreshard.planning.bounds import Standing, caps_of, takes_work
+from foreshard.planning.bounds import takes_work
 from foreshard.planning.brief import (
-    Bounds,
     Estimate,
     Ground,
-    Risks,
     plan_from,
-    problem_of,
     shares_of,
 )
 from foreshard.planning.budget import Budget
 from foreshard.planning.caution import Caution, excess_curves
 from foreshard.planning.guards import Admitted, vet
 from foreshard.planning.lifecycle import Outlook, live_on
-from foreshard.planning.phases import CellState, Phase, Why
+from foreshard.planning.phases import CellState, Phase
 from foreshard.planning.policy import Policy
-from foreshard.planning.problem import Problem, reference_shares, work_of
+from foreshard.planning.problem import Problem, work_of
 from foreshard.planning.removal import even_plan, fitted, without
 from foreshard.planning.shunning import shun
 from foreshard.planning.situation import Moved
@@ -168,7 +163,8 @@ class Engine:
             observation: The newest look at the fleet; never older than in the step before.
             forecast: The newest forecast, whatever its age; None = there is none.
         """
-        workload = self._profiler.update(state.workload, observation)
+        before = state.workload
+        workload = self._profiler.update(before, observation)
         state = replace(state, workload=workload, pending=None, pending_moved=None)
         estimate = self._profiler.estimate(workload)
         judgement = judge(
@@ -201,7 +197,8 @@ class Engine:
             judgement=judgement,
             policy=self._policy,
         )
-        reasons = (*reasons, *class_reasons, *(a for a in alarms if a is not None))
+        strained = strains(before, workload, self._fleet, self._classes)
+        reasons = (*reasons, *strained, *class_reasons, *(a for a in alarms if a is not None))
         state = replace(
             state,
             cells=cells,
@@ -211,8 +208,8 @@ class Engine:
             caution=self._cautious(state, estimate, observation, forecast if judgement else None),
         )
         state, more, others = self._route(state, estimate, observation)
-        because = (*reasons, *more)
         pending = state.pending
+        because = (*reasons, *more, *refusals(state.plan, pending[1] if pending else None))
         if pending and not because:
             because = (_step_of(state),)
         plan = pending[1] if pending else state.plan
@@ -291,7 +288,14 @@ class Engine:
         )
         held = held or change_freeze(observation)
         if held is None:
-            problem = self._problem(state, estimate, observation)
+            problem = pose(
+                state,
+                estimate,
+                observation,
+                self._ground,
+                policy=self._policy,
+                budget=self._budget,
+            )
             solution = self._solver.solve(problem)
             if solution.status is SolveStatus.OPTIMAL:
                 candidate = plan_from(solution, self._ground, problem.upper > 0.0)
@@ -343,43 +347,6 @@ class Engine:
         if state.table is not None and replace(table, version=state.table.version) == state.table:
             return replace(state, pending_moved=None)
         return replace(state, pending=(table, plan), version=table.version)
-
-    def _problem(
-        self, state: EngineState, estimate: Estimate, observation: Observation
-    ) -> Problem:
-        assert state.plan is not None  # noqa: S101 - the first plan was made before
-        ground, cells = self._ground, state.cells
-        takes, eligible = takers(cells, ground), ground.eligible()
-        live = shares_of(state.plan, ground)
-        doomed = frozenset(
-            name
-            for name, cell in cells.items()
-            if cell.why is Why.FORECAST and cell.phase in (Phase.DRAINING, Phase.DRAINED)
-        )
-        standing = Standing(
-            cells=ground.fleet.names,
-            flows=ground.flows,
-            home=reference_shares(estimate.capacity, eligible, np.ones_like(takes)),
-            live=live,
-            eligible=eligible,
-            silent=frozenset(
-                n for n, r in observation.cells.items() if not is_heard(r, self._budget.stale_s)
-            ),
-            crowded=frozenset(
-                n for n in doomed if not self._is_affordable(state, estimate, n, part=1.0)
-            ),
-            is_short=is_short(estimate, takes, ceiling=self._budget.rest_ceiling),
-        )
-        lower, upper = caps_of(
-            cells, state.shuns, standing, now_s=observation.now_s, policy=self._policy
-        )
-        apart = state.workload.factor.max(axis=1) > 1.0
-        risks = Risks(
-            standing=np.array([float(n in doomed) for n in ground.fleet.names]),
-            load=state.caution.load_risk(apart.tolist()),
-        )
-        bounds = Bounds(takes=takes, lower=lower, upper=upper)
-        return problem_of(ground, estimate, bounds, risks, previous=state.plan)
 
 
 def _step_of(state: EngineState) -> Reason:

@@ -12,7 +12,8 @@ from foreshard.model.telemetry import Fresh, Observation
 from foreshard.planning.bounds import OUT, takes_work
 from foreshard.planning.brief import Estimate, Ground, shares_of
 from foreshard.planning.phases import CellState, Phase, Why
-from foreshard.planning.problem import Flags, Floats, Problem
+from foreshard.planning.problem import SOFT_UTILISATION, Flags, Floats, Problem
+from foreshard.planning.restoring import least_shed
 from foreshard.planning.situation import Evacuation, Situation
 from foreshard.planning.true_cost import expected_bad
 
@@ -24,6 +25,7 @@ __all__ = [
     "is_worth_it",
     "lightened",
     "situation_of",
+    "still_refused",
     "takers",
 ]
 
@@ -70,6 +72,28 @@ def is_short(estimate: Estimate, takes: Flags, *, ceiling: float) -> bool:
     """Whether the cells that take work cannot carry all of it under a ceiling."""
     work = estimate.demand_rps @ estimate.needs
     return bool((work > ceiling * estimate.capacity[takes].sum(axis=0)).any())
+
+
+def still_refused(
+    live: Floats, estimate: Estimate, ground: Ground, takes: Flags, *, interval_s: float
+) -> Floats:
+    """[F] the least that goes on being shed: refused work is let in again in steps.
+
+    Args:
+        live: [F, C] shares that are live.
+        estimate: Demand, needs, capacity.
+        ground: Flows and classes.
+        takes: [C] which cells take work.
+        interval_s: Since the last decision.
+    """
+    return least_shed(
+        np.clip(1.0 - live.sum(axis=1), 0.0, 1.0),
+        np.array([int(ground.classes[f.request_class].priority) for f in ground.flows]),
+        estimate.demand_rps[:, None] * estimate.needs,
+        estimate.capacity[takes].sum(axis=0),
+        ceiling=SOFT_UTILISATION,
+        interval_s=interval_s,
+    )
 
 
 def situation_of(

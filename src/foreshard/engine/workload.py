@@ -1,8 +1,8 @@
 """This module is what the fleet is asked for and what that costs, as estimated so far.
 
-It joins three estimators: demand per flow, needs per class, and how much more than its siblings
-each cell uses for the same work. The effective capacity that a plan may count on is the declared
-one divided by that factor.
+It joins four estimators: demand per flow, needs per class, how much more than its siblings each
+cell uses for the same work, and what its queue says that it can serve. The effective capacity that
+a plan may count on is the declared one divided by that factor, and never more than the queue says.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from foreshard.forecast import demand
-from foreshard.model.telemetry import Fresh, Observation
+from foreshard.model.telemetry import ClassTraffic, Fresh, Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
 from foreshard.planning.brief import Estimate
 from foreshard.planning.problem import Floats
 from foreshard.profile import needs
+from foreshard.profile.serving import Look, ServingState, start_serving, update_serving
 
 __all__ = ["Profiler", "Workload"]
 
@@ -37,6 +38,10 @@ MOST_APART = 2.0
 # A factor that is believed is believed until it has changed by this much more: a plan follows the
 # world, not every reading.
 FACTOR_STEP = 0.08
+# Arrivals beyond so many times what is known of them, and some, are a broken counter.
+MOST_UNEXPLAINED, UNEXPLAINED_RPS = 10.0, 1_000.0
+# A request that is thought to cost nothing still has to be counted as something.
+LEAST_WORK = 1e-6
 # Nobody uses ten times what there is, nor is asked for so much: a broken counter would be
 # remembered as what requests cost, and the fleet would shed for minutes.
 MOST_USED, MOST_ASKED = 10.0, 50.0
@@ -52,6 +57,7 @@ class Workload:
         capacity: [C, R] declared by the cells, NaN = never heard.
         factor: [C, R] how much more each cell uses than its siblings, as it is acted upon: 1
             within a band, then held until it has moved a step.
+        serving: What cells can really serve, by their queues.
         looks: Observations in which balancers and most cells were heard.
         seen_s: Time of the last observation; NaN before the first.
     """
@@ -60,6 +66,7 @@ class Workload:
     needs: needs.NeedsState
     capacity: Floats
     factor: Floats
+    serving: ServingState
     looks: int = 0
     seen_s: float = float("nan")
 
@@ -113,18 +120,20 @@ class Profiler:
                     for name in self._fleet.names
                 ]
             ),
+            serving=start_serving(np.array([c.objective_s for c in self._classes]), cells=cells),
         )
 
     def update(self, workload: Workload, observation: Observation) -> Workload:
         """Take in one observation; what is missing in it changes nothing but its own certainty."""
         dt_s = max(observation.interval_s, 1e-3)
-        offered = observation.demand_rps
+        offered = observation.demand_rps if _is_believable(observation) else None
         asked = [np.nan if offered is None else _sane(offered.get(f, 0.0)) for f in self.flows]
         rates, used, capacity = self._cells(observation, workload.capacity)
         state = needs.update(workload.needs, rates, used, dt_s=dt_s)
-        factor = needs.estimate(state).capacity_factor
+        told = needs.estimate(state)
+        factor = told.capacity_factor
         heard = offered is not None and 2 * int(np.isfinite(used).all(axis=1).sum()) > len(used)
-        return replace(
+        after = replace(
             workload,
             demand=demand.update(workload.demand, np.array(asked), dt_s=dt_s),
             needs=state,
@@ -134,22 +143,52 @@ class Profiler:
             looks=workload.looks + heard,
             seen_s=observation.now_s,
         )
+        look = self._look(after, observation, rates, used, told.needs)
+        return replace(after, serving=update_serving(workload.serving, look, dt_s=dt_s))
 
     def estimate(self, workload: Workload) -> Estimate:
         """What a plan is made with; declared figures where nothing better is known."""
         asked = demand.quantile_rps(workload.demand, ahead_s=AHEAD_S, deviations=0.0)
         told = needs.estimate(workload.needs)
-        known = np.where(np.isfinite(workload.capacity), workload.capacity, np.nan)
-        heard = np.isfinite(known)
-        typical = np.ones(known.shape[1])
-        for r in np.flatnonzero(heard.any(axis=0)):
-            typical[r] = np.median(known[heard[:, r], r])
-        believed = np.clip(known, typical / MOST_APART, typical * MOST_APART)
-        capacity = np.where(np.isfinite(known), believed, typical) / workload.factor
+        capacity, typical = _by_gauges(workload)
+        size = (capacity / typical).min(axis=1)
+        serves = workload.serving.effective(size) / size
         return Estimate(
             demand_rps=np.nan_to_num(asked),
             needs=told.needs[self._class_of_flow],
-            capacity=capacity,
+            capacity=capacity * serves[:, None],
+            most_rps=workload.serving.class_ceiling.T[self._class_of_flow],
+        )
+
+    def _look(
+        self,
+        workload: Workload,
+        observation: Observation,
+        rates: Floats,
+        used: Floats,
+        told: Floats,
+    ) -> Look:
+        """What balancers and gauges say of queues; work in mean cells' seconds."""
+        capacity, typical = _by_gauges(workload)
+        readings = [observation.cells[name] for name in self._fleet.names]
+        traffic = [[(r.traffic or {}).get(c.name) for c in self._classes] for r in readings]
+        nothing = ClassTraffic(rate_rps=0.0)
+        seen = [[t or nothing for t in row] for row in traffic]
+        sent = [np.nan] * len(self._classes)
+        if observation.demand_rps is not None:
+            sent = [0.0] * len(self._classes)
+            for flow, k in zip(self.flows, self._class_of_flow.tolist(), strict=True):
+                shed = _sane(observation.shed_rps.get(flow, 0.0))
+                sent[k] += max(0.0, _sane(observation.demand_rps.get(flow, 0.0)) - shed)
+        return Look(
+            rate_rps=rates,
+            failed_ratio=np.array([[min(1.0, _or_none(t.failed_ratio)) for t in r] for r in seen]),
+            latency_s=np.array([[_sane(t.latency_mean_s) for t in row] for row in seen]),
+            in_flight=np.array([_sane(r.in_flight) for r in readings]),
+            busy=(used / workload.capacity).max(axis=1),
+            capacity=(capacity / typical).min(axis=1),
+            work=np.maximum((told / typical).max(axis=1), LEAST_WORK),
+            sent_rps=np.array(sent),
         )
 
     def _prior(self) -> Floats:
@@ -192,9 +231,39 @@ class Profiler:
         return rates, used, capacity
 
 
+def _by_gauges(workload: Workload) -> tuple[Floats, Floats]:
+    """[C, R] what cells offer, less what they need beyond their siblings; [R] the median's."""
+    known = np.where(np.isfinite(workload.capacity), workload.capacity, np.nan)
+    heard = np.isfinite(known)
+    typical = np.ones(known.shape[1])
+    for r in np.flatnonzero(heard.any(axis=0)):
+        typical[r] = np.median(known[heard[:, r], r])
+    believed = np.clip(known, typical / MOST_APART, typical * MOST_APART)
+    return np.where(heard, believed, typical) / workload.factor, typical
+
+
 def _sane(value: float) -> float:
     """A figure that cannot be counted is one that was not heard."""
     return value if 0.0 <= value < np.inf else np.nan
+
+
+def _is_believable(observation: Observation) -> bool:
+    """Whether what arrived was answered, refused or is open: nothing else can become of it."""
+    readings = observation.cells.values()
+    answered = sum(
+        _or_none(t.rate_rps) for reading in readings for t in (reading.traffic or {}).values()
+    )
+    refused = sum(_or_none(rate) for rate in observation.shed_rps.values())
+    still_open = sum(_or_none(reading.in_flight) for reading in readings)
+    arrived = sum((observation.demand_rps or {}).values())
+    span_s = max(observation.interval_s, 1e-3)
+    explained = answered + refused + still_open / span_s
+    return not arrived > MOST_UNEXPLAINED * explained + UNEXPLAINED_RPS
+
+
+def _or_none(value: float) -> float:
+    """A figure, or 0 where none can be counted."""
+    return value if 0.0 <= value < np.inf else 0.0
 
 
 def _held(held: Floats, now: Floats) -> Floats:

@@ -2,7 +2,8 @@
 
 Holt's linear smoothing, made robust. A reading is believed up to three deviations from what was
 expected, so that one odd second does not move the plan; readings that keep missing on the same
-side widen the deviation and speed up the level, so a true surge is followed within a few seconds.
+side widen the deviation and speed up the level, so a true surge is followed within a few seconds;
+one that no chance explains is followed at once, and a lone spike is left as fast as it was taken.
 The trend is damped: a slope of seconds does not last for minutes. No reading is no news: level
 and trend hold and the spread widens with the time since, and nothing ever becomes zero by silence.
 """
@@ -28,6 +29,8 @@ _DAMPING_S = 30.0
 _CLIP_SPREADS = 3.0
 # Consecutive misses on one side after which the level follows at once.
 _SURGE_READINGS = 3.0
+# A rise of so many deviations is not waited for: the queue it makes costs more than a false alarm.
+_LEAP_SPREADS = 6.0
 _WIDENING_PER_S = 0.02
 _FEWEST_SPREAD_RPS = 0.5
 
@@ -93,7 +96,9 @@ def update(state: DemandState, demand_rps: Array, *, dt_s: float) -> DemandState
     beyond = np.where(np.abs(miss) > bound, np.sign(miss), 0.0)
     run = np.where(beyond == 0.0, 0.0, np.where(state.misses * beyond > 0.0, state.misses, 0.0))
     run = run + beyond
-    surge = np.abs(run) >= _SURGE_READINGS
+    leaps = miss > _LEAP_SPREADS * spread
+    leaves = (beyond < 0.0) & (state.misses == 1.0)
+    surge = (np.abs(run) >= _SURGE_READINGS) | leaps | leaves
     believed = np.where(surge, miss, np.clip(miss, -bound, bound))
     gain = np.where(surge, 1.0, -np.expm1(-gap_s / _LEVEL_S))
     follow = -np.expm1(-dt_s / _TREND_S)

@@ -137,6 +137,7 @@ class Observation:
         demand_rps: Offered requests a second per flow, shed ones included; None when the
             balancer was silent, never zero in its place.
         events: All that are known and not over.
+        shed_rps: Refused requests a second per flow, as far as they were counted.
     """
 
     now_s: float
@@ -144,3 +145,4 @@ class Observation:
     cells: Mapping[str, CellReading]
     demand_rps: Mapping[Flow, float] | None
     events: tuple[SystemEvent, ...] = ()
+    shed_rps: Mapping[Flow, float] = field(default_factory=dict)

@@ -44,6 +44,7 @@ class Standing:
         eligible: [F, C].
         silent: Cells that say nothing of themselves: they keep at most what they have.
         crowded: Cells whose work the rest cannot carry as a whole: they keep what must stay.
+        most: [F, C] shares that a cell can serve now of a class that suffers there alone.
         is_short: Whether all cells in service together cannot carry what is asked without
             queues: then what is kept must be free to be shed, lowest priority first.
     """
@@ -55,6 +56,7 @@ class Standing:
     eligible: Flags
     silent: Collection[str]
     crowded: Collection[str]
+    most: Floats
     is_short: bool = False
 
 
@@ -109,7 +111,9 @@ def caps_of(
                 upper[f, c] = min(upper[f, c], cap)
                 lower[f, c] = upper[f, c]
     _relax(lower, upper, states, standing)
-    return lower, upper
+    # What a class cannot be served by any cell is shed: this is no gentleness.
+    upper = np.minimum(upper, standing.most)
+    return np.minimum(lower, upper), upper
 
 
 def _relax(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,8 @@ __all__ = [
 
 # A share below this is the solver's rounding.
 LEAST_SHARE = 1e-4
+# Less demand than this is none, as a divisor.
+LEAST_RPS = 1e-9
 # What is left of a flow that is shed whole.
 TRACE = 1e-3
 
@@ -72,11 +74,31 @@ class Estimate:
         demand_rps: [F].
         needs: [F, R] per request.
         capacity: [C, R] effective, > 0.
+        most_rps: [F, C] what a cell can serve now of a flow's class, from all origins together;
+            inf = as much as its capacity allows. Default: inf.
     """
 
     demand_rps: Floats
     needs: Floats
     capacity: Floats
+    most_rps: Floats | None = None
+
+    def most_shares(self, flows: Sequence[Flow]) -> Floats:
+        """[F, C] `most_rps` as shares of what is asked of the class, in [0, 1]."""
+        if self.most_rps is None:
+            return np.ones((len(flows), len(self.capacity)))
+        of_class = np.array(
+            [
+                sum(
+                    rate
+                    for other, rate in zip(flows, self.demand_rps, strict=True)
+                    if other.request_class == flow.request_class
+                )
+                for flow in flows
+            ]
+        )
+        most = self.most_rps / np.maximum(of_class, LEAST_RPS)[:, None]
+        return np.asarray(np.minimum(most, 1.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,11 +109,13 @@ class Bounds:
         takes: [C] whether a cell takes any work.
         lower: [F, C] of shares.
         upper: [F, C] of shares.
+        least_shed: [F] that must go on being refused for now.
     """
 
     takes: Flags
     lower: Floats
     upper: Floats
+    least_shed: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -137,8 +161,9 @@ def problem_of(
         standing_risk=risks.standing,
         load_risk=risks.load,
         previous=None if previous is None else shares_of(previous, ground),
-        lower=bounds.lower,
+        lower=bounds.lower * (1.0 - bounds.least_shed)[:, None],
         upper=bounds.upper,
+        least_shed=bounds.least_shed,
     )
 
 

@@ -52,10 +52,14 @@ class Case:
 
     @property
     def moved_ratio(self) -> float:
-        """Traffic that leaves a cell that it could have stayed in (or returns from shed)."""
+        """Traffic that leaves a cell that it could have stayed in, or returns from shed.
+
+        What is shed instead is not moved: it burdens nobody, and must not wait for a budget.
+        """
         lost = np.maximum(0.0, self.live - self.candidate)
         lost[:, :-1][self.mobile[None, :] | ~self.situation.permitted] = 0.0
-        return float(self.situation.value @ lost.sum(axis=1))
+        refused = np.maximum(0.0, self.candidate[:, -1] - self.live[:, -1])
+        return float(self.situation.value @ np.maximum(0.0, lost.sum(axis=1) - refused))
 
     def used(self, shares: Floats) -> Floats:
         """[C] utilisation of the scarcest resource."""

@@ -101,7 +101,7 @@ def formulate(problem: Problem, prices: Prices) -> Formulation:
     f, c, r = problem.shape
     program, bad, comfort = Program(), _Costs(), _Costs()
     shares = program.add_columns(problem.lower, problem.upper)
-    shed = program.add_columns(np.zeros(f), np.ones(f))
+    shed = program.add_columns(problem.least_shed, np.ones(f))
     load = program.add_free((c, r))
     whole = program.add_rows(np.ones(f), np.ones(f))
     program.put(whole[:, None], shares, 1.0)

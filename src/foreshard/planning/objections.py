@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foreshard.model.plan import Plan, Reason
 from foreshard.planning.case import TOLERANCE, Case
 from foreshard.planning.phases import Why
+from foreshard.planning.problem import Floats
 from foreshard.planning.situation import Situation
 
 __all__ = ["GUARDS", "Guard", "malformed", "objections"]
@@ -121,8 +123,8 @@ def _min_cells(case: Case) -> Iterator[Reason]:
     able = case.situation.permitted.sum(axis=1)
     needed = np.minimum(case.budget.min_cells, able)
     if not case.is_first:
-        needed = np.minimum(needed, (case.base[:, :-1] >= TRACE).sum(axis=1))
-    serving = (case.candidate[:, :-1] >= TRACE).sum(axis=1)
+        needed = np.minimum(needed, _serving(case.base))
+    serving = _serving(case.candidate)
     for f in np.flatnonzero(serving < needed):
         name = case.situation.flows[f].request_class
         yield Reason(
@@ -131,6 +133,13 @@ def _min_cells(case: Case) -> Iterator[Reason]:
             text=f"{name} would be served by {serving[f]} cells, must be at least {needed[f]}",
             facts={"cells": float(serving[f]), "min_cells": float(needed[f])},
         )
+
+
+def _serving(shares: Floats) -> NDArray[np.int64]:
+    """[F] cells that serve what is served of a flow: one that is shed whole is on all of them."""
+    served = np.maximum(1.0 - shares[:, -1:], DUST)
+    count: NDArray[np.int64] = (shares[:, :-1] >= TRACE * served).sum(axis=1)
+    return count
 
 
 def _stale_telemetry(case: Case) -> Iterator[Reason]:

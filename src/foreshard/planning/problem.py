@@ -16,6 +16,8 @@ from foreshard.model.errors import PlanningError
 from foreshard.model.workload import Flow
 
 __all__ = [
+    "HARD_UTILISATION",
+    "SOFT_UTILISATION",
     "Flags",
     "Floats",
     "LoadRisk",
@@ -28,6 +30,10 @@ __all__ = [
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+# Above this queues hurt.
+SOFT_UTILISATION = 0.85
+# Above this nothing is placed.
+HARD_UTILISATION = 0.97
 # Shares pass through text and solvers; their feasibility tolerance is 1e-7.
 SUM_TOLERANCE = 1e-6
 
@@ -94,6 +100,7 @@ class Problem:
         previous: [F, C] the shares that are live; default none (nothing to churn).
         lower: [F, C] bounds on shares of demand (half before whole); default 0.
         upper: [F, C] (slow return, evacuation); default 1 where eligible; always 0 elsewhere.
+        least_shed: [F] of demand that must go on being refused for now; default 0.
         move_cost: [F] relative price of moving a share; default 3 keyed, 1 free.
         soft_utilisation: Above this, queues hurt: avoided at the price of risk, not of
             critical requests.
@@ -119,9 +126,10 @@ class Problem:
     previous: Floats | None = None
     lower: Floats = field(default_factory=_unset)
     upper: Floats = field(default_factory=_unset)
+    least_shed: Floats = field(default_factory=_unset)
     move_cost: Floats = field(default_factory=_unset)
-    soft_utilisation: float = 0.85
-    hard_utilisation: float = 0.97
+    soft_utilisation: float = SOFT_UTILISATION
+    hard_utilisation: float = HARD_UTILISATION
     risk_floor: float = 0.05
 
     def __post_init__(self) -> None:
@@ -162,6 +170,7 @@ class Problem:
             "class_risk": ((f, c), self.class_risk),
             "lower": ((f, c), self.lower),
             "upper": ((f, c), np.where(self.eligible, upper, 0.0)),
+            "least_shed": ((f,), self.least_shed),
             "move_cost": ((f,), costs),
         }
         if self.previous is not None:
@@ -187,7 +196,7 @@ class Problem:
             array = getattr(self, name)
             if not bool((array > 0.0).all()):
                 raise PlanningError(f"problem: {name} has {array.min()}, must be > 0")
-        for name in ("standing_risk", "class_risk", "upper"):
+        for name in ("standing_risk", "class_risk", "upper", "least_shed"):
             array = getattr(self, name)
             if not bool(((array >= 0.0) & (array <= 1.0)).all()):
                 raise PlanningError(
@@ -218,9 +227,10 @@ class Problem:
                     f"{name}, cell {self.cells[c]}: lower bound {self.lower[i, c]} is above "
                     f"upper bound {self.upper[i, c]} (an ineligible cell's is 0)"
                 )
-            if self.lower[i].sum() > 1.0 + SUM_TOLERANCE:
+            least = self.lower[i].sum() + self.least_shed[i]
+            if least > 1.0 + SUM_TOLERANCE:
                 raise PlanningError(
-                    f"{name}: lower bounds sum to {self.lower[i].sum()}, must not exceed 1"
+                    f"{name}: lower bounds and least_shed sum to {least}, must not exceed 1"
                 )
 
 

@@ -1,0 +1,310 @@
+"""This module is what each cell can really serve now, told by its queue rather than by its word.
+
+A server that still has room answers as fast as it ever did, and its throughput says only that it
+can do *at least* that. One that has no room left builds a queue, and then its throughput *is* its
+capacity. So a ceiling is measured where a queue is seen, and felt for where none is: it rises
+while the queue stays short of what it may be and falls when it passes it, in proportion (as TCP
+Vegas does with a path: Brakmo & Peterson 1995; Netflix's concurrency limits do the same), so that
+the knee is found without pushing a cell over it.
+
+The queue is what is open beyond what requests at hand explain (Little 1961: open = rate x time),
+as a time: how long the cell would need for it. What *all* classes of a cell wait in common is
+its queue; what one class waits beyond that is its own (a slow dependency, a pool), and bounds
+that class in that cell alone. A class that waits in most cells is not cured by moving: there
+only what is served bounds it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foreshard.model.errors import ForecastError, InvalidValueError
+
+__all__ = ["Look", "ServingState", "start_serving", "update_serving"]
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+# A wait beyond this part of the tightest objective (of a class: of its own) is a queue that hurts
+# soon; below the second part a cell may be given more.
+PATIENCE_RATIO, CALM_RATIO = 0.25, 0.4
+# Fewer answers tell no mean.
+LEAST_COUNT = 3.0
+# What an unhurried request takes is followed down within seconds, up within minutes; and it is
+# never more than this part of the objective, or a service found overloaded would seem normal.
+BASE_DOWN_S, BASE_UP_S, MOST_BASE_RATIO = 5.0, 300.0, 0.5
+# So busy a cell queues for what its gauges show; between the two they and the queue disagree.
+PEGGED, UNSURE = 0.95, 0.85
+# Deviations of a Poisson count of open requests that are no queue.
+MARGIN_SDS = 2.0
+# A queue so many times beyond patience is believed at the first look, else at the second.
+PLAIN = 2.5
+LOOKS = 2
+# Growth a second of a ceiling that is tried by load, and of one that is not.
+TRIED_GAIN, UNTRIED_GAIN = 0.15, 0.05
+TRIED_RATIO = 0.6
+# A cell that waits a little is near its knee, or only slower than the others: it rises so slowly.
+LEAST_PACE = 0.1
+# A measured ceiling takes half of what a look says: throughput of one second is noisy.
+BLEND = 0.5
+# A ceiling this much above what the gauges offer no longer says anything.
+RELEASE_RATIO = 1.1
+# No cell and no class is held so low that nobody would see it recover.
+LEAST_RATIO, LEAST_RPS = 0.02, 0.5
+# A class that suffers alone loses up to this part of what it gets a look. It recovers at the
+# second pace, or at the third while it gets less than a tenth of what it gets elsewhere, and is
+# free again above a multiple of that.
+CLASS_LOSS, CLASS_GAIN, SMALL_GAIN, SMALL_RATIO, CLASS_RELEASE = 0.75, 0.25, 1.0, 0.1, 1.2
+# A failed request counts as one that came so many objectives late, if so many fail a look.
+FAILED_OBJECTIVES, LEAST_FAILED = 2.0, 3.0
+# A class of which less than this part is answered, on average over some seconds, is held up.
+SERVED_RATIO, SERVED_S = 0.9, 5.0
+# A queue is given so long to drain, by giving the cell less until it has.
+DRAIN_S, MOST_DRAIN = 1.0, 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Look:
+    """One look at C cells and K classes.
+
+    Attributes:
+        rate_rps: [C, K] answered a second, NaN = not heard.
+        failed_ratio: [C, K] of these, in [0, 1].
+        latency_s: [C, K] mean, NaN = nothing was answered.
+        in_flight: [C] open requests, NaN = unknown.
+        busy: [C] utilisation of the scarcest gauge that bounds a rate, NaN = unknown.
+        capacity: [C] work a second that the gauges offer, > 0.
+        work: [K] of one request, in the unit of `capacity`, > 0.
+        sent_rps: [K] what was let through to all cells, NaN = unknown.
+    """
+
+    rate_rps: Array
+    failed_ratio: Array
+    latency_s: Array
+    in_flight: Array
+    busy: Array
+    capacity: Array
+    work: Array
+    sent_rps: Array
+
+    def __post_init__(self) -> None:
+        shape = self.rate_rps.shape
+        cells, classes = (shape[0],), (shape[-1],)
+        for name, wanted in (
+            ("failed_ratio", shape),
+            ("latency_s", shape),
+            ("in_flight", cells),
+            ("busy", cells),
+            ("capacity", cells),
+            ("work", classes),
+            ("sent_rps", classes),
+        ):
+            if getattr(self, name).shape != wanted:
+                raise ForecastError(
+                    f"look: {name} has shape {getattr(self, name).shape}, must be {wanted}"
+                )
+        if not (np.all(self.capacity > 0.0) and np.all(self.work > 0.0)):
+            raise ForecastError(
+                f"look: capacity {self.capacity.min()} and work {self.work.min()} must be > 0"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ServingState:
+    """What is known so far; never changed in place.
+
+    Attributes:
+        objective_s: [K].
+        base_s: [K] time of an unhurried request, NaN = not known.
+        ceiling: [C] work a second, inf = nothing says less than the gauges.
+        queue_s: [C] how long a cell needs for what waits in it.
+        waits: [C] looks in a row with a queue that hurts.
+        class_ceiling: [C, K] requests a second, inf = the class is free.
+        own_s: [C, K] what a class waits beyond the others there, NaN = not known.
+        suffers: [C, K] looks in a row.
+        answered: [K] part of what was sent that was answered, smoothed.
+    """
+
+    objective_s: Array
+    base_s: Array
+    ceiling: Array
+    queue_s: Array
+    waits: Array
+    class_ceiling: Array
+    own_s: Array
+    suffers: Array
+    answered: Array
+
+    def effective(self, capacity: Array) -> Array:
+        """[C] work a second that a plan may count on, while queues drain.
+
+        Args:
+            capacity: [C] that the gauges offer.
+        """
+        drain = np.clip(self.queue_s / DRAIN_S, 0.0, MOST_DRAIN)
+        hurts = self.queue_s > CALM_RATIO * PATIENCE_RATIO * self.objective_s.min()
+        least = LEAST_RATIO * capacity
+        return np.maximum(
+            np.minimum(capacity, self.ceiling) * (1.0 - np.where(hurts, drain, 0.0)), least
+        )
+
+
+def start_serving(objective_s: Array, *, cells: int) -> ServingState:
+    """A state in which every cell can do what its gauges say.
+
+    Args:
+        objective_s: [K], > 0.
+        cells: How many.
+
+    Raises:
+        InvalidValueError: An objective is not > 0.
+    """
+    if not (objective_s.size and np.all(objective_s > 0.0)):
+        raise InvalidValueError(f"serving: objectives {objective_s.tolist()} must be > 0")
+    shape = (cells, objective_s.size)
+    return ServingState(
+        objective_s=objective_s,
+        base_s=np.full(objective_s.size, np.nan),
+        ceiling=np.full(cells, np.inf),
+        queue_s=np.zeros(cells),
+        waits=np.zeros(cells),
+        class_ceiling=np.full(shape, np.inf),
+        own_s=np.full(shape, np.nan),
+        suffers=np.zeros(shape),
+        answered=np.ones(objective_s.size),
+    )
+
+
+def update_serving(state: ServingState, look: Look, *, dt_s: float) -> ServingState:
+    """Take in one look; a cell that was not heard keeps what was known of it.
+
+    Raises:
+        ForecastError: Shapes do not match the state, or `dt_s` is not > 0.
+    """
+    if look.rate_rps.shape != state.own_s.shape or not dt_s > 0.0:
+        raise ForecastError(
+            f"serving: look has shape {look.rate_rps.shape}, dt_s {dt_s}: must be "
+            f"{state.own_s.shape} and > 0"
+        )
+    heard: Flags = np.asarray(np.isfinite(look.rate_rps).all(axis=1))
+    rate = np.where(heard[:, None], np.nan_to_num(look.rate_rps), 0.0)
+    told = np.isfinite(look.latency_s) & heard[:, None]
+    held = np.isfinite(state.class_ceiling)
+    counted = told & ((rate * dt_s >= LEAST_COUNT) | held)
+    base_s = _based(state, np.where(counted & ~held, look.latency_s, np.nan), dt_s=dt_s)
+    usual_s = np.where(np.isfinite(base_s), base_s, MOST_BASE_RATIO * state.objective_s)
+    beyond = np.where(counted, np.maximum(look.latency_s - usual_s, 0.0), np.nan)
+    waited = _least(beyond)
+    own_s = beyond - waited[:, None]
+    failing = rate * look.failed_ratio * dt_s >= LEAST_FAILED
+    lost = np.where(failing, FAILED_OBJECTIVES * look.failed_ratio * state.objective_s, 0.0)
+    state = replace(state, base_s=base_s)
+    state = _with_queue(state, look, rate, usual_s + np.nan_to_num(own_s), waited, heard, dt_s)
+    return _with_classes(state, rate, own_s + lost, look.sent_rps, heard, dt_s)
+
+
+def _based(state: ServingState, latency_s: Array, *, dt_s: float) -> Array:
+    """[K] time of an unhurried request: the lower quartile of the cells, followed downwards."""
+    known = np.isfinite(latency_s)
+    heard = known.any(axis=0)
+    ordered = np.sort(np.where(known, latency_s, np.inf), axis=0)
+    quartile = ordered[np.maximum(known.sum(axis=0) - 1, 0) // 4, np.arange(heard.size)]
+    quartile = np.where(heard, quartile, state.base_s)
+    span_s = np.where(quartile < state.base_s, BASE_DOWN_S, BASE_UP_S)
+    followed = state.base_s - np.expm1(-dt_s / span_s) * (quartile - state.base_s)
+    base = np.where(np.isnan(state.base_s), quartile, followed)
+    return np.asarray(np.minimum(base, MOST_BASE_RATIO * state.objective_s))
+
+
+def _least(values: Array) -> Array:
+    """[C] the least known value of each row, NaN = none."""
+    least = np.where(np.isnan(values), np.inf, values).min(axis=1)
+    return np.where(np.isinf(least), np.nan, least)
+
+
+def _with_queue(
+    state: ServingState,
+    look: Look,
+    rate: Array,
+    expected_s: Array,
+    waited: Array,
+    heard: Flags,
+    dt_s: float,
+) -> ServingState:
+    served = (rate * (1.0 - np.nan_to_num(look.failed_ratio))) @ look.work
+    total = rate.sum(axis=1)
+    work = np.where(total > 0.0, rate @ look.work, look.work.mean()) / np.where(
+        total > 0.0, total, 1.0
+    )
+    explained = (rate * expected_s).sum(axis=1)
+    open_ = look.in_flight - explained - MARGIN_SDS * np.sqrt(explained) - 1.0
+    capacity = np.minimum(look.capacity, state.ceiling)
+    by_open = np.maximum(np.nan_to_num(open_), 0.0) * work / capacity
+    patience = PATIENCE_RATIO * float(state.objective_s.min())
+    stuck = (total <= 0.0) & (look.in_flight > LEAST_COUNT)
+    lags = (look.busy < UNSURE) & (np.nan_to_num(waited) > CALM_RATIO * patience)
+    credible = (look.busy >= PEGGED) | np.isnan(look.busy) | lags | stuck
+    queue = np.where(np.isnan(look.in_flight), np.nan_to_num(waited), by_open)
+    queue = np.where(heard, np.where(credible, queue, 0.0), state.queue_s)
+
+    hurts = heard & (queue > patience)
+    waits = np.where(heard, np.where(hurts, state.waits + 1.0, 0.0), state.waits)
+    full = hurts & ((waits >= LOOKS) | (queue > PLAIN * patience))
+    proven = np.minimum(served, look.capacity)
+    before = state.ceiling
+    measured = np.where(np.isinf(before), proven, before)
+    measured = measured + BLEND * (proven - measured)
+    tried = served >= TRIED_RATIO * before
+    calm_s = CALM_RATIO * patience
+    room = np.clip(1.0 - np.nan_to_num(waited) / calm_s, LEAST_PACE, 1.0)
+    pace = np.clip(1.0 - queue / calm_s, -1.0, room)
+    gain = np.where(tried, TRIED_GAIN, UNTRIED_GAIN) * dt_s * pace
+    felt = np.maximum(before * (1.0 + gain), proven)
+    after = np.where(full, measured, np.where(heard & np.isfinite(before), felt, before))
+    after = np.maximum(after, LEAST_RATIO * look.capacity)
+    released = after > RELEASE_RATIO * look.capacity
+    return replace(
+        state,
+        queue_s=queue,
+        waits=waits,
+        ceiling=np.where(released, np.inf, after),
+    )
+
+
+def _with_classes(
+    state: ServingState, rate: Array, own_s: Array, sent_rps: Array, heard: Flags, dt_s: float
+) -> ServingState:
+    patience = PATIENCE_RATIO * state.objective_s
+    known = np.isfinite(own_s)
+    late = known & (own_s > patience)
+    suffers = np.where(known, np.where(late, state.suffers + 1.0, 0.0), state.suffers)
+    is_common = 2 * late.sum(axis=0) > known.sum(axis=0)
+    part = rate.sum(axis=0) / np.where(sent_rps > 0.0, sent_rps, np.nan)
+    news = np.where(np.isnan(part), state.answered, np.minimum(part, 1.0 / SERVED_RATIO))
+    answered = state.answered - np.expm1(-dt_s / SERVED_S) * (news - state.answered)
+    sure = late & (suffers >= LOOKS)
+    before = state.class_ceiling
+    loss = np.clip(0.5 * (np.nan_to_num(own_s) / patience - 1.0), 0.0, CLASS_LOSS)
+    served = np.maximum(np.minimum(before, rate), LEAST_RPS)
+    less = np.maximum(served * (1.0 - loss), LEAST_RPS)
+    held_up = np.maximum(answered, news) < SERVED_RATIO
+    fallen = np.where(is_common, np.where(held_up, served, before), less)
+    most = np.where(heard[:, None], rate, 0.0).max(axis=0)
+    small = before < SMALL_RATIO * most
+    tried = rate >= TRIED_RATIO * np.where(np.isfinite(before), before, 0.0)
+    gain = np.where(tried, np.where(small, SMALL_GAIN, CLASS_GAIN), UNTRIED_GAIN)
+    pace = np.clip(1.0 - np.nan_to_num(own_s) / patience, 0.0, 1.0)
+    rises = known & ~late & np.isfinite(before)
+    risen = np.where(rises, before * (1.0 + gain * pace * dt_s), before)
+    after = np.where(sure, fallen, risen)
+    released = after > CLASS_RELEASE * np.maximum(most, LEAST_RPS)
+    return replace(
+        state,
+        own_s=own_s,
+        suffers=suffers,
+        answered=answered,
+        class_ceiling=np.where(released & ~sure, np.inf, after),
+    )
