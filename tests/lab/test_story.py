@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from foreshard.lab import service
 from foreshard.lab.cell.faults import Fault, FaultKind
 from foreshard.lab.faults import FaultSpec, announce, play
-from foreshard.lab.story import default_story, quiet_story, story
+from foreshard.lab.story import NATURAL_S, STORIES, Story, default_story, quiet_story, story
 from foreshard.model.errors import InvalidValueError, LabError
 from foreshard.model.events import EventKind, SystemEvent
 
@@ -79,6 +79,50 @@ def test_the_harm_of_a_fault_is_counted_until_the_next_one_begins() -> None:
 
 def test_nothing_happens_in_the_quiet_story() -> None:
     assert quiet_story(60.0).faults == ()
+
+
+def busy(told: Story, *cells: str, at_s: float) -> float:
+    """Utilisation at a moment, without the swing; `cells` are gone."""
+    cpus = (len(service.SITES) - len(cells)) * service.CELL_CPUS
+    work = told.load * len(service.SITES) * service.CELL_CPUS
+    for surge in told.surges:
+        if surge.at_s <= at_s < surge.ends_s:
+            name = list(service.MIX)[surge.request_class]
+            part = service.MIX[name] * service.WORK[name].cpu_s / service.mean_cpu_s()
+            work *= 1.0 + part * (surge.factor - 1.0)
+    return work / cpus
+
+
+def test_the_overloads_are_as_great_as_the_table_says() -> None:
+    zone, surge, tight = story("zone"), story("surge"), story("tight")
+    (dying,) = zone.faults
+    assert len(dying.cells) == len(service.SITES) / 2
+    assert busy(zone, at_s=0.0) / (0.5 + 0.5 * dying.fault.magnitude) == pytest.approx(1.107, 1e-3)
+    assert (dying.at_s, dying.ends_s) == (25.0, 65.0)
+    assert (surge.surges[0].at_s, surge.surges[0].ends_s) == (30.0, 60.0)
+    assert busy(surge, at_s=29.0) == pytest.approx(0.62)
+    assert busy(surge, at_s=31.0) == pytest.approx(1.30, abs=0.005)
+    (leak,) = tight.faults
+    assert (leak.at_s, leak.ends_s) == (15.0, 40.0)
+    assert busy(tight, *leak.cells, at_s=41.0) == pytest.approx(0.96)
+
+
+def test_a_zone_that_dies_is_not_cured_by_restarting_its_cells() -> None:
+    (dying,) = story("zone").faults
+    assert dying.fault.kind.is_outside
+    assert not dying.fault.kind.is_external
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_story_has_its_own_length_and_load_unless_told_otherwise(name: str) -> None:
+    assert story(name).duration_s == NATURAL_S[name]
+    assert story(name).load == (0.8 if name == "tight" else 0.62)
+    other = story(name, 60.0, 0.5)
+    assert (other.duration_s, other.load) == (60.0, 0.5)
+    stretches = [*story(name).troubled_s(settle_s=0.0), (0.0, 0.0)]
+    halved = [*story(name, NATURAL_S[name] / 2.0).troubled_s(settle_s=0.0), (0.0, 0.0)]
+    assert halved == [(a / 2.0, b / 2.0) for a, b in stretches]
+    assert story(name).demand().rate_rps == service.offered_rps(story(name).load)
 
 
 @pytest.mark.parametrize(("name", "duration_s"), [("loud", 240.0), ("default", 5.0)])

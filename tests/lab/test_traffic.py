@@ -3,13 +3,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreshard.lab.traffic import Demand, arrivals
+from foreshard.lab.traffic import Demand, Surge, arrivals
 from foreshard.model.errors import InvalidValueError
 
 
-def demand(*, rate_rps: float = 450.0, duration_s: float = 240.0, swing: float = 0.15) -> Demand:
+def demand(
+    *,
+    rate_rps: float = 450.0,
+    duration_s: float = 240.0,
+    swing: float = 0.15,
+    surges: tuple[Surge, ...] = (),
+) -> Demand:
     return Demand(
-        rate_rps=rate_rps, duration_s=duration_s, mix=(0.4, 0.5, 0.1), keys=4_000, swing=swing
+        rate_rps=rate_rps,
+        duration_s=duration_s,
+        mix=(0.4, 0.5, 0.1),
+        keys=4_000,
+        swing=swing,
+        surges=surges,
     )
 
 
@@ -67,3 +78,32 @@ def test_a_demand_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> Non
     right = {"rate_rps": 1.0, "duration_s": 1.0, "mix": (1.0,)}
     with pytest.raises(InvalidValueError, match=next(iter(wrong))):
         Demand(**(right | wrong))  # type: ignore[arg-type]
+
+
+SURGE = Surge(request_class=2, factor=4.0, at_s=80.0, lasts_s=80.0)
+
+
+def test_a_surge_asks_more_of_one_class_and_only_for_a_while() -> None:
+    calm, more = demand(swing=0.0), demand(swing=0.0, surges=(SURGE,))
+    one, two = arrivals(calm, seed=4), arrivals(more, seed=4)
+    inside = (two.t_s >= SURGE.at_s) & (two.t_s < SURGE.ends_s)
+    reports = two.request_class == SURGE.request_class
+    assert (inside & reports).sum() / 80.0 == pytest.approx(4.0 * 45.0, rel=0.05)
+    assert (~inside & reports).sum() / 160.0 == pytest.approx(45.0, rel=0.05)
+    assert (~reports).sum() == (one.request_class != SURGE.request_class).sum()
+    assert np.all(np.diff(two.t_s) >= 0.0)
+
+
+def test_beneath_a_surge_the_requests_are_those_that_come_without_it() -> None:
+    one = arrivals(demand(), seed=4)
+    two = arrivals(demand(surges=(SURGE,)), seed=4)
+    assert set(zip(one.t_s, one.draw, strict=True)) <= set(zip(two.t_s, two.draw, strict=True))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"factor": 1.0}, {"at_s": -1.0}, {"lasts_s": 0.0}, {"request_class": 3}]
+)
+def test_a_surge_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
+    right = {"request_class": 2, "factor": 2.0, "at_s": 1.0, "lasts_s": 1.0}
+    with pytest.raises(InvalidValueError, match=next(iter(wrong))):
+        demand(surges=(Surge(**(right | wrong)),))  # type: ignore[arg-type]

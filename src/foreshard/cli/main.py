@@ -139,7 +139,10 @@ def thaw(config: MaybeConfig = None) -> None:
 def fault(
     cell: Cell,
     kind: Annotated[
-        str, typer.Argument(help="leak, slow_dependency, creep, disk_fill, pool, mute, crash")
+        str,
+        typer.Argument(
+            help="leak, slow_dependency, creep, throttle, disk_fill, pool, mute, crash"
+        ),
     ],
     duration_s: Annotated[float, typer.Option(help="How long the fault grows.")] = 30.0,
     magnitude: Annotated[

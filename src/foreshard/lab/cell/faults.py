@@ -20,6 +20,7 @@ class FaultKind(StrEnum):
     LEAK = "leak"
     SLOW_DEPENDENCY = "slow_dependency"
     CREEP = "creep"
+    THROTTLE = "throttle"
     DISK_FILL = "disk_fill"
     POOL = "pool"
     MUTE = "mute"
@@ -29,7 +30,7 @@ class FaultKind(StrEnum):
     @property
     def is_outside(self) -> bool:
         """Whether its cause is outside the process, so that a restart does not cure it."""
-        return self is FaultKind.SLOW_DEPENDENCY
+        return self in {FaultKind.SLOW_DEPENDENCY, FaultKind.THROTTLE}
 
     @property
     def is_external(self) -> bool:
@@ -43,6 +44,7 @@ DEFAULT_MAGNITUDES: Final[Mapping[FaultKind, float]] = MappingProxyType(
         FaultKind.LEAK: 1.0,
         FaultKind.SLOW_DEPENDENCY: 0.8,
         FaultKind.CREEP: 0.4,
+        FaultKind.THROTTLE: 0.4,
         FaultKind.DISK_FILL: 1.0,
         FaultKind.POOL: 1.0,
         FaultKind.MUTE: 1.0,
@@ -63,6 +65,7 @@ class Fault:
     | leak            | share of the room left; 1 goes on until the kill    | (0, 1]     |
     | slow_dependency | added wait                                          | s, > 0     |
     | creep           | speed of the cpus                                   | (0, 1)     |
+    | throttle        | the same, and a restart does not cure it            | (0, 1)     |
     | disk_fill       | share of the room                                   | (0, 1]     |
     | pool            | share of the connections that are gone              | (0, 1]     |
     | mute            | none; metrics are no longer answered, at once       |            |
@@ -178,12 +181,14 @@ class Faults:
         return (now_s - began_s) / fault.duration_s
 
     def speed(self, *, now_s: float) -> float:
-        """Of the cpus: 1 when well, falling in a line to a creep's magnitude."""
-        if FaultKind.CREEP not in self._began:
-            return 1.0
-        fault, began_s = self._began[FaultKind.CREEP]
-        over = min(1.0, (now_s - began_s) / fault.duration_s)
-        return 1.0 - (1.0 - fault.magnitude) * over
+        """Of the cpus: 1 when well, falling in a line to a creep's or a throttle's magnitude."""
+        speed = 1.0
+        for kind in (FaultKind.CREEP, FaultKind.THROTTLE):
+            if kind in self._began:
+                fault, began_s = self._began[kind]
+                over = min(1.0, (now_s - began_s) / fault.duration_s)
+                speed = min(speed, 1.0 - (1.0 - fault.magnitude) * over)
+        return speed
 
 
 def _number(body: Mapping[str, object], key: str, default: float) -> float:
