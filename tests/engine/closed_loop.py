@@ -232,6 +232,7 @@ class World:
             if arrival_s <= event_s:
                 self.now_s = arrival_s
                 request = self._coming.popleft()
+                self._arrived[request.k] += 1
                 self._try(
                     request, self._picks[request.k].first(request.key, self.fleet, arrival_s)
                 )
@@ -403,8 +404,6 @@ class World:
     def _score(self, request: Request, kind: int) -> None:
         request.is_over = True
         self.bad[min(int(request.t_s), len(self.bad) - 1), request.k, kind] += 1
-        # As Envoy's access log does: counted when it is over, not when it came.
-        self._arrived[request.k] += 1
 
     def _reading(self, index: int, passed_s: float) -> CellReading:
         cell = self.cells[index]
@@ -495,8 +494,10 @@ def _unsteered_lives(told: Story) -> Lives:
 
 
 def _diary(outcome: Outcome) -> str:
-    """One line a second: what was bad by class, what each cell used, what was decided."""
-    lines = []
+    """One line a second: what was bad, what each cell used, what was decided."""
+    lines = [
+        f"by class ({', '.join(c.name for c in CLASSES)}): [failed, slow, shed]; planned shed"
+    ]
     for second, decision in enumerate(outcome.decisions):
         counts = outcome.bad[second, :, FAILED:].astype(int).tolist()
         cells = outcome.seen[second].cells.values()
@@ -506,11 +507,12 @@ def _diary(outcome: Outcome) -> str:
             else " -- "
             for r in cells
         ]
-        sheds = [f"{split.shed:.2f}" for _, split in sorted(decision.plan.splits.items())]
+        splits = {flow.request_class: split for flow, split in decision.plan.splits.items()}
+        sheds = [f"{splits[c.name].shed:.2f}" for c in CLASSES]
         codes = sorted({f"{r.subject}:{r.code}" for r in decision.routing.because})
         lines.append(
             f"{second:3d} oracle {outcome.ordered[second]:5.1f} harm {outcome.harm[second]:6.1f} "
-            f"failed/slow/shed {counts} cpu {' '.join(used)} shed {' '.join(sheds)} "
+            f"bad {counts} cpu {' '.join(used)} shed {' '.join(sheds)} "
             f"{'act' if isinstance(decision.routing, Act) else ''} {' '.join(codes)}"
         )
     return "\n".join(lines) + "\n"

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Sequence
-from typing import cast
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from foreshard.lab import service
 from foreshard.lab.cell.faults import Fault, FaultKind
 from foreshard.lab.faults import FaultSpec
+from foreshard.lab.oracle import BIN_S, Burden
 from foreshard.lab.records import Outcome, Records, Run, judge
 from foreshard.lab.scores import Conduct, Trial, report
 from foreshard.lab.story import Story
@@ -22,6 +24,7 @@ from foreshard.lab.timeline import (
     onset_s,
     relieved_s,
 )
+from foreshard.lab.traffic import Surge
 from foreshard.model.errors import LabError
 
 CELLS = ("eu-1", "eu-2")
@@ -239,3 +242,51 @@ def test_records_of_other_classes_are_refused() -> None:
     right = a_trial(records(), records())
     with pytest.raises(LabError, match="classes"):
         Trial(seed=1, story=right.story, classes=service.CLASSES[:1], run=right.run)
+
+
+def an_overload() -> tuple[Trial, Story]:
+    """Twenty searches a second, each of one cpu second, on cells that do fifteen."""
+    told = Story(
+        name="test",
+        duration_s=60.0,
+        warm_up_s=5.0,
+        faults=(),
+        surges=(Surge(request_class=SEARCH, factor=2.0, at_s=20.0, lasts_s=8.0),),
+    )
+    bins = round(60.0 / BIN_S)
+    work_s = np.zeros((bins, 3))
+    work_s[:, SEARCH] = 20.0 * BIN_S
+    burden = Burden(
+        capacity_s=np.full(bins, 15.0 * BIN_S),
+        work_s=work_s,
+        requests=np.array([0.0, 1200.0, 0.0]),
+        classes=service.CLASSES,
+    )
+    shed = spoilt(records(), 20.0, 40.0, status=429)
+    return replace(a_trial(records(), shed), story=told, burden=burden), told
+
+
+def test_both_fleets_are_held_against_what_had_to_be_bad() -> None:
+    trial, _ = an_overload()
+    found = report(trial, Conduct())
+    window = cast("dict[str, Any]", dig(found, "oracle", "window"))
+    # Five of twenty, but for the last half second, which the end of the run forgives.
+    assert window["bad_weighted_ratio"] == pytest.approx(0.25, abs=0.005)
+    assert window["bound_ratio"] == pytest.approx(0.25, abs=0.005)
+    assert window["fleets"] == {"reactive": 0.0, "foreshard": 1.0}
+    assert window["over_points"]["foreshard"] == pytest.approx(75.0, abs=0.5)
+    assert window["over_points"]["reactive"] == pytest.approx(-25.0, abs=0.5)
+    assert dig(found, "oracle", "run", "fleets", "foreshard") == pytest.approx(20.0 / 55.0)
+    json.dumps(found)
+
+
+def test_a_run_that_was_ended_early_is_compared_as_far_as_it_went() -> None:
+    trial, _ = an_overload()
+    short = {name: each.at(each.t_s < 15.0) for name, each in trial.run.fleets.items()}
+    found = report(replace(trial, run=replace(trial.run, fleets=short)), Conduct())
+    assert dig(found, "oracle", "window") is None
+    assert dig(found, "oracle", "run", "bad_weighted_ratio") == pytest.approx(0.25, abs=0.02)
+
+
+def test_without_a_burden_there_is_no_oracle() -> None:
+    assert report(a_trial(records(), records()), Conduct())["oracle"] is None

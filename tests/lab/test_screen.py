@@ -86,3 +86,17 @@ def test_a_screen_is_left_when_something_fails(headless: bool) -> None:
 
     with pytest.raises(RuntimeError):
         fail()
+
+
+def test_the_distance_to_the_oracle_is_told_for_both() -> None:
+    oracle = {
+        "window": {
+            "bad_weighted_ratio": 0.0123,
+            "over_points": {"reactive": 45.678, "foreshard": 1.234},
+        },
+        "run": None,
+    }
+    text = told(PlainScreen(), report(oracle=oracle), None)
+    assert "1.23% of weighted demand had to be bad" in text
+    assert "reactive +45.68" in text
+    assert "foreshard +1.23" in text

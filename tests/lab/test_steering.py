@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import yaml
 
 from foreshard.config import ThresholdSettings, parse
@@ -40,3 +42,9 @@ def test_the_tick_and_the_ceilings_are_the_shipped_ones() -> None:
     budget = said["budget"]
     assert isinstance(budget, dict)
     assert not {"ceiling", "rest_ceiling", "min_cells", "believable_failures"} & set(budget)
+
+
+def test_the_demo_can_be_judged_without_a_forecast() -> None:
+    assert DEMO.forecast.model == "trend"
+    without = dict(demo_config(replace(site(), forecast="none")))
+    assert parse(yaml.safe_dump(without)).forecast.model == "none"

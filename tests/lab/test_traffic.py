@@ -107,3 +107,16 @@ def test_a_surge_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None
     right = {"request_class": 2, "factor": 2.0, "at_s": 1.0, "lasts_s": 1.0}
     with pytest.raises(InvalidValueError, match=next(iter(wrong))):
         demand(surges=(Surge(**(right | wrong)),))  # type: ignore[arg-type]
+
+
+@given(st.floats(1.001, 50.0), st.floats(0.0, 900.0), st.floats(0.001, 900.0))
+def test_a_surge_survives_the_command_line(factor: float, at_s: float, lasts_s: float) -> None:
+    factor, at_s, lasts_s = round(factor, 3), round(at_s, 3), round(lasts_s, 3)
+    surge = Surge(request_class=1, factor=factor, at_s=at_s, lasts_s=lasts_s)
+    assert Surge.parse(surge.text(["a", "b-c"]), ["a", "b-c"]) == surge
+
+
+@pytest.mark.parametrize("text", ["", "report=4", "x=4@1+1", "report=-4@1+1", "report=4@1+1 "])
+def test_a_surge_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(InvalidValueError, match="CLASS=FACTOR@BEGIN"):
+        Surge.parse(text, ["report"])

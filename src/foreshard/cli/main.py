@@ -160,11 +160,15 @@ def fault(
 def demo(
     headless: Annotated[bool, typer.Option("--headless", help="No live view.")] = False,
     seed: Annotated[int, typer.Option(help="Of arrivals, keys and request costs.", min=0)] = 1,
-    duration_s: Annotated[float, typer.Option(help="Length of the story.", min=30.0)] = 240.0,
-    story: Annotated[str, typer.Option(help="default or quiet.")] = "default",
+    duration_s: Annotated[
+        float | None, typer.Option(help="Length of the story; default: its own.", min=30.0)
+    ] = None,
+    story: Annotated[str, typer.Option(help="default, quiet, zone, surge or tight.")] = "default",
     load_ratio: Annotated[
-        float, typer.Option("--load", help="Mean utilisation.", min=0.1, max=0.95)
-    ] = 0.62,
+        float | None,
+        typer.Option("--load", help="Mean utilisation; default: the story's.", min=0.1, max=0.95),
+    ] = None,
+    forecast: Annotated[str, typer.Option(help="A forecaster by name, or none.")] = "trend",
     json: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
 ) -> None:
     """Two equal fleets of real cells, the same traffic and faults; one steered by Foreshard."""
@@ -176,6 +180,7 @@ def demo(
         duration_s=duration_s,
         story=story,
         load=load_ratio,
+        forecast=forecast,
         headless=headless or not sys.stdout.isatty(),
         json=json,
     )

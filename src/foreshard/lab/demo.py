@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,12 +26,14 @@ from foreshard.lab import records, service
 from foreshard.lab.envoy import Envoy, find_envoy
 from foreshard.lab.faults import FaultSpec, play
 from foreshard.lab.footprint import resident_mb
+from foreshard.lab.oracle import burden_of
 from foreshard.lab.reactive import bootstrap, render
 from foreshard.lab.registry import Entry, registered
 from foreshard.lab.scores import FORESHARD, REACTIVE, Conduct, Trial, report
 from foreshard.lab.steering import Site, demo_config
-from foreshard.lab.story import Story, story
+from foreshard.lab.story import NATURAL_S, Story, story
 from foreshard.lab.supervisor import Supervisor
+from foreshard.lab.traffic import arrivals
 from foreshard.lab.watch import Watch
 from foreshard.lab.webhook import Webhook
 from foreshard.model.errors import LabError
@@ -45,7 +47,7 @@ SETTLE_S = 3.0
 STEERED_WITHIN_S = 30.0
 ENDED_EARLY = "the demo was ended before its story began: there is nothing to report"
 LOOK_S = 0.5
-SHORT_S = 120.0
+SHORT_RATIO = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +56,19 @@ class DemoOptions:
 
     Attributes:
         seed: Of arrivals, keys and request costs.
-        duration_s: Length of the story.
-        story: `default` or `quiet`.
-        load: Mean utilisation of the fleets, in (0, 1).
+        duration_s: Length of the story; None = its natural one.
+        story: One of `story.STORIES`.
+        load: Mean utilisation of the fleets, in (0, 1); None = the story's own.
+        forecast: Name of the forecaster; "none" = judge Foreshard without one.
         headless: No live view.
         json: Where the report goes; None = nowhere.
     """
 
     seed: int = 1
-    duration_s: float = 240.0
+    duration_s: float | None = None
     story: str = "default"
-    load: float = service.DEFAULT_LOAD
+    load: float | None = None
+    forecast: str = "trend"
     headless: bool = False
     json: Path | None = None
 
@@ -144,10 +148,11 @@ async def _prepare(
     options: DemoOptions, wiring: Wiring, screen: Screen, stack: AsyncExitStack
 ) -> _Stage:
     """Start everything but the traffic; whoever closes the stack ends it."""
-    tale = story(options.story, options.duration_s)
-    if tale.faults and tale.duration_s < SHORT_S:
+    tale = story(options.story, options.duration_s, options.load)
+    short_s = SHORT_RATIO * NATURAL_S[tale.name]
+    if tale.faults and tale.duration_s < short_s:
         screen.stage(
-            f"note: under {SHORT_S:g} s faults grow faster than forecasts and restarts can "
+            f"note: under {short_s:g} s faults grow faster than forecasts and restarts can "
             "follow; leads are shorter than in the default story"
         )
     directory = Path(tempfile.mkdtemp(prefix="foreshard-"))
@@ -159,7 +164,10 @@ async def _prepare(
     screen.stage("starting the reactive Envoy")
     targets = {REACTIVE: await _reactive_envoy(stack, reactive, directory)}
     webhook = f"{doors[1].url}/events"
-    site = _site(steered, directory, webhook=webhook, listen_port=_held_port(stack))
+    site = replace(
+        _site(steered, directory, webhook=webhook, listen_port=_held_port(stack)),
+        forecast=options.forecast,
+    )
     config = directory / "demo.yaml"
     config.write_text(yaml.safe_dump(dict(demo_config(site)), sort_keys=False))
     site.events.write_text("[]")
@@ -299,7 +307,8 @@ def _load_command(stage: _Stage, start_at_s: float, out: Path) -> list[str]:
         *(sys.executable, "-m", "foreshard.lab.loadgen"),
         *(f"--target={name}={url}" for name, url in stage.targets.items()),
         *(f"--node={address}={cell}" for address, cell in nodes.items()),
-        *("--rate-rps", str(service.offered_rps(stage.options.load))),
+        *("--rate-rps", str(service.offered_rps(stage.story.load))),
+        *(f"--surge={surge.text(list(service.MIX))}" for surge in stage.story.surges),
         *("--duration-s", str(stage.story.duration_s), "--seed", str(stage.options.seed)),
         *("--start-at-s", str(start_at_s), "--out", str(out)),
     ]
@@ -323,9 +332,15 @@ def _report(stage: _Stage, watch: Watch, run: records.Run) -> Mapping[str, Any]:
         classes=service.CLASSES,
         run=run,
         lives=watch.lives(),
+        burden=burden_of(
+            stage.story,
+            arrivals(stage.story.demand(), seed=stage.options.seed),
+            lives=watch.lives(),
+        ),
     )
     found = report(trial, Conduct(**watch.conduct()))
-    found |= {"load": stage.options.load, "time_scale": watch.time_scale(), **watch.timeline()}
+    found |= {"load": stage.story.load, "forecast": stage.options.forecast}
+    found |= {"time_scale": watch.time_scale(), **watch.timeline()}
     if stage.options.json is not None:
         stage.options.json.write_text(json.dumps(found, indent=1))
     return found

@@ -6,6 +6,7 @@ generator would make both fleets look better than they are.
 
     python -m foreshard.lab.loadgen --target reactive=http://127.0.0.1:8001 --duration-s 240
         --target foreshard=http://127.0.0.1:8002 --rate-rps 450 --out run.npz
+        --surge report=4.4@80+80
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from yarl import URL
 from foreshard.lab import service
 from foreshard.lab.reactive import SERVED_BY
 from foreshard.lab.records import UNKNOWN_CELL, Outcome, Records, Run, judge, save
-from foreshard.lab.traffic import Demand, Schedule, arrivals
+from foreshard.lab.traffic import Demand, Schedule, Surge, arrivals
 from foreshard.model.errors import ForeshardError, LabError
 from foreshard.model.workload import RequestClass
 
@@ -269,6 +270,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--rate-rps", type=float, default=service.offered_rps(service.DEFAULT_LOAD)
     )
     parser.add_argument("--duration-s", type=float, required=True)
+    parser.add_argument("--surge", action="append", default=[], metavar="CLASS=FACTOR@AT+LASTS")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start-at-s", type=float, help="epoch seconds; default: in one second")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN.npz")
@@ -282,6 +284,7 @@ async def _run(options: argparse.Namespace) -> None:
         mix=tuple(service.MIX[c.name] for c in service.CLASSES),
         keys=service.KEYS,
         swing=service.SWING_RATIO,
+        surges=tuple(Surge.parse(text, list(service.MIX)) for text in options.surge),
     )
     load = Load(
         targets=_pairs(options.target, "--target"),

@@ -2,9 +2,10 @@
 
 It is a fluid bound. All cells are one pool of cpu seconds, cut into bins of a tenth of a second;
 the work of a request that arrives in one bin may be done in any bin up to its objective, in
-pieces; whatever cannot be done by then is bad, and what the end of the run cuts off is not. A request that is turned away costs nothing.
-Nobody does better with the capacity given: queueing, the grain of requests, cold caches, the
-imbalance between cells and the time it takes to see and to act are all left out.
+pieces; whatever cannot be done by then is bad, but for what the end of the run cuts off. A
+request that is turned away costs nothing. Nobody does better with the capacity given: queueing,
+the grain of requests, cold caches, the imbalance between cells and the time it takes to see and
+to act are all left out.
 
 Two orders of giving up are told apart:
 

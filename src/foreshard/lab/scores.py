@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from foreshard.lab.cell.faults import FaultKind
 from foreshard.lab.faults import FaultSpec
+from foreshard.lab.oracle import Burden, Harm, least_harm
 from foreshard.lab.records import Records, Run, Verdict, judge
 from foreshard.lab.story import Story
 from foreshard.lab.timeline import (
@@ -47,6 +48,7 @@ class Trial:
         classes: In the class order of the run.
         run: Records of the fleets named `REACTIVE` and `FORESHARD`; one alone is scored too.
         lives: Of the reactive fleet's processes; None = not sampled.
+        burden: What the oracle is asked; None = it is not.
     """
 
     seed: int
@@ -54,6 +56,7 @@ class Trial:
     classes: Sequence[RequestClass]
     run: Run
     lives: Lives | None = None
+    burden: Burden | None = None
 
     def __post_init__(self) -> None:
         names = tuple(c.name for c in self.classes)
@@ -85,7 +88,8 @@ def report(trial: Trial, conduct: Conduct, *, limits: Limits | None = None) -> d
 
     Besides the figures per fleet and fault it holds `elsewhere` (what was bad outside the
     windows of all faults, so that nothing hides between them) and `series` (weighted bad
-    requests per second of arrival, warm-up included).
+    requests per second of arrival, warm-up included). Where the oracle was asked, `oracle` holds
+    what had to be bad, and by how many points of weighted demand each fleet was worse.
     """
     limits = limits or Limits()
     scored = {
@@ -94,6 +98,7 @@ def report(trial: Trial, conduct: Conduct, *, limits: Limits | None = None) -> d
     late_s = np.concatenate(
         [np.zeros(0, np.float32), *(r.lateness_s for r in trial.run.fleets.values())]
     )
+    series = {name: each.per_second(trial.story.duration_s) for name, each in scored.items()}
     return {
         "seed": trial.seed,
         "story": trial.story.name,
@@ -105,11 +110,8 @@ def report(trial: Trial, conduct: Conduct, *, limits: Limits | None = None) -> d
         },
         "faults": _faults(trial, conduct, scored, limits),
         "elsewhere": {"bad_weighted": _elsewhere(trial, scored)},
-        "series": {
-            "bad_weighted": {
-                name: each.per_second(trial.story.duration_s) for name, each in scored.items()
-            }
-        },
+        "oracle": None if trial.burden is None else _oracle(trial, scored, trial.burden),
+        "series": {"bad_weighted": series},
         "decisions": conduct.decisions,
         "false_evacuations": _false_evacuations(trial, conduct, limits),
         "loadgen_lateness_ms_p99": _percentile_ms(late_s[~np.isnan(late_s)], 99.0),
@@ -236,6 +238,45 @@ def _elsewhere(trial: Trial, scored: Mapping[str, _Scored]) -> dict[str, float]:
             outside &= ~each.within(*window)
         harm[name] = each.bad_weighted(outside)
     return harm
+
+
+def _oracle(trial: Trial, scored: Mapping[str, _Scored], burden: Burden) -> dict[str, object]:
+    """What had to be bad: over the run, and while faults or surges are felt."""
+    story, harm = trial.story, least_harm(burden)
+    second = np.arange(len(harm.ordered))
+    # A run that was ended early is compared as far as it went.
+    lasts_s = max(float(each.records.t_s.max(initial=0.0)) for each in scored.values())
+    run = (second >= story.warm_up_s) & (second < lasts_s)
+    felt = np.zeros(len(second), dtype=np.bool_)
+    for start_s, end_s in story.troubled_s(settle_s=SETTLE_S):
+        felt |= (second >= start_s) & (second < end_s)
+    stretches = {"run": run, "window": run & felt}
+    return {
+        name: _against(scored, harm, within) if within.any() else None
+        for name, within in stretches.items()
+    } | {"bad_weighted": [float(value) for value in harm.ordered]}
+
+
+def _against(
+    scored: Mapping[str, _Scored], harm: Harm, within: npt.NDArray[np.bool_]
+) -> dict[str, object]:
+    """Every fleet against the oracle in these seconds of arrival."""
+    ratios, demand = {}, 0.0
+    for name, each in scored.items():
+        second = np.minimum(each.records.t_s.astype(np.intp), len(within) - 1)
+        inside = within[second]
+        demand = max(demand, float(each.verdict.weight[inside].sum()))
+        ratios[name] = each.bad_weighted(inside) / max(1e-9, each.verdict.weight[inside].sum())
+    ordered, bound = (
+        float(h[within].sum()) / max(1e-9, demand) for h in (harm.ordered, harm.bound)
+    )
+    return {
+        "weighted_demand": demand,
+        "bad_weighted_ratio": ordered,
+        "bound_ratio": bound,
+        "fleets": ratios,
+        "over_points": {name: 100.0 * (ratio - ordered) for name, ratio in ratios.items()},
+    }
 
 
 def _false_evacuations(trial: Trial, conduct: Conduct, limits: Limits) -> int:

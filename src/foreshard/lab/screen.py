@@ -193,6 +193,8 @@ def _summary(console: Console, report: Mapping[str, Any], json: Path | None) -> 
     console.print(table)
     if report["faults"]:
         console.print(_fault_table(report["faults"]))
+    if report.get("oracle") is not None:
+        console.print(_oracle_line(report["oracle"]))
     engine = report["engine"]
     console.print(
         f"{report['decisions']} decisions, {report['false_evacuations']} false evacuations; "
@@ -203,6 +205,20 @@ def _summary(console: Console, report: Mapping[str, Any], json: Path | None) -> 
     console.print(f"time scale: {scale['note']}")
     if json is not None:
         console.print(f"report: {json}")
+
+
+def _oracle_line(oracle: Mapping[str, Any]) -> str:
+    """What had to be bad, where it mattered."""
+    stretch = "window" if oracle["window"] else "run"
+    found = oracle[stretch]
+    if found is None:
+        return "oracle: nothing was scored"
+    where = "while faults and surges were felt" if stretch == "window" else "over the run"
+    over = ", ".join(f"{name} {points:+.2f}" for name, points in found["over_points"].items())
+    return (
+        f"oracle: {found['bad_weighted_ratio']:.2%} of weighted demand had to be bad {where}; "
+        f"points above that: {over}"
+    )
 
 
 def _fault_table(faults: list[Mapping[str, Any]]) -> Table:

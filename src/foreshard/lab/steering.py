@@ -53,6 +53,7 @@ class Site:
         listen: host:port where Envoy takes requests.
         admin: host:port of Envoy's admin page.
         discovery: host:port of the discovery service.
+        forecast: A forecaster by name, or none.
     """
 
     fleet: Fleet
@@ -62,6 +63,7 @@ class Site:
     listen: str
     admin: str
     discovery: str
+    forecast: str = "trend"
 
 
 def demo_config(site: Site) -> Mapping[str, object]:
@@ -103,7 +105,12 @@ def demo_config(site: Site) -> Mapping[str, object]:
         },
         "events_file": str(site.events),
         "driver": {"webhook": site.webhook},
-        "forecast": {"every_s": 1.0, "window_s": 90.0, "horizons_s": list(HORIZONS_S)},
+        "forecast": {
+            "model": site.forecast,
+            "every_s": 1.0,
+            "window_s": 90.0,
+            "horizons_s": list(HORIZONS_S),
+        },
         "thresholds": dict(PATIENCE),
         "budget": dict(BUDGET),
     }

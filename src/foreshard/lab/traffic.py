@@ -11,6 +11,7 @@ very same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ __all__ = ["Demand", "Schedule", "Surge", "arrivals"]
 
 # Fine enough that linear interpolation of the expected count is exact to a microsecond.
 GRID_S = 0.05
+NUMBER = r"\d+(?:\.\d+)?"
+SURGE = re.compile(rf"(?P<name>[\w-]+)=(?P<factor>{NUMBER})@(?P<at>{NUMBER})\+(?P<lasts>{NUMBER})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,31 @@ class Surge:
     def ends_s(self) -> float:
         """When it is over."""
         return self.at_s + self.lasts_s
+
+    def text(self, classes: Sequence[str]) -> str:
+        """Class, factor, begin and length, as on a command line.
+
+        >>> Surge(request_class=0, factor=4.5, at_s=30.0, lasts_s=60.0).text(["report"])
+        'report=4.5@30.0+60.0'
+        """
+        return f"{classes[self.request_class]}={self.factor!r}@{self.at_s!r}+{self.lasts_s!r}"
+
+    @classmethod
+    def parse(cls, text: str, classes: Sequence[str]) -> Surge:
+        """Read what `text` writes.
+
+        Raises:
+            InvalidValueError: It says nothing of the kind.
+        """
+        said = SURGE.fullmatch(text)
+        if said is None or said["name"] not in classes:
+            raise InvalidValueError(
+                f"surge: {text!r} must be CLASS=FACTOR@BEGIN+LENGTH with a class of "
+                f"{', '.join(classes)}, for example {classes[0]}=4.5@30+60"
+            )
+        factor, at_s, lasts_s = (float(said[part]) for part in ("factor", "at", "lasts"))
+        index = classes.index(said["name"])
+        return cls(request_class=index, factor=factor, at_s=at_s, lasts_s=lasts_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
