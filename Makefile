@@ -19,11 +19,11 @@ READY := $(VENV)/.ready
 ARGS ?=
 PATHS := src tests benchmarks
 
-.PHONY: help setup demo bench test check fmt format-check lint types contracts golden lock clean \
-	distclean
+.PHONY: help setup demo bench bench-overload test check fmt format-check lint types contracts \
+	golden lock clean distclean
 
 help: ## List the targets (default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY) ## Make .venv from the pinned, hashed requirements (once)
 
@@ -35,6 +35,9 @@ test: $(READY) ## Run all tests; ARGS="-k slots" are passed on
 
 bench: $(READY) ## The demo over several seeds, as tables (35 min); ARGS="--seeds 1-5"
 	@$(BIN)/python benchmarks/story.py $(ARGS)
+
+bench-overload: $(READY) ## Three overloads against an oracle, no forecast (12 min); ARGS="--seeds 1-2"
+	@$(BIN)/python benchmarks/overload.py $(ARGS)
 
 # One after the other, cheapest first, also under -j: the first failure is the one to read.
 check: $(READY) ## Is it fine? Format, lint, types, import contracts, tests

@@ -11,30 +11,18 @@ not run again; `--fresh` forgets them. Exit status 1 when a claim of the README 
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-RUNS = Path("build/bench")
+from runs import MOST_LATE_MS, all_of, seeds
 
 
 def main() -> int:
     """Run what is missing, then print the tables as Markdown."""
     options = _options()
-    if options.fresh:
-        shutil.rmtree(RUNS, ignore_errors=True)
-    runs = RUNS / _commit()
-    runs.mkdir(parents=True, exist_ok=True)
-    wanted = list(_wanted(options))
-    reports = []
-    for number, (name, args) in enumerate(wanted, start=1):
-        sys.stderr.write(f"[{number}/{len(wanted)}] {name}\n")
-        reports.append((name, _run(runs, name, args)))
+    reports = all_of(_wanted(options), fresh=options.fresh)
     story = [report for name, report in reports if name.startswith("default")]
     if story:
         sys.stdout.write(_story_table(story))
@@ -43,13 +31,6 @@ def main() -> int:
     broken = _broken(reports)
     sys.stdout.write("".join(f"\nDOES NOT HOLD: {claim}" for claim in broken))
     return 1 if broken else 0
-
-
-def _commit() -> str:
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
-    return said.stdout.strip() or "unversioned"
 
 
 def _broken(reports: list[tuple[str, dict[str, Any]]]) -> list[str]:
@@ -74,7 +55,7 @@ def _broken(reports: list[tuple[str, dict[str, Any]]]) -> list[str]:
         ),
         "under 300 MB": all(r["engine"]["rss_mb"] < 300.0 for _, r in reports),
         "load generator late by under 20 ms (p99)": all(
-            r["loadgen_lateness_ms_p99"] < 20.0 for _, r in reports
+            r["loadgen_lateness_ms_p99"] < MOST_LATE_MS for _, r in reports
         ),
     }
     return [claim for claim, holds in claims.items() if not holds]
@@ -99,23 +80,10 @@ def _options() -> argparse.Namespace:
 
 
 def _wanted(options: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
-    first, _, last = options.seeds.partition("-")
-    for seed in range(int(first), int(last or first) + 1):
+    for seed in seeds(options.seeds):
         yield f"default-{seed}", ["--seed", str(seed)]
     for load in options.quiet_loads:
         yield f"quiet-{load:g}", ["--seed", "1", "--story", "quiet", "--load", str(load)]
-
-
-def _run(runs: Path, name: str, args: list[str]) -> dict[str, Any]:
-    path = runs / f"{name}.json"
-    if not path.exists():
-        command = [sys.executable, "-m", "foreshard", "demo", "--headless"]
-        with (runs / f"{name}.log").open("w") as log:
-            subprocess.run(
-                [*command, *args, "--json", str(path)], check=True, stdout=log, stderr=log
-            )
-    report: dict[str, Any] = json.loads(path.read_text())
-    return report
 
 
 def _story_table(reports: list[dict[str, Any]]) -> str:
