@@ -110,6 +110,11 @@ def screen_for(*, headless: bool) -> PlainScreen | LiveScreen:
 def _clock(watch: Watch) -> str:
     at_s = time.time() - watch.start_at_s
     begun = [f"{spec.fault.kind} on {', '.join(spec.cells)}" for spec in watch.begun]
+    begun += [
+        f"surge of {service.CLASSES[surge.request_class].name}, x {surge.factor:g}"
+        for surge in watch.story.surges
+        if surge.at_s <= at_s < surge.ends_s
+    ]
     last = begun[-1] if begun else "quiet"
     return f"{max(0.0, at_s):5.0f} s of {watch.story.duration_s:.0f} ({last})"
 
