@@ -46,3 +46,11 @@ def test_a_killed_cell_is_seen_as_down_and_comes_back_as_another_process() -> No
     assert "down" in health[20:30]
     assert health[-1] == "up"
     assert outcome.bad[20:27, 0, FAILED].sum() > 0
+
+
+@pytest.mark.parametrize("name", ["zone", "surge", "tight"])
+def test_without_a_forecast_it_loses_at_most_two_points_more_than_the_oracle(name: str) -> None:
+    outcome = play(story(name), seed=5)
+    mine, best = outcome.points(outcome.harm), outcome.points(outcome.ordered)
+    whole_run = mine[1] - best[1]
+    assert whole_run <= 2.0

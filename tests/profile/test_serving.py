@@ -92,13 +92,13 @@ def test_a_cell_that_can_do_more_again_gets_it_back() -> None:
     assert hurt.effective(ONES)[0] < 0.6
     cells[0].speed = 1.0
     seen = steered(cells, 0.8, 40, state=hurt)
-    assert np.isinf(seen[-1][1].ceiling[0])
+    assert seen[-1][1].ceiling[0] >= 0.95
     assert served(seen[-10:], 0) >= 0.7
 
 
 def test_a_queue_is_drained_by_less_work_before_capacity_is_trusted_again() -> None:
     state = replace(start_serving(OBJECTIVE_S, cells=2), queue_s=np.array([0.5, 0.0]))
-    assert state.effective(np.ones(2)).tolist() == [0.75, 1.0]
+    assert state.effective(np.ones(2)).tolist() == [0.5, 1.0]
 
 
 def test_a_class_that_waits_alone_is_bounded_alone_and_comes_back() -> None:

@@ -38,6 +38,7 @@ LEAST_COUNT = 3.0
 BASE_DOWN_S, BASE_UP_S, MOST_BASE_RATIO = 5.0, 300.0, 0.5
 # So busy a cell queues for what its gauges show; between the two they and the queue disagree.
 PEGGED, UNSURE = 0.95, 0.85
+IDLE_FREE = 0.98
 # Deviations of a Poisson count of open requests that are no queue.
 MARGIN_SDS = 2.0
 # A queue so many times beyond patience is believed at the first look, else at the second.
@@ -121,7 +122,7 @@ class ServingState:
         base_s: [K] time of an unhurried request, NaN = not known.
         ceiling: [C] work a second, inf = nothing says less than the gauges.
         queue_s: [C] how long a cell needs for what waits in it.
-        waits: [C] looks in a row with a queue that hurts.
+        waits: [C] looks in a row with a queue that hurts, or without an idle moment.
         class_ceiling: [C, K] requests a second, inf = the class is free.
         own_s: [C, K] what a class waits beyond the others there, NaN = not known.
         suffers: [C, K] looks in a row.
@@ -250,7 +251,8 @@ def _with_queue(
     queue = np.where(np.isnan(look.in_flight), np.nan_to_num(waited), by_open)
     queue = np.where(heard, np.where(credible, queue, 0.0), state.queue_s)
 
-    hurts = heard & (queue > patience)
+    # What a cell without an idle moment gets done is what it can do, queue or not.
+    hurts = heard & ((queue > patience) | (look.busy >= IDLE_FREE))
     waits = np.where(heard, np.where(hurts, state.waits + 1.0, 0.0), state.waits)
     full = hurts & ((waits >= LOOKS) | (queue > PLAIN * patience))
     proven = np.minimum(served, look.capacity)
