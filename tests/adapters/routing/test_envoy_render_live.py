@@ -129,6 +129,24 @@ async def test_shedding_is_exact_says_when_to_return_and_asks_no_cell(tmp_path: 
         assert not running.backends["eu-3"].served
 
 
+async def test_a_retry_never_meets_the_shed_entry_and_what_is_shed_is_never_retried(
+    tmp_path: Path,
+) -> None:
+    def tenth(fleet: tuple[Cell, ...]) -> RoutingTable:
+        return table(fleet, free_route(SEARCH, {"eu-1": 9, "eu-2": 9}, shed=2))
+
+    async with bench(NAMES, tenth, tmp_path) as running:
+        for backend in running.backends.values():
+            backend.status = 503
+        asked = 3_000
+        seen = Counter([(await running.ask("/search"))[0] for _ in range(asked)])
+        tries = sum(b.served["/search"] for b in running.backends.values())
+    assert set(seen) == {503, 429}
+    assert tries > 1.1 * seen[503], "what failed was tried again"
+    # A retry that could be shed would add its tenth: .19 or more instead of .10.
+    assert abs(seen[429] / asked - 0.1) < 0.03
+
+
 async def test_a_cell_that_is_left_out_gets_nothing_new_and_finishes_what_it_has(
     tmp_path: Path,
 ) -> None:
