@@ -138,12 +138,15 @@ async def test_a_retry_never_meets_the_shed_entry_and_what_is_shed_is_never_retr
     async with bench(NAMES, tenth, tmp_path) as running:
         for backend in running.backends.values():
             backend.status = 503
-        asked = 3_000
-        seen = Counter([(await running.ask("/search"))[0] for _ in range(asked)])
+        asked = 1_200
+        seen: Counter[int] = Counter()
+        for _ in range(asked // 60):
+            answers = await asyncio.gather(*(running.ask("/search") for _ in range(60)))
+            seen.update(status for status, _ in answers)
         tries = sum(b.served["/search"] for b in running.backends.values())
     assert set(seen) == {503, 429}
-    assert tries > 1.1 * seen[503], "what failed was tried again"
-    # A retry that could be shed would add its tenth: .19 or more instead of .10.
+    assert tries > 1.05 * seen[503], "what failed was tried again"
+    # Each retry that could be shed would add to it; chance alone reaches three points once in 700.
     assert abs(seen[429] / asked - 0.1) < 0.03
 
 
