@@ -85,18 +85,18 @@ def test_every_error_is_told_at_once_with_line_key_and_value() -> None:
         "tick_s": "tick_s: -1",
         "nonsense": "nonsense: 3",
         "classes.1.priority": "priority: urgent",
-        "thresholds": "thresholds:",
-        "budget": "budget:",
-        "cells.2": "name: eu-3",
+        "thresholds.relent_p": "relent_p: 0.9",
+        "budget.rest_ceiling": "budget:",
+        "cells.2.nodes.0": "127.0.0.1:99999",
         "cells.3.nodes.0": "nowhere",
     }.items():
-        number = int(lines[key].split()[1].rstrip(":"))
+        number = int(lines[key].split()[1].rstrip(":,"))
         assert word in written[number - 1], lines[key]
     assert "is 'urgent'" in lines["classes.1.priority"]
     assert "critical, normal, sheddable" in lines["classes.1.priority"]
-    assert "must be at least objective_s" in lines["classes.0"]
-    assert "must be 1 to 65535" in lines["cells.2"]
-    assert "below doubt_p" in lines["thresholds"]
+    assert "must be at least objective_s" in lines["classes.0.timeout_s"]
+    assert "the port 1 to 65535" in lines["cells.2.nodes.0"]
+    assert "below doubt_p" in lines["thresholds.relent_p"]
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,17 @@ def test_every_error_is_told_at_once_with_line_key_and_value() -> None:
         (lambda v: v["cells"].append(v["cells"][0]), "'eu-1'"),
         (lambda v: v["classes"].append(v["classes"][0]), "must be unique"),
         (lambda v: v.update(default_class="video"), "must be one of checkout, search, report"),
-        (lambda v: v["classes"][0].update(regions=["mars"]), "no cell stands in regions"),
-        (lambda v: v["classes"][0]["needs"].update(cpu=-1.0), "need of cpu is -1.0"),
-        (lambda v: v["classes"][0].update(name="a b"), "use letters"),
+        (
+            lambda v: v["classes"][0].update(regions=["mars"]),
+            "no cell stands there; name one of eu, us",
+        ),
+        (lambda v: v["classes"][0]["needs"].update(cpu=-1.0), "needs.cpu is -1.0, must be"),
+        (lambda v: v["classes"][0].update(name="a b"), "name is 'a b', use letters"),
         (lambda v: v["forecast"].update(horizons_s=[60.0, 20.0]), "must rise"),
         (lambda v: v["driver"].update(webhook="ftp://x"), "driver.webhook"),
         (lambda v: v.update(tick_s=float("nan")), "tick_s is nan"),
         (lambda v: v["budget"].update(max_moved_per_tick=0.0), "max_moved_per_tick is 0.0"),
-        (lambda v: v.update({1: 2}), "strings"),
+        (lambda v: v.update({1: 2}), "1 is a key that is no text"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_words(change: Change, words: str) -> None:
@@ -124,8 +127,8 @@ def test_what_makes_no_sense_is_refused_in_words(change: Change, words: str) -> 
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        ("", "must be a mapping of keys, is NoneType"),
-        ("[]", "must be a mapping of keys, is list"),
+        ("", "must be a mapping of keys, is empty"),
+        ("[]", "must be a mapping of keys, is a list"),
         ("a: [", "is not YAML"),
         ("? [a, b]\n: c", "is not YAML"),
         ("\x00", "is not YAML"),
@@ -165,5 +168,5 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines() -> None:
     text = "service: a\nforecast:\n  every_s: 1\n  every_s: 2\nservice: b\n"
     with pytest.raises(ConfigError) as refused:
         parse(text)
-    assert "line 4: every_s stands in line 3 already" in str(refused.value)
-    assert "line 5: service stands in line 1 already" in str(refused.value)
+    assert "line 4, column 3: forecast.every_s stands in line 3 already" in str(refused.value)
+    assert "line 5, column 1: service stands in line 1 already" in str(refused.value)

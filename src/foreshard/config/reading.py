@@ -5,16 +5,22 @@ Every error is reported at once, each with its line, key, value and what would b
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from foreshard.config.consistency import contradictions
+from foreshard.config.document import MOST_CHARACTERS, Document, read_document
+from foreshard.config.refusal import Refusal, refusal_of
 from foreshard.config.settings import Settings
 from foreshard.model.errors import ConfigError, InvalidValueError
 
 __all__ = ["load", "parse"]
+
+# More are one mistake made many times.
+MOST_TOLD = 200
 
 
 def load(path: Path) -> Settings:
@@ -24,13 +30,17 @@ def load(path: Path) -> Settings:
         ConfigError: It cannot be read, or something in it is wrong; all errors are listed.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            raw = file.read(4 * MOST_CHARACTERS + 1)
+        text = raw.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); name a YAML file"
         ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not text; name a YAML file") from error
+        raise ConfigError(
+            f"{path}: is not text in UTF-8 (byte {error.start}); name a YAML file"
+        ) from error
     settings = parse(text, name=str(path))
     base = path.resolve().parent
     return settings.model_copy(
@@ -47,71 +57,62 @@ def parse(text: str, *, name: str = "configuration") -> Settings:
     Raises:
         ConfigError: As `load`.
     """
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: is not YAML: {error}") from error
-    if doubled := _doubled(root):
-        raise ConfigError(f"{name}: {len(doubled)} to mend\n" + "\n".join(doubled))
+    document = read_document(text, name=name)
+    values = document.values
     if not isinstance(values, dict):
-        raise ConfigError(f"{name}: must be a mapping of keys, is {type(values).__name__}")
+        what = "is empty" if values is None else f"is a {type(values).__name__}"
+        raise ConfigError(f"{name}: must be a mapping of keys, {what}; try `foreshard init`")
+    found = list(_doubled(document))
     try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        lines = [_sentence(root, dict(e)) for e in error.errors()]
-        raise ConfigError(f"{name}: {len(lines)} to mend\n" + "\n".join(lines)) from error
-    except InvalidValueError as error:
-        raise ConfigError(f"{name}: {error}") from error
+        settings = Settings.model_validate(values)
+    except (ValidationError, InvalidValueError) as error:
+        found += _wrong(document, error)
+        raise ConfigError(_told(found, name)) from error
+    if found:
+        raise ConfigError(_told(found, name))
+    return settings
 
 
-def _sentence(root: yaml.Node | None, error: dict[str, Any]) -> str:
-    where = error["loc"]
-    key = ".".join(str(part) for part in where) or "(whole file)"
-    value = error.get("input")
-    shown = (
-        "" if isinstance(value, (dict, list)) or error["type"] == "missing" else f" is {value!r}:"
-    )
-    return f"  line {_line(root, where)}: {key}{shown} {error['msg']}"
+def _told(found: list[Refusal], name: str) -> str:
+    ordered = sorted(found, key=lambda one: (one.place, str(one)))
+    lines = [str(one) for one in ordered[:MOST_TOLD]]
+    if len(ordered) > MOST_TOLD:
+        lines.append(f"  and {len(ordered) - MOST_TOLD} more")
+    return "\n".join([f"{name}: {len(ordered)} to mend", *lines])
 
 
-def _line(node: yaml.Node | None, where: tuple[int | str, ...]) -> int:
-    """The line (from 1) of the deepest part of `where` that the file has."""
-    line = 1
-    for part in where:
-        if node is not None:
-            line = node.start_mark.line + 1
-        if isinstance(node, yaml.MappingNode):
-            keys = {k.value: (k, v) for k, v in node.value}
-            if str(part) not in keys:
-                return line
-            found, node = keys[str(part)]
-            line = found.start_mark.line + 1
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            if part >= len(node.value):
-                return line
-            node = node.value[part]
-        else:
-            return line
-    is_item = bool(where) and isinstance(where[-1], int)
-    if node is not None and (is_item or isinstance(node, yaml.SequenceNode)):
-        return node.start_mark.line + 1
-    return line
+def _doubled(document: Document) -> Iterator[Refusal]:
+    for where, place, first in document.doubled():
+        yield Refusal(
+            place=place, where=where, says=f"stands in line {first.line} already, keep one"
+        )
 
 
-def _doubled(node: yaml.Node | None) -> list[str]:
-    """Keys that stand twice in one mapping: YAML would silently take the last."""
-    found: list[str] = []
-    if isinstance(node, yaml.MappingNode):
-        first: dict[str, int] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in first:
-                also = first[key.value]
-                found.append(f"  line {line}: {key.value} stands in line {also} already, keep one")
-            first.setdefault(key.value, line)
-            found += _doubled(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            found += _doubled(value)
-    return found
+def _wrong(document: Document, error: ValidationError | InvalidValueError) -> Iterator[Refusal]:
+    """Errors of single values, then what does not fit together and is not among them."""
+    errors: list[dict[str, Any]] = []
+    if isinstance(error, ValidationError):
+        errors = [dict(one) for one in error.errors(include_url=False)]
+    of_values = [one for one in errors if not _is_of_a_whole(one)]
+    told = set()
+    for one in of_values:
+        where, says = refusal_of(one, root=Settings)
+        told.add(where)
+        yield Refusal(place=document.place(where), where=where, says=says)
+    for each in contradictions(document.values):
+        if each.where not in told:
+            told.add(each.where)
+            yield Refusal(place=document.place(each.where), where=each.where, says=each.says)
+    if told:
+        return
+    # A rule that only the core knows: told as the core says it.
+    for one in errors:
+        where, says = refusal_of(one, root=Settings)
+        yield Refusal(place=document.place(where), where=where, says=says)
+    if not errors:
+        yield Refusal(place=document.place(()), where=(), says=f"is wrong: {error}")
+
+
+def _is_of_a_whole(error: dict[str, Any]) -> bool:
+    """Whether a rule over several settings failed, which `contradictions` tells better."""
+    return error["type"] == "value_error" and isinstance(error.get("input"), dict)

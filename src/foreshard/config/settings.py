@@ -2,72 +2,104 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
+    Discriminator,
     Field,
+    PlainSerializer,
+    Tag,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
+from foreshard.config.consistency import contradictions
+from foreshard.config.field import (
+    Address,
+    HeaderName,
+    Label,
+    MaybeUrlPath,
+    MetricName,
+    Name,
+    NodeAddress,
+    NotNegative,
+    PathPrefix,
+    Positive,
+    Strict,
+    Url,
+    UrlPath,
+)
+from foreshard.config.patience import BudgetSettings, ForecastSettings, ThresholdSettings
 from foreshard.model.plan import Mode
 from foreshard.model.topology import Cell, Fleet, Node
 from foreshard.model.workload import Match, Needs, Priority, RequestClass
-from foreshard.planning.budget import Budget
-from foreshard.planning.judgement import Thresholds
 
 __all__ = [
     "BalancerSettings",
-    "BudgetSettings",
     "CellSettings",
     "ClassSettings",
     "DriverSettings",
     "EnvoyListenSettings",
-    "ForecastSettings",
     "GaugeSettings",
     "MatchSettings",
     "MetricSettings",
     "ScrapeSettings",
     "Settings",
-    "ThresholdSettings",
 ]
 
-Address = Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$", examples=["127.0.0.1:9901"])]
-Positive = Annotated[float, Field(gt=0.0)]
-Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
+PRIORITIES = [p.name.lower() for p in Priority]
+PriorityName = Annotated[Priority, WithJsonSchema({"type": "string", "enum": PRIORITIES})]
+Names = Annotated[frozenset[str], PlainSerializer(sorted, when_used="json")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _kind_of_limit(value: object) -> str:
+    return "as a metric" if isinstance(value, dict | MetricSettings) else "as a number"
 
 
-class MatchSettings(_Strict):
+class MatchSettings(Strict):
     """Which requests belong to a class; an empty field matches all."""
 
-    method: str = ""
-    path_prefix: str = ""
+    method: str = Field(default="", description="HTTP method, upper case.", examples=["GET"])
+    path_prefix: PathPrefix = Field(default="", description="Start of the path.")
 
 
-class ClassSettings(_Strict):
-    """One request class."""
+class ClassSettings(Strict):
+    """One request class: requests with the same needs and the same priority."""
 
-    name: str
-    priority: Priority
+    name: Label = Field(description="Unique among the classes.")
+    priority: PriorityName = Field(
+        description="Who is given up last: critical, normal or sheddable."
+    )
     weight: Positive = Field(description="How much one bad request counts.")
-    objective_s: Positive = Field(description="A slower answer is bad.")
-    timeout_s: Positive
-    match: MatchSettings = MatchSettings()
-    retriable: bool = False
-    key_header: str = Field(default="", description='Header that binds to a cell; "" = free.')
-    regions: frozenset[str] = frozenset()
-    dependencies: frozenset[str] = frozenset()
-    needs: dict[str, float] = Field(
-        default_factory=dict, description="Cost of one request by resource, as far as known."
+    objective_s: Positive = Field(description="Seconds; a slower answer is bad.")
+    timeout_s: Positive = Field(
+        description="Seconds after which Envoy gives up; at least objective_s."
+    )
+    match: MatchSettings = Field(
+        default=MatchSettings(),
+        description="Which requests belong to it; the first class that matches takes a request.",
+    )
+    retriable: bool = Field(
+        default=False,
+        description="Whether a second cell may be asked after the first failed; only what may "
+        "be done twice.",
+    )
+    key_header: HeaderName = Field(
+        default="",
+        description='Request header whose value binds a request to a cell; "" = free.',
+    )
+    regions: Names = Field(
+        default=frozenset(), description="Regions that may serve it (residency); none = all."
+    )
+    dependencies: Names = Field(
+        default=frozenset(), description="What it needs besides the cell itself, by name."
+    )
+    needs: dict[str, NotNegative] = Field(
+        default_factory=dict,
+        description="Cost of one request by resource, as far as known (cpu: cpu seconds); "
+        "learned from there.",
     )
 
     @field_validator("priority", mode="before")
@@ -95,13 +127,18 @@ class ClassSettings(_Strict):
         )
 
 
-class CellSettings(_Strict):
-    """One cell."""
+class CellSettings(Strict):
+    """One cell: a complete, independent copy of the service."""
 
-    name: str
-    region: str
-    zone: str = ""
-    nodes: list[Address] = Field(min_length=1, description="host:port of each node.")
+    name: Name = Field(description="Unique among the cells.")
+    region: Name = Field(description="Region it stands in.")
+    zone: Annotated[str, Field(max_length=63)] = Field(
+        default="", description='Failure domain inside the region; "" = the region is one.'
+    )
+    nodes: list[NodeAddress] = Field(
+        min_length=1,
+        description="ip:port of each node: requests, health checks and metrics go there.",
+    )
 
     @model_validator(mode="after")
     def _meaningful(self) -> CellSettings:
@@ -110,211 +147,145 @@ class CellSettings(_Strict):
 
     def noun(self) -> Cell:
         """The cell in the core's words."""
-        nodes = []
-        for address in self.nodes:
-            host, _, port = address.rpartition(":")
-            try:
-                ip_address(host)
-            except ValueError:
-                raise ValueError(
-                    f"cell {self.name}: node {address} must be an IP address and a port"
-                ) from None
-            nodes.append(Node(host=host, port=int(port)))
-        return Cell(
-            name=self.name, region=self.region, zone=self.zone or self.region, nodes=tuple(nodes)
-        )
+        parts = [address.rpartition(":") for address in self.nodes]
+        nodes = tuple(Node(host=host, port=int(port)) for host, _, port in parts)
+        return Cell(name=self.name, region=self.region, zone=self.zone or self.region, nodes=nodes)
 
 
-class MetricSettings(_Strict):
+class MetricSettings(Strict):
     """One metric of a cell's Prometheus page."""
 
-    metric: str
-    labels: dict[str, str] = {}
-
-
-class GaugeSettings(_Strict):
-    """One resource of a cell against its limit."""
-
-    resource: str
-    used: MetricSettings
-    limit: MetricSettings | Positive
-    counter: bool = Field(default=False, description="`used` is a counter: take its rate.")
-    scales_with_load: bool = False
-    capacity: bool = Field(
-        default=False, description="The limit is what the cell offers each second (cpu)."
+    metric: MetricName = Field(
+        description="Its name as on the page, with `_total` where the page has it."
+    )
+    labels: dict[str, str] = Field(
+        default={}, description="Labels that a sample must carry; samples that match are summed."
     )
 
 
-class ScrapeSettings(_Strict):
+class GaugeSettings(Strict):
+    """One resource of a cell against its limit."""
+
+    resource: str = Field(
+        min_length=1,
+        description="Its name; cpu, memory, disk and the like.",
+        examples=["memory"],
+    )
+    used: MetricSettings = Field(description="What is in use.")
+    limit: Annotated[
+        Annotated[MetricSettings, Tag("as a metric")] | Annotated[Positive, Tag("as a number")],
+        Discriminator(_kind_of_limit),
+    ] = Field(
+        description="Where it is exhausted, for one node: a metric, or a number in the unit of "
+        "`used` (of its rate a second, when `used` is a counter)."
+    )
+    counter: bool = Field(default=False, description="`used` is a counter: take its rate.")
+    scales_with_load: bool = Field(
+        default=False,
+        description="It follows the request rate (cpu), so less load cures it; a leak does not.",
+    )
+    capacity: bool = Field(
+        default=False,
+        description="The limit is what the cell offers each second (cpu): what a plan may fill.",
+    )
+
+
+class ScrapeSettings(Strict):
     """Where cells speak of themselves."""
 
-    path: str = "/metrics"
-    health_path: str = "/health"
-    timeout_s: Positive = 0.8
-    gauges: list[GaugeSettings] = Field(min_length=1)
+    path: UrlPath = Field(default="/metrics", description="Of the Prometheus page of a node.")
+    health_path: MaybeUrlPath = Field(
+        default="/health",
+        description='A 2xx answer means healthy; also what Envoy checks. "" = the page alone.',
+    )
+    timeout_s: Positive = Field(
+        default=0.8, description="Seconds a cell may take to answer; less than a tick."
+    )
+    gauges: list[GaugeSettings] = Field(
+        min_length=1,
+        description="What is watched. A fault that moves none of them is not foreseen; at least "
+        "one must have `capacity: true`.",
+    )
 
 
-class BalancerSettings(_Strict):
+class BalancerSettings(Strict):
     """One Envoy whose statistics are read."""
 
-    admin: Address
-    origin: str = Field(description="Region in which this Envoy stands.")
+    admin: Address = Field(description="host:port of its admin page.")
+    origin: Name = Field(description="Region in which this Envoy stands.")
 
 
-class EnvoyListenSettings(_Strict):
+class EnvoyListenSettings(Strict):
     """What is served to Envoy."""
 
-    discovery: Address = "127.0.0.1:18000"
+    discovery: Address = Field(
+        default="127.0.0.1:18000", description="Where Foreshard serves xDS to Envoy."
+    )
     listen: Address = Field(default="127.0.0.1:10000", description="Where Envoy takes requests.")
-    served_by_header: str = Field(
+    served_by_header: HeaderName = Field(
         default="", description='Answer header that tells the serving node; "" = none.'
     )
 
 
-class DriverSettings(_Strict):
+class DriverSettings(Strict):
     """Who restarts cells: a URL that takes CloudEvents."""
 
-    webhook: str = Field(pattern=r"^https?://")
+    webhook: Url = Field(description="Gets a CloudEvent when an emptied cell should be restarted.")
 
 
-class ForecastSettings(_Strict):
-    """How the future is read."""
-
-    model: str = Field(default="trend", description="A forecaster by name, or none.")
-    every_s: Positive = 5.0
-    window_s: Positive = 600.0
-    horizons_s: list[Positive] = Field(default=[300.0, 3600.0], min_length=2)
-
-    @field_validator("horizons_s")
-    @classmethod
-    def _rising(cls, value: list[float]) -> list[float]:
-        if value != sorted(set(value)):
-            raise ValueError("must rise")
-        return value
-
-
-class ThresholdSettings(_Strict):
-    """When a prediction is believed; see `planning.judgement.Thresholds`."""
-
-    doubt_p: Ratio = 0.5
-    urgent_p: Ratio = 0.8
-    relent_p: Ratio = 0.2
-    doubt_s: float = Field(default=15.0, ge=0.0)
-    confirm_s: float = Field(default=60.0, ge=0.0)
-    relent_s: float = Field(default=120.0, ge=0.0)
-    class_first_s: float = Field(default=60.0, ge=0.0)
-    drain_ahead_s: Positive = Field(default=300.0, description="Before a maintenance window.")
-    stride_s: Positive = Field(default=30.0, description="Between two halves of a planned drain.")
-    warm_s: Positive = Field(default=120.0, description="From first traffic to full share.")
-    prove_s: Positive = Field(default=10.0, description="Healthy this long before traffic.")
-    shun_s: Positive = Field(default=120.0, description="A class stays off a cell at least.")
-    quarantine_s: Positive = Field(
-        default=1_800.0, description="Healthy this long, a quarantined cell may try again."
-    )
-    restart_patience_s: Positive = Field(default=120.0, description="Then a restart is asked for.")
-
-    @model_validator(mode="after")
-    def _meaningful(self) -> ThresholdSettings:
-        judged = {f.name for f in fields(Thresholds)}
-        Thresholds(**self.model_dump(include=judged))
-        return self
-
-
-class BudgetSettings(_Strict):
-    """Bounds on acting; see `planning.budget.Budget`."""
-
-    max_moved_per_tick: Ratio = 0.25
-    max_moved_per_minute: Ratio = 0.6
-    min_cells: int = Field(default=2, ge=1)
-    ceiling: Ratio = Field(default=0.97, description="No cell is led above this utilisation.")
-    rest_ceiling: Ratio = 0.85
-    confirm_s: float = Field(default=10.0, ge=0.0, description="First to second half.")
-    believable_failures: Ratio = Field(default=0.34, description="Share of cells; then panic.")
-    stale_s: Positive = Field(default=10.0, description="Older telemetry is not acted upon.")
-
-    @model_validator(mode="after")
-    def _meaningful(self) -> BudgetSettings:
-        Budget(**self.model_dump())
-        return self
-
-
-class Settings(_Strict):
+class Settings(Strict):
     """The whole configuration."""
 
-    service: str
-    data_dir: Path = Path("var/foreshard")
-    mode: Mode = Mode.ACT
-    tick_s: Positive = 1.0
-    classes: list[ClassSettings] = Field(min_length=1)
-    default_class: str
-    cells: list[CellSettings] = Field(min_length=1)
-    latency_ms: dict[str, dict[str, float]] = Field(
-        default_factory=dict, description="Round trip from origin region to cell region."
+    service: str = Field(min_length=1, description="Name of the service, for people.")
+    data_dir: Path = Field(
+        default=Path("var/foreshard"),
+        description="Where state, decisions and logs are kept; relative to this file.",
     )
-    scrape: ScrapeSettings
-    balancers: list[BalancerSettings] = Field(min_length=1)
-    envoy: EnvoyListenSettings = EnvoyListenSettings()
-    events_file: Path | None = None
-    driver: DriverSettings | None = None
-    forecast: ForecastSettings = ForecastSettings()
-    thresholds: ThresholdSettings = ThresholdSettings()
-    budget: BudgetSettings = BudgetSettings()
+    mode: Annotated[
+        Mode, WithJsonSchema({"type": "string", "enum": [Mode.OBSERVE.value, Mode.ACT.value]})
+    ] = Field(
+        default=Mode.ACT,
+        description="observe = serve an even plan, decide and record, change nothing; "
+        "act = steer.",
+    )
+    tick_s: Positive = Field(
+        default=1.0, description="Seconds between looks at the fleet; failover needs about one."
+    )
+    classes: list[ClassSettings] = Field(min_length=1, description="In order of match.")
+    default_class: str = Field(description="The class of requests that match none.")
+    cells: list[CellSettings] = Field(min_length=1, description="The fleet.")
+    latency_ms: dict[str, dict[str, NotNegative]] = Field(
+        default_factory=dict,
+        description="Round trip in milliseconds, from origin region to cell region.",
+    )
+    scrape: ScrapeSettings = Field(description="Where cells speak of themselves.")
+    balancers: list[BalancerSettings] = Field(
+        min_length=1, description="Every Envoy in front of the cells: all their traffic counts."
+    )
+    envoy: EnvoyListenSettings = Field(
+        default=EnvoyListenSettings(), description="What is served to Envoy."
+    )
+    events_file: Path | None = Field(
+        default=None,
+        description="Announced maintenance, a JSON or YAML list; read again when it changes.",
+    )
+    driver: DriverSettings | None = Field(
+        default=None, description="Who restarts cells; without it nobody is asked to."
+    )
+    forecast: ForecastSettings = Field(
+        default=ForecastSettings(), description="How the future is read."
+    )
+    thresholds: ThresholdSettings = Field(
+        default=ThresholdSettings(), description="When a prediction is believed."
+    )
+    budget: BudgetSettings = Field(default=BudgetSettings(), description="Bounds on acting.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
-        names = [c.name for c in self.classes]
-        if self.default_class not in names:
-            raise ValueError(
-                f"default_class is {self.default_class!r}, must be one of {', '.join(names)}"
-            )
-        if len(set(names)) != len(names):
-            raise ValueError(f"classes: names {names} must be unique")
-        if self.mode is Mode.ADVISE:
-            raise ValueError("mode is 'advise', must be act or observe: nobody can approve yet")
-        self._offers_what_is_needed()
-        fleet = self.fleet()
-        self._has_no_doubles()
-        for each in self.request_classes():
-            if not any(each.allows_region(cell.region) for cell in fleet.cells):
-                raise ValueError(
-                    f"class {each.name}: no cell stands in regions {sorted(each.regions)}, must "
-                    f"have one of {', '.join(fleet.regions)}"
-                )
+        found = contradictions(self.model_dump())
+        if found:
+            raise ValueError("; ".join(f"{one.key} {one.says}" for one in found))
         return self
-
-    def _offers_what_is_needed(self) -> None:
-        """Refuse a configuration that could never plan: what requests need, cells must offer."""
-        needs = [frozenset(c.needs) for c in self.classes]
-        common = frozenset.intersection(*needs) or frozenset({"cpu"})
-        offered = frozenset(g.resource for g in self.scrape.gauges if g.capacity)
-        if not common & offered:
-            raise ValueError(
-                f"scrape.gauges: none of {', '.join(sorted(common))} has `capacity: true`, must "
-                "have one: a plan is made from what all classes need and cells offer"
-            )
-
-    def _has_no_doubles(self) -> None:
-        """Refuse what names one thing twice, or a place that does not exist."""
-        owners: dict[str, str] = {}
-        for cell in self.cells:
-            for node in cell.nodes:
-                if node in owners:
-                    raise ValueError(
-                        f"cells {owners[node]} and {cell.name} both have node {node}, must differ"
-                    )
-                owners[node] = cell.name
-        if self.envoy.discovery == self.envoy.listen:
-            raise ValueError(
-                f"envoy: discovery and listen are both {self.envoy.listen}, must differ"
-            )
-        regions = {cell.region for cell in self.cells}
-        for origin, distances in self.latency_ms.items():
-            for region, ms in distances.items():
-                if region not in regions or ms < 0.0:
-                    raise ValueError(
-                        f"latency_ms.{origin}.{region} is {ms:g}, must be 0 or more, to one of "
-                        f"{', '.join(sorted(regions))}"
-                    )
 
     def fleet(self) -> Fleet:
         """The cells in the core's words."""

@@ -1,0 +1,198 @@
+"""This module is what settings must agree on with each other.
+
+The rules read plain values and not the parsed settings, and each looks only at what it needs:
+an error in one place hides no contradiction in another. What is missing or has the wrong kind
+is somebody else's finding, and a rule that needs it stays silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+__all__ = ["Contradiction", "Where", "contradictions"]
+
+Where = tuple[str | int, ...]
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contradiction:
+    """Two settings that cannot both be meant.
+
+    Attributes:
+        where: Path of the one to change.
+        says: What is wrong and what would be right, as the rest of a sentence.
+    """
+
+    where: Where
+    says: str
+
+    @property
+    def key(self) -> str:
+        """The path as people write it."""
+        return ".".join(str(part) for part in self.where)
+
+
+def contradictions(values: Values) -> tuple[Contradiction, ...]:
+    """Everything that does not fit together, in the order of the rules.
+
+    Args:
+        values: A configuration, as plain values; any part of it may be missing.
+    """
+    return tuple(found for rule in RULES for found in rule(values))
+
+
+def _default_class(values: Values) -> Iterator[Contradiction]:
+    names = [name for _, name in _each(values, "classes", "name")]
+    wanted = values.get("default_class")
+    if isinstance(wanted, str) and names and wanted not in names:
+        says = f"is {wanted!r}, must be one of {', '.join(names)}"
+        yield Contradiction(where=("default_class",), says=says)
+
+
+def _mode(values: Values) -> Iterator[Contradiction]:
+    if values.get("mode") == "advise":
+        says = "is 'advise', must be act or observe: nobody can approve yet"
+        yield Contradiction(where=("mode",), says=says)
+
+
+def _names(values: Values) -> Iterator[Contradiction]:
+    for part in ("classes", "cells"):
+        yield from _doubles(_each(values, part, "name"), "names must be unique")
+    yield from _doubles(_each(values, "balancers", "admin"), "one Envoy counts once")
+    gauges = _each(_mapping(values.get("scrape")), "gauges", "resource")
+    doubled = _doubles(gauges, "one gauge says what is used")
+    for found in doubled:
+        yield Contradiction(where=("scrape", *found.where), says=found.says)
+
+
+def _nodes(values: Values) -> Iterator[Contradiction]:
+    nodes = [
+        ((*where, n), node)
+        for where, nodes in _each(values, "cells", "nodes", kind=list)
+        for n, node in enumerate(nodes)
+        if isinstance(node, str)
+    ]
+    yield from _doubles(nodes, "a node belongs to one cell")
+
+
+def _objectives(values: Values) -> Iterator[Contradiction]:
+    for n, each in _items(values, "classes"):
+        objective, timeout = each.get("objective_s"), each.get("timeout_s")
+        if _is_number(objective) and _is_number(timeout) and timeout < objective:
+            says = f"is {timeout:g}, must be at least objective_s ({objective:g})"
+            yield Contradiction(where=("classes", n, "timeout_s"), says=says)
+
+
+def _residency(values: Values) -> Iterator[Contradiction]:
+    regions = {region for _, region in _each(values, "cells", "region")}
+    if not regions:
+        return
+    there = ", ".join(sorted(regions))
+    for where, wanted in _each(values, "classes", "regions", kind=(list, frozenset)):
+        named = sorted(each for each in wanted if isinstance(each, str))
+        if named and not regions & set(named):
+            says = f"is {named}, no cell stands there; name one of {there}"
+            yield Contradiction(where=where, says=says)
+    for origin, distances in _mapping(values.get("latency_ms")).items():
+        for region in _mapping(distances):
+            if region not in regions:
+                says = f"names a region without a cell; there are {there}"
+                yield Contradiction(where=("latency_ms", origin, region), says=says)
+
+
+def _capacity(values: Values) -> Iterator[Contradiction]:
+    """What requests need, cells must offer, or no plan could ever be made."""
+    classes = [each for _, each in _items(values, "classes")]
+    gauges = [each for _, each in _items(_mapping(values.get("scrape")), "gauges")]
+    if not classes or not gauges:
+        return
+    needs = [frozenset(_mapping(each.get("needs"))) for each in classes]
+    common = frozenset.intersection(*needs) or frozenset({"cpu"})
+    offered = {g.get("resource") for g in gauges if g.get("capacity") is True}
+    if not common & offered:
+        says = (
+            f"none of {', '.join(sorted(common))} has `capacity: true`, one must have it: a plan "
+            "is made from what all classes need and cells offer"
+        )
+        yield Contradiction(where=("scrape", "gauges"), says=says)
+
+
+def _ports(values: Values) -> Iterator[Contradiction]:
+    envoy = _mapping(values.get("envoy"))
+    discovery = envoy.get("discovery", "127.0.0.1:18000")
+    listen = envoy.get("listen", "127.0.0.1:10000")
+    if discovery == listen:
+        says = f"is {listen}, must differ from envoy.discovery"
+        yield Contradiction(where=("envoy", "listen"), says=says)
+    for where, admin in _each(values, "balancers", "admin"):
+        if admin in (discovery, listen):
+            says = f"is {admin}, which envoy.{'listen' if admin == listen else 'discovery'} has"
+            yield Contradiction(where=where, says=f"{says}; each needs a port of its own")
+
+
+def _doubt(values: Values) -> Iterator[Contradiction]:
+    thresholds = _mapping(values.get("thresholds"))
+    relent, doubt = thresholds.get("relent_p", 0.2), thresholds.get("doubt_p", 0.5)
+    if _is_number(relent) and _is_number(doubt) and relent >= doubt:
+        says = f"is {relent:g}, must be below doubt_p ({doubt:g})"
+        yield Contradiction(where=("thresholds", "relent_p"), says=says)
+
+
+def _ceilings(values: Values) -> Iterator[Contradiction]:
+    budget = _mapping(values.get("budget"))
+    rest, ceiling = budget.get("rest_ceiling", 0.85), budget.get("ceiling", 0.97)
+    if _is_number(rest) and _is_number(ceiling) and rest > ceiling:
+        says = f"is {rest:g}, must be at most ceiling ({ceiling:g})"
+        yield Contradiction(where=("budget", "rest_ceiling"), says=says)
+
+
+RULES: tuple[Callable[[Values], Iterable[Contradiction]], ...] = (
+    _default_class,
+    _mode,
+    _names,
+    _nodes,
+    _objectives,
+    _residency,
+    _capacity,
+    _ports,
+    _doubt,
+    _ceilings,
+)
+
+
+def _doubles(found: Iterable[tuple[Where, str]], because: str) -> Iterator[Contradiction]:
+    first: dict[str, Where] = {}
+    for where, value in found:
+        if value in first:
+            also = ".".join(str(part) for part in first[value])
+            says = f"is {value!r}, which {also} has already: {because}"
+            yield Contradiction(where=where, says=says)
+        first.setdefault(value, where)
+
+
+def _mapping(value: object) -> Values:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _items(values: Values, part: str) -> list[tuple[int, Values]]:
+    found = values.get(part)
+    if not isinstance(found, list):
+        return []
+    return [(n, each) for n, each in enumerate(found) if isinstance(each, Mapping)]
+
+
+def _each(
+    values: Values, part: str, key: str, *, kind: type | tuple[type, ...] = str
+) -> list[tuple[Where, Any]]:
+    return [
+        ((part, n, key), each[key])
+        for n, each in _items(values, part)
+        if isinstance(each.get(key), kind)
+    ]
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

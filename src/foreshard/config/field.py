@@ -1,0 +1,85 @@
+"""This module is the kinds of values that settings are made of, each refusable by itself.
+
+A kind says its whole range in its JSON Schema too, so that an editor refuses what Foreshard
+would refuse; what two settings must agree on stands in `consistency`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "TAGS",
+    "WORDS",
+    "Address",
+    "HeaderName",
+    "Label",
+    "MaybeUrlPath",
+    "MetricName",
+    "Name",
+    "NodeAddress",
+    "NotNegative",
+    "PathPrefix",
+    "Positive",
+    "Ratio",
+    "Strict",
+    "Url",
+    "UrlPath",
+]
+
+PORT = r"([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
+BYTE = r"(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+
+
+ADDRESS = rf"^[A-Za-z0-9._-]+:{PORT}$"
+NODE = rf"^{BYTE}(\.{BYTE}){{3}}:{PORT}$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+LABEL = r"^[A-Za-z0-9_-]+$"
+HEADER = r"^[A-Za-z0-9_-]*$"
+PATH = r"^/\S*$"
+MAYBE_PATH = r"^(/\S*)?$"
+PREFIX = r"^(/.*)?$"
+METRIC = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
+URL = r"^https?://[^/\s]+"
+PORTS = "the port 1 to 65535"
+WORDS = {
+    ADDRESS: f"must be host:port, {PORTS}, for example 127.0.0.1:9901",
+    NODE: f"must be an IPv4 address and a port, {PORTS}, for example 10.0.1.7:8080",
+    NAME: "must be letters, digits, '.', '-' and '_'",
+    LABEL: "use letters, digits, '-' and '_'",
+    HEADER: "must be a header name, for example x-customer",
+    PATH: "must start with '/'",
+    MAYBE_PATH: "must start with '/', or be empty",
+    PREFIX: "must start with '/', or be empty",
+    METRIC: "must be the name of a metric, for example process_open_fds",
+    URL: "must start with http:// or https://",
+}
+"""What would be right, by pattern."""
+TAGS = frozenset({"as a metric", "as a number"})
+"""Which part of a union was meant; no part of a path."""
+
+Address = Annotated[str, Field(pattern=ADDRESS, examples=["127.0.0.1:9901"], max_length=261)]
+"""`host:port`; the host is a name or an IPv4 address."""
+NodeAddress = Annotated[str, Field(pattern=NODE, examples=["10.0.1.7:8080"])]
+"""`ip:port`: Envoy is told addresses and resolves no names."""
+Name = Annotated[str, Field(pattern=NAME, max_length=63, examples=["eu-1"])]
+"""A name that is safe in headers, file names and the names of clusters."""
+Label = Annotated[str, Field(pattern=LABEL, max_length=63, examples=["checkout"])]
+"""A name that is also a part of a counter's name, so without a dot."""
+HeaderName = Annotated[str, Field(pattern=HEADER, max_length=100)]
+UrlPath = Annotated[str, Field(pattern=PATH)]
+MaybeUrlPath = Annotated[str, Field(pattern=MAYBE_PATH)]
+PathPrefix = Annotated[str, Field(pattern=PREFIX, examples=["/search"])]
+MetricName = Annotated[str, Field(pattern=METRIC, examples=["process_resident_memory_bytes"])]
+Url = Annotated[str, Field(pattern=URL, examples=["http://127.0.0.1:8080/events"])]
+Positive = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Strict(BaseModel):
+    """Settings in which an unknown key, infinity and "not a number" are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

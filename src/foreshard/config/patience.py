@@ -1,0 +1,171 @@
+"""This module is how Foreshard reads the future, and what holds it back from acting on it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from pydantic import Field, field_validator, model_validator
+
+from foreshard.config.field import NotNegative, Positive, Ratio, Strict
+from foreshard.planning.budget import Budget
+from foreshard.planning.judgement import Thresholds
+
+__all__ = ["BudgetSettings", "ForecastSettings", "ThresholdSettings"]
+
+
+class ForecastSettings(Strict):
+    """How the future is read."""
+
+    model: str = Field(
+        default="trend",
+        description="A forecaster by name, or `none`: then only what is observed counts.",
+    )
+    every_s: Positive = Field(
+        default=5.0, description="Seconds between forecasts; drifts are slower than that."
+    )
+    window_s: Positive = Field(
+        default=600.0,
+        description="Seconds of history a forecast looks at; longer is calmer, and later to see "
+        "a change.",
+    )
+    horizons_s: list[Positive] = Field(
+        default=[300.0, 3600.0],
+        min_length=2,
+        description="Seconds ahead, rising: the first says how urgent a doubt is, the last "
+        "whether there is one.",
+    )
+
+    @field_validator("horizons_s")
+    @classmethod
+    def _rising(cls, value: list[float]) -> list[float]:
+        if value != sorted(set(value)):
+            raise ValueError("must rise, for example [300, 3600]")
+        return value
+
+
+class ThresholdSettings(Strict):
+    """When a prediction is believed; see `planning.judgement.Thresholds`."""
+
+    doubt_p: float = Field(
+        default=0.5,
+        gt=0.0,
+        le=1.0,
+        description="Failure probability over the last horizon, beyond that of the sibling "
+        "cells, from which a cell is doubted; .5 is more likely than not.",
+    )
+    urgent_p: Ratio = Field(
+        default=0.8,
+        description="Failure probability over the first horizon from which the second half of "
+        "an evacuation waits only half as long.",
+    )
+    relent_p: float = Field(
+        default=0.2,
+        gt=0.0,
+        lt=1.0,
+        description="Failure probability under which a doubt is given up; well below doubt_p, "
+        "so that noise does not toggle it.",
+    )
+    doubt_s: NotNegative = Field(
+        default=15.0, description="Seconds that a doubt must hold before it is acted upon."
+    )
+    confirm_s: NotNegative = Field(
+        default=60.0,
+        description="Seconds that the second half of an evacuation waits for the trend to hold.",
+    )
+    relent_s: NotNegative = Field(
+        default=120.0, description="Seconds without evidence that end a doubt."
+    )
+    class_first_s: NotNegative = Field(
+        default=60.0,
+        description="Seconds for which one class that suffers alone is moved alone, before the "
+        "whole cell is doubted.",
+    )
+    drain_ahead_s: Positive = Field(
+        default=300.0,
+        description="Seconds before a maintenance window at which the cell is empty; room for "
+        "handing over data.",
+    )
+    stride_s: Positive = Field(
+        default=30.0, description="Seconds between the two halves of a planned drain."
+    )
+    warm_s: Positive = Field(
+        default=120.0,
+        description="Seconds from a returning cell's first traffic to its full share; caches "
+        "and pools of most services fill in a minute or two.",
+    )
+    prove_s: Positive = Field(
+        default=10.0, description="Seconds that a restarted cell is healthy before traffic."
+    )
+    shun_s: Positive = Field(
+        default=120.0, description="Seconds that a class stays off a cell at least."
+    )
+    quarantine_s: Positive = Field(
+        default=1_800.0,
+        description="Seconds of health after which a quarantined cell may try again.",
+    )
+    restart_patience_s: Positive = Field(
+        default=120.0,
+        description="Seconds that an emptied or dead cell may take to come back by itself; then "
+        "a restart is asked for.",
+    )
+
+    @model_validator(mode="after")
+    def _meaningful(self) -> ThresholdSettings:
+        judged = {f.name for f in fields(Thresholds)}
+        Thresholds(**self.model_dump(include=judged))
+        return self
+
+
+class BudgetSettings(Strict):
+    """Bounds on acting; see `planning.budget.Budget`."""
+
+    max_moved_per_tick: float = Field(
+        default=0.25,
+        gt=0.0,
+        le=1.0,
+        description="Share of the traffic, weighted, that may move in one tick; more at once is "
+        "more than one fault. Leaving a dead cell is exempt.",
+    )
+    max_moved_per_minute: float = Field(
+        default=0.6,
+        gt=0.0,
+        le=1.0,
+        description="The same over a minute: moving on and back again is flapping.",
+    )
+    min_cells: int = Field(
+        default=2,
+        ge=1,
+        description="Cells that every flow keeps, where so many are able; one cell is one "
+        "failure away from none.",
+    )
+    ceiling: float = Field(
+        default=0.97,
+        gt=0.0,
+        le=1.0,
+        description="No cell is led above this utilisation; beyond it queues grow without end.",
+    )
+    rest_ceiling: float = Field(
+        default=0.85,
+        gt=0.0,
+        le=1.0,
+        description="A predicted evacuation may not lead another cell above this utilisation; "
+        "false drains near the limit do more harm than most faults.",
+    )
+    confirm_s: NotNegative = Field(
+        default=10.0, description="Seconds from the first to the second half of an evacuation."
+    )
+    believable_failures: float = Field(
+        default=0.34,
+        gt=0.0,
+        le=1.0,
+        description="Share of cells predicted to fail beyond which the forecast is distrusted: "
+        "it is a broken model, or a common cause that moving work does not help.",
+    )
+    stale_s: Positive = Field(
+        default=10.0, description="Seconds after which telemetry is not acted upon any more."
+    )
+
+    @model_validator(mode="after")
+    def _meaningful(self) -> BudgetSettings:
+        Budget(**self.model_dump())
+        return self
