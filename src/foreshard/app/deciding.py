@@ -16,13 +16,13 @@ from foreshard.adapters.cells.webhook import WebhookCellDriver
 from foreshard.adapters.clock import SystemClock, ThreadExecutor
 from foreshard.adapters.events.file import FileEventSource
 from foreshard.adapters.metrics.envoy import EnvoyAdmin, EnvoyTrafficSource
-from foreshard.adapters.metrics.gauges import GaugeSpec, MetricRef
 from foreshard.adapters.metrics.prometheus import CellScrape, ScrapeOptions
 from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.store.sqlite import SqliteStore
+from foreshard.app.gauges import gauge_of
 from foreshard.app.places import alone, state_dir
 from foreshard.app.signals import stop_on_signals
-from foreshard.config import GaugeSettings, MetricSettings, Settings
+from foreshard.config import Settings
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.loop import Loop, World
 from foreshard.engine import Engine
@@ -83,7 +83,7 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack) -> Loop:
     executor = ThreadExecutor()
     stack.callback(executor.close)
     fleet = settings.fleet()
-    gauges = [_gauge(spec) for spec in settings.scrape.gauges]
+    gauges = [gauge_of(spec) for spec in settings.scrape.gauges]
     options = ScrapeOptions(
         metrics_path=settings.scrape.path,
         health_path=settings.scrape.health_path,
@@ -153,19 +153,3 @@ def _foresight(settings: Settings, executor: ThreadExecutor) -> Foresight | None
         executor,
         every_s=forecast.every_s,
     )
-
-
-def _gauge(spec: GaugeSettings) -> GaugeSpec:
-    limit = spec.limit
-    return GaugeSpec(
-        resource=spec.resource,
-        used=_metric(spec.used),
-        limit=_metric(limit) if isinstance(limit, MetricSettings) else limit,
-        is_counter=spec.counter,
-        scales_with_load=spec.scales_with_load,
-        is_capacity=spec.capacity,
-    )
-
-
-def _metric(metric: MetricSettings) -> MetricRef:
-    return MetricRef(name=metric.metric, labels=metric.labels)

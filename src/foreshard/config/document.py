@@ -110,7 +110,7 @@ def _refuse_depth(text: str, name: str) -> None:
             if levels > MOST_LEVELS:
                 where = f"line {event.start_mark.line + 1}" if event.start_mark else "somewhere"
                 raise ConfigError(
-                    f"{name}: {where}: more than {MOST_LEVELS} levels deep; a configuration has six"
+                    f"{name}: {where}: more than {MOST_LEVELS} levels deep, a configuration has 6"
                 )
         elif isinstance(event, yaml.CollectionEndEvent):
             levels -= 1

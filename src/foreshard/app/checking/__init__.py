@@ -1,0 +1,1 @@
+"""What `foreshard check` looks at, and what it makes of it: facts, judgements, the visit."""
