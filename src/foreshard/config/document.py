@@ -145,7 +145,8 @@ def _problem(error: yaml.YAMLError, text: str) -> str:
     if isinstance(error, yaml.MarkedYAMLError):
         said = ", ".join(part for part in (error.context, error.problem) if part)
         mark = error.problem_mark or error.context_mark
-        if "\\t" in said or "'\t'" in said:
+        line = text.split("\n")[mark.line : mark.line + 1] if mark else []
+        if line and "\t" in line[0][: len(line[0]) - len(line[0].lstrip())]:
             said += "; indent with spaces, not with tabs"
         return f"{Place(mark.line + 1, mark.column + 1)}: {said}" if mark else said
     if isinstance(error, yaml.reader.ReaderError) and isinstance(error.position, int):

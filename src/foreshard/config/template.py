@@ -86,7 +86,7 @@ def _classes(draft: Draft) -> Iterator[str]:
     yield "classes:"
     for each in draft.classes:
         yield from _class(each)
-    yield f"default_class: {_text(draft.default_class)}"
+    yield f"default_class: {_text(draft.default_class):<13} # requests that match none"
 
 
 def _class(each: ClassDraft) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _class(each: ClassDraft) -> Iterator[str]:
         key = f"{_text(each.key_header):<13}"
         yield f"    key_header: {key} # requests with one key stay in one cell"
     if each.retriable:
-        yield "    retriable: true          # may be asked twice, elsewhere"
+        yield "    retriable: true           # may be asked twice, elsewhere"
 
 
 def _cells(cells: Sequence[Cell]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
+    "DISCOVERY_CLUSTER",
     "EnvoyDump",
     "EnvoyHost",
     "EnvoyInfo",
@@ -22,6 +23,9 @@ __all__ = [
 ]
 
 Json = Mapping[str, Any]
+
+DISCOVERY_CLUSTER = "foreshard-discovery"
+"""What our bootstrap calls us; a test holds the two together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from foreshard.adapters.events.file import FileEventSource
-from foreshard.adapters.inspection.envoy import parse_hosts, parse_info
+from foreshard.adapters.inspection.envoy import DISCOVERY_CLUSTER, parse_hosts, parse_info
 from foreshard.adapters.inspection.http import Answer, Asker, Silent
 from foreshard.adapters.metrics.envoy_counts import STATS_FILTER, parse_stats
-from foreshard.adapters.routing.envoy.bootstrap import DISCOVERY_CLUSTER
-from foreshard.adapters.routing.serve import MAX_SOCKET_PATH
+from foreshard.adapters.routing.client import SOCKET
 from foreshard.app.checking.facts import BalancerFacts, NodeFacts, PlaceFacts
 from foreshard.config import Settings
 from foreshard.config.settings import BalancerSettings, ScrapeSettings
@@ -31,6 +30,8 @@ __all__ = ["look_at_balancers", "look_at_nodes", "look_at_place", "look_twice"]
 
 # Between two looks: a cpu counter that ticks in 10 ms has moved, if anything has.
 GAP_S = 2.0
+# What Linux allows in sockaddr_un, less the closing zero; `serve` refuses more.
+MAX_SOCKET_PATH = 107
 CONNECTED = re.compile(r"^control_plane\.connected_state: (\d)", re.MULTILINE)
 STATS = f"/stats?filter={STATS_FILTER}".replace("|", "%7C").replace("\\", "%5C")
 
@@ -198,7 +199,7 @@ def _unwritable(path: Path, nearest: Path) -> str:
         return "is a file, must be a directory"
     if not os.access(nearest, os.W_OK | os.X_OK):
         return f"{nearest} cannot be written to"
-    if len(os.fsencode(path / "serve.sock")) > MAX_SOCKET_PATH:
+    if len(os.fsencode(path / SOCKET)) > MAX_SOCKET_PATH:
         return f"the path of its control socket would have more than {MAX_SOCKET_PATH} bytes"
     return ""
 

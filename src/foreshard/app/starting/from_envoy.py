@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from foreshard.adapters.inspection.envoy import EnvoyDump, EnvoyHost, EnvoyInfo, EnvoyRoute
+from foreshard.adapters.inspection.envoy import (
+    DISCOVERY_CLUSTER,
+    EnvoyDump,
+    EnvoyHost,
+    EnvoyInfo,
+    EnvoyRoute,
+)
 from foreshard.app.starting.sighting import UNKNOWN_REGION, Sighting, cell_of, named
 from foreshard.config.draft import BalancerDraft, ClassDraft
 from foreshard.model.errors import ConfigError
@@ -19,7 +25,6 @@ __all__ = ["sighted"]
 
 # Envoy's own default for a route that says nothing.
 DEFAULT_TIMEOUT_S = 15.0
-OURS = "foreshard-discovery"
 
 
 def sighted(
@@ -42,7 +47,7 @@ def sighted(
     Raises:
         ConfigError: It knows no endpoint of such a cluster.
     """
-    known = sorted({host.cluster for host in hosts} - {OURS})
+    known = sorted({host.cluster for host in hosts} - {DISCOVERY_CLUSTER})
     if strange := sorted(set(clusters) - set(known)):
         raise ConfigError(
             f"envoy {admin}: has no cluster {', '.join(strange)}; there are {', '.join(known)}"

@@ -8,6 +8,7 @@ is never guessed: one that is too low empties healthy cells, one too high sees n
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -61,17 +62,16 @@ def read_page(text: str) -> Page:
 
 
 def proposed(pages: Sequence[Page], limits: Limits) -> tuple[GaugeDraft, ...]:
-    """Gauges that every page can feed, the capacity first.
+    """Gauges that most pages can feed, the capacity first.
 
     Args:
         pages: Of one node of each cell, at least one.
         limits: What a person said.
     """
-    first = pages[0]
-    everywhere = {name: first[name] for name in first if all(name in page for page in pages)}
-    pairs = list(_pairs(everywhere))
-    found = [cpu] if (cpu := _cpu(everywhere, limits)) else []
-    memory = _memory(everywhere, limits, pairs)
+    common = _common(pages)
+    pairs = list(_pairs(common))
+    found = [cpu] if (cpu := _cpu(common, limits)) else []
+    memory = _memory(common, limits, pairs)
     found += [memory] if memory else []
     taken = {gauge.resource for gauge in found}
     for pair in pairs:
@@ -79,6 +79,16 @@ def proposed(pages: Sequence[Page], limits: Limits) -> tuple[GaugeDraft, ...]:
             taken.add(pair.resource)
             found.append(pair)
     return tuple(found[: MOST_PAIRS + 2])
+
+
+def _common(pages: Sequence[Page]) -> Page:
+    """What at least half of the pages have: one odd cell must not blind the whole fleet."""
+    names = Counter(name for page in pages for name in page)
+    return {
+        name: next(page[name] for page in pages if name in page)
+        for name, count in names.items()
+        if 2 * count >= len(pages)
+    }
 
 
 def _cpu(page: Page, limits: Limits) -> GaugeDraft | None:

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foreshard.config import Settings, parse
+from foreshard.config.consistency import contradictions
+from foreshard.model.errors import ConfigError
+from tests.test_config import refusal, text
+
+
+def refused(written: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(written)
+    return str(caught.value)
+
+
+def test_contradictions_hide_neither_each_other_nor_behind_wrong_values() -> None:
+    def break_much(values: dict[str, Any]) -> None:
+        values["tick_s"] = "fast"
+        values["default_class"] = "video"
+        values["classes"][0]["timeout_s"] = 0.1
+        values["classes"][0]["weight"] = -1
+        values["classes"][1]["regions"] = ["mars"]
+        values["cells"][1]["nodes"] = values["cells"][0]["nodes"]
+        values["cells"][2]["name"] = "eu-1"
+        values["scrape"]["gauges"] = [
+            {"resource": "memory", "used": {"metric": "used"}, "limit": 5},
+            {"resource": "memory", "used": {"metric": "used"}, "limit": -5},
+        ]
+        values["balancers"].append(values["balancers"][0])
+        values["envoy"]["listen"] = values["envoy"]["discovery"]
+        values["thresholds"] = {"relent_p": 0.6, "doubt_s": -1}
+        values["budget"] = {"rest_ceiling": 0.99, "ceiling": 0.5, "nonsense": 1}
+        values["latency_ms"] = {"eu": {"moon": 3}}
+        values["mode"] = "advise"
+
+    said = refusal(break_much)
+    for key in (
+        "tick_s is 'fast', must be a number",
+        "default_class is 'video', must be one of checkout, search, report",
+        "classes.0.timeout_s is 0.1, must be at least objective_s",
+        "classes.0.weight is -1, must be greater than 0",
+        "classes.1.regions is ['mars'], no cell stands there; name one of eu, us",
+        "which cells.0.nodes.0 has already: a node belongs to one cell",
+        "cells.2.name is 'eu-1', which cells.0.name has already",
+        "scrape.gauges none of cpu has `capacity: true`",
+        "scrape.gauges.1.resource is 'memory', which gauges.0.resource has already",
+        "scrape.gauges.1.limit is -5, must be greater than 0",
+        "balancers.1.admin is",
+        "envoy.listen is",
+        "thresholds.relent_p is 0.6, must be below doubt_p (0.5)",
+        "thresholds.doubt_s is -1, must be greater than or equal to 0",
+        "budget.rest_ceiling is 0.99, must be at most ceiling (0.5)",
+        "budget.nonsense is unknown",
+        "latency_ms.eu.moon names a region without a cell; there are eu, us",
+        "mode is 'advise', must be act or observe",
+    ):
+        assert key in said, f"{key}\nis not in\n{said}"
+
+
+def test_errors_stand_in_the_order_of_the_file_with_line_and_column() -> None:
+    written = "service: shop\ntick_s: -1\nclasses:\n  - {name: a b, weight: 0}\n"
+    lines = refused(written).splitlines()[1:]
+    places = [line.partition(":")[0].split() for line in lines]
+    numbers = [(int(p[1].rstrip(",")), int(p[3])) for p in places]
+    assert numbers == sorted(numbers)
+    assert "  line 2, column 1: tick_s is -1, must be greater than 0" in lines
+    assert any("line 4, column 6: classes.0.name is 'a b'" in line for line in lines)
+    assert any("line 4, column 17: classes.0.weight is 0" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [("servce", "service"), ("balancer", "balancers"), ("default_clas", "default_class")],
+)
+def test_an_unknown_key_is_told_its_nearest_neighbour(key: str, near: str) -> None:
+    said = refusal(lambda v: v.update({key: 1}))
+    assert f"{key} is unknown, did you mean {near}?" in said
+
+
+def test_an_unknown_key_deep_inside_is_told_what_there_is() -> None:
+    said = refusal(lambda v: v["scrape"]["gauges"][0]["used"].update(zzz=1))
+    assert "scrape.gauges.0.used.zzz is unknown, there are metric, labels" in said
+    said = refusal(lambda v: v["scrape"]["gauges"][0].update(limit={"metrc": "x"}))
+    assert "scrape.gauges.0.limit.metrc is unknown, did you mean metric?" in said
+    assert "scrape.gauges.0.limit.metric is missing" in said
+
+
+def test_what_is_missing_is_told_with_what_it_is_for() -> None:
+    said = refusal(lambda v: v["balancers"][0].pop("origin"))
+    assert "balancers.0.origin is missing: region in which this Envoy stands." in said
+
+
+def test_words_that_yaml_takes_for_something_else_are_told_to_be_quoted() -> None:
+    said = refusal(lambda v: v.update(service=None))
+    assert "service is None, must be text" in said
+    written = text().replace("name: checkout", "name: no", 1)
+    assert "classes.0.name is False, must be text; put it in quotes" in refused(written)
+
+
+def test_no_secret_is_shown() -> None:
+    secret = "hunter2hunter2"
+    for change in (
+        {"api_token": secret},
+        {"password": secret},
+        {"driver": {"webhook": f"ftp://user:{secret}@host/x?sig={secret}"}},
+    ):
+        assert secret not in refusal(lambda v, c=change: v.update(c))  # type: ignore[misc]  # bound
+    assert secret not in refused(f"password: {secret}\n  broken: [")
+    assert secret not in refused(f"password: '{secret}\n")
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("a:\n\t- b\n", "indent with spaces, not with tabs"),
+        ("\ta: b\n", "indent with spaces"),
+        ("a: &x [*x]\n", "contains itself by an alias"),
+        ("a: *nobody\n", "undefined alias"),
+        ("[" * 5_000, "levels deep"),
+        ("a: " + "{b: " * 3_000, "levels deep"),
+        ("a: 2026-02-31\n", "put dates and long numbers in quotes"),
+        ("a: " + "9" * 10_000 + "\n", "put dates and long numbers in quotes"),
+        ("a: !!python/object/apply:os.system [x]\n", "is not YAML"),
+        ("a: 1\n---\nb: 2\n", "line 2, column 1: expected a single document"),
+        ("service: a\x00b", "a character that no text has (#x0000)"),
+        ("{a: 1, a: 2", "is not YAML: line 2"),
+        ("5\n", "must be a mapping of keys, is a int"),
+    ],
+)
+def test_hostile_yaml_is_refused_in_words(written: str, words: str) -> None:
+    assert words in refused(written)
+
+
+def test_a_laughing_alias_is_counted_and_not_expanded() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    assert "values, a configuration at most" in refused("\n".join(lines))
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "1.0e+400", "9" * 400])
+def test_numbers_that_are_none_are_refused(value: str) -> None:
+    assert "tick_s is" in refused(f"tick_s: {value}\n")
+
+
+def test_an_alias_that_is_no_attack_is_fine() -> None:
+    values = yaml.safe_load(text())
+    written = yaml.safe_dump(values | {"classes": []}, sort_keys=False)
+    whole = yaml.safe_dump(values["classes"], default_flow_style=True, width=10_000)
+    written = written.replace("classes: []", f"classes: &c {whole.strip()}")
+    assert parse(written).request_classes() == parse(text()).request_classes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(st.sampled_from(sorted(Settings.model_fields)), inner, max_size=4)
+        ),
+        max_leaves=20,
+    )
+)
+def test_any_values_end_in_settings_or_in_a_refusal(values: object) -> None:
+    written = yaml.safe_dump(values)
+    try:
+        parse(written)
+    except ConfigError as error:
+        assert "Traceback" not in str(error)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(alphabet=string.printable + "äß€\x85", max_size=200))
+def test_any_text_ends_in_settings_or_in_a_refusal(written: str) -> None:
+    with pytest.raises(ConfigError):
+        parse(written)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from([*sorted(Settings.model_fields), "name"]),
+        st.recursive(
+            st.none() | st.floats() | st.text(max_size=3),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["name", "nodes", "timeout_s", "regions", "gauges", "admin"]),
+                    inner,
+                    max_size=3,
+                )
+            ),
+            max_leaves=12,
+        ),
+    )
+)
+def test_the_rules_stand_any_values(values: Mapping[str, Any]) -> None:
+    for found in contradictions(values):
+        assert found.says
+        assert found.where
