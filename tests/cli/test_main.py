@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,20 @@ from foreshard.model.plan import Decision
 from tests.engine.shop import Shop, calm, engine_of, fleet_of, leaking
 from tests.test_config import site
 
-COMMANDS = ("run", "serve", "engine", "bootstrap", "why", "freeze", "thaw", "fault", "demo")
+COMMANDS = (
+    "init",
+    "check",
+    "schema",
+    "run",
+    "serve",
+    "engine",
+    "bootstrap",
+    "why",
+    "freeze",
+    "thaw",
+    "fault",
+    "demo",
+)
 
 
 def foreshard(*arguments: str) -> Result:
@@ -65,6 +79,14 @@ def test_the_version_is_told() -> None:
     ("arguments", "words"),
     [
         (("run", "{missing}"), "cannot be read"),
+        (("init", "--cells", "{missing}", "--yes"), "neither a cell"),
+        (("init", "--from-envoy", "127.0.0.1:1"), "refuses connections"),
+        (("init", "--from-prometheus", "127.0.0.1:1"), "refuses connections"),
+        (("init",), "give one of --from-envoy, --from-prometheus and --cells"),
+        (("init", "{config}", "--from-envoy", "127.0.0.1:1"), "--force overwrites it"),
+        (("init", "--cells", "a=127.0.0.1:1", "--memory-limit", "much"), "like 512MiB"),
+        (("init", "--cells", "a=localhost:1"), "must be ip:port"),
+        (("init", "--cells", "a=127.0.0.1:1", "--class", "x=nonsense"), "is not understood"),
         (("serve", "{missing}"), "cannot be read"),
         (("engine", "{missing}"), "cannot be read"),
         (("bootstrap", "{missing}"), "cannot be read"),
@@ -88,7 +110,7 @@ def test_what_goes_wrong_is_one_sentence_and_status_1(
     assert result.stderr.startswith("foreshard: ")
     assert words in result.stderr
     assert "Traceback" not in result.output
-    assert len(result.stderr.strip().splitlines()) == 1
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
 
 
 def test_a_bootstrap_is_yaml_that_names_the_discovery_service(config: Path) -> None:
@@ -130,3 +152,34 @@ def test_why_tells_that_nothing_was_ever_decided_about_a_cell(config: Path) -> N
     result = foreshard("why", "eu-2", "--config", str(config))
     assert result.exit_code == 0
     assert "nothing was ever decided about it" in result.output
+
+
+def test_a_configuration_that_is_refused_is_one_red_check(tmp_path: Path) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text("service: x\nnonsense: 1\n", encoding="utf-8")
+    result = foreshard("check", str(file), "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.output)
+    assert (found["green"], found["amber"], found["red"]) == (0, 0, 1)
+    assert "nonsense is unknown" in found["findings"][0]["says"]
+    assert "cells is missing" in found["findings"][0]["says"]
+
+
+def test_check_says_what_is_lost_where_nothing_is_there(config: Path) -> None:
+    result = foreshard("check", str(config))
+    assert result.exit_code == 1
+    assert "refuse" in result.output
+    assert "what is lost, what matters most first" in result.output
+    assert not (config.parent / "data").exists()
+
+
+def test_the_schema_is_printed_as_it_is_published() -> None:
+    result = foreshard("schema")
+    assert result.exit_code == 0
+    assert json.loads(result.output)["title"] == "Foreshard configuration"
+
+
+def test_a_bootstrap_takes_the_admin_port_of_the_balancer(config: Path) -> None:
+    result = foreshard("bootstrap", str(config))
+    admin = yaml.safe_load(result.output)["admin"]["address"]["socket_address"]
+    assert f"127.0.0.1:{admin['port_value']}" == load(config).balancers[0].admin

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -170,11 +171,8 @@ def test_an_alias_that_is_no_attack_is_fine() -> None:
     )
 )
 def test_any_values_end_in_settings_or_in_a_refusal(values: object) -> None:
-    written = yaml.safe_dump(values)
-    try:
-        parse(written)
-    except ConfigError as error:
-        assert "Traceback" not in str(error)
+    with suppress(ConfigError):
+        assert parse(yaml.safe_dump(values)).cells
 
 
 @settings(max_examples=60, deadline=None)

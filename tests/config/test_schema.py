@@ -21,7 +21,7 @@ from tests.test_config import text
 
 PUBLISHED = ROOT / "docs" / "schema" / "foreshard.schema.json"
 VALIDATOR = Draft202012Validator(schema())
-ODD = (
+ODD: st.SearchStrategy[object] = (
     st.none()
     | st.booleans()
     | st.integers(-3, 70_000)
@@ -98,10 +98,8 @@ def test_what_the_schema_accepts_is_accepted_but_for_contradictions(data: st.Dat
         replace_at(values, where, data.draw(ODD))
     if not VALIDATOR.is_valid(values):
         return
-    try:
-        Settings.model_validate(values)
-    except ValidationError as error:
-        assert contradictions(values), str(error)
+    if not contradictions(values):
+        assert Settings.model_validate(values).cells
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -125,7 +123,8 @@ def replace_at(values: dict[str, Any], where: tuple[str | int, ...], new: object
             at = at[part]
         except (KeyError, IndexError, TypeError):
             return
-    if isinstance(at, dict) or (
-        isinstance(at, list) and isinstance(where[-1], int) and where[-1] < len(at)
-    ):
-        at[where[-1]] = deepcopy(new)
+    last = where[-1]
+    if isinstance(last, str) and isinstance(at, dict):
+        at[last] = deepcopy(new)
+    if isinstance(last, int) and isinstance(at, list) and last < len(at):
+        at[last] = deepcopy(new)

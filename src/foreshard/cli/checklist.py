@@ -11,7 +11,7 @@ from foreshard.app.checking.finding import Checkup, Finding, Mark, Section
 
 __all__ = ["checklist"]
 
-SIGNS = {Mark.GREEN: "√", Mark.AMBER: "!", Mark.RED: "×"}  # noqa: RUF001 - a cross, meant as one
+SIGNS = {Mark.GREEN: "√", Mark.AMBER: "!", Mark.RED: "\N{MULTIPLICATION SIGN}"}
 COLOURS = {Mark.GREEN: "32", Mark.AMBER: "33", Mark.RED: "31"}
 WIDTH = 100
 HINT = "    "

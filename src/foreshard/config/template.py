@@ -6,9 +6,11 @@ searched for.
 
 from __future__ import annotations
 
-import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
+
+import yaml
 
 from foreshard.config.draft import ClassDraft, Draft, GaugeDraft, MetricDraft
 from foreshard.config.schema import MODELINE
@@ -193,5 +195,5 @@ def _text(value: str) -> str:
     """A YAML scalar that is read back as this text."""
     if PLAIN.match(value) and value.lower() not in WORDS:
         return value
-    # JSON strings are YAML strings.
-    return json.dumps(value)
+    quoted: str = yaml.safe_dump(value, default_style='"', width=sys.maxsize)
+    return quoted.strip()

@@ -74,7 +74,7 @@ class EnvoyRoute:
 
     Attributes:
         name: "" = none.
-        prefix: Start of the path; "" where it is matched in another way.
+        prefix: Start of the path; "" = it is matched by something else (an expression).
         method: "" = any.
         clusters: Where it leads.
         timeout_s: 0 = none given (Envoy's default is 15 s).

@@ -30,25 +30,32 @@ def _connections(nodes: Sequence[NodeFacts]) -> Iterator[Finding]:
     if not dead:
         yield green(Section.CELLS, f"{_nodes(nodes)} of {_cells(nodes)} cells take connections")
         return
-    for cell in list(dict.fromkeys(node.cell for node in dead)):
-        own = [node for node in nodes if node.cell == cell]
-        silent = [node for node in dead if node.cell == cell]
-        reasons = told(dict.fromkeys(n.silent.because for n in silent if n.silent))
-        whole = len(silent) == len(own)
-        yield Finding(
-            section=Section.CELLS,
-            mark=Mark.RED if whole else Mark.AMBER,
-            says=f"cell {cell}: {told(n.address for n in silent)} {reasons}",
-            means=(
-                f"{cell} counts as dead and gets no requests"
-                if whole
-                else f"{cell} works with {len(own) - len(silent)} of {len(own)} nodes"
-            ),
-            todo="start it, or mend cells.nodes; a firewall between here and there looks the same",
-            weight=90 if whole else 40,
-        )
+    alike: dict[tuple[bool, str], list[NodeFacts]] = {}
+    living = {node.cell for node in nodes if node.silent is None}
+    for node in dead:
+        reason = node.silent.because if node.silent else ""
+        alike.setdefault((node.cell not in living, reason), []).append(node)
+    for (is_whole, reason), silent in alike.items():
+        yield _dead(silent, reason, is_whole=is_whole)
     if len(dead) < len(nodes):
         yield green(Section.CELLS, f"{len(nodes) - len(dead)} of {_nodes(nodes)} take connections")
+
+
+def _dead(silent: Sequence[NodeFacts], reason: str, *, is_whole: bool) -> Finding:
+    names = _names(silent)
+    cells = f"cell{'s' if len(names) > 1 else ''} {told(names)}"
+    return Finding(
+        section=Section.CELLS,
+        mark=Mark.RED if is_whole else Mark.AMBER,
+        says=f"{cells}: {told(node.address for node in silent)} {reason}",
+        means=(
+            f"{told(names)}: dead for Foreshard, and without requests"
+            if is_whole
+            else f"{told(names)}: fewer nodes than declared do the work"
+        ),
+        todo="start it, or mend cells.nodes; a firewall between here and there looks the same",
+        weight=90 if is_whole else 40,
+    )
 
 
 def _health(nodes: Sequence[NodeFacts], scrape: ScrapeSettings) -> Iterator[Finding]:

@@ -69,6 +69,8 @@ def sighted(
         notes.append(f"the Envoy does not say where it stands; {origin} is taken")
     if classes:
         notes.append(f"{len(classes)} request classes from its routes")
+    if strange_routes := sum(not route.prefix for route in dump.routes):
+        notes.append(f"{strange_routes} routes match by more than prefix and method: left out")
     return Sighting(
         found_at=f"the Envoy with admin page {admin}",
         cells=cells,
@@ -125,7 +127,8 @@ def _most(cells: Sequence[Cell]) -> str:
 def _classes(routes: Sequence[EnvoyRoute], clusters: frozenset[str]) -> tuple[ClassDraft, ...]:
     found: dict[str, ClassDraft] = {}
     for route in routes:
-        if clusters.isdisjoint(route.clusters):
+        # A class that matched everything in place of an expression would take all requests.
+        if clusters.isdisjoint(route.clusters) or not route.prefix:
             continue
         stem = route.name or route.prefix.strip("/") or "rest"
         name = named(stem).replace(".", "-") or "rest"

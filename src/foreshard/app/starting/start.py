@@ -89,7 +89,7 @@ def found(source: Source) -> Sighting:
     named = [each for each in (source.envoy, source.prometheus, source.cells) if each]
     if len(named) != 1:
         raise ConfigError(
-            "where are the cells? Give one of --from-envoy, --from-prometheus and --cells"
+            "where are the cells? give one of --from-envoy, --from-prometheus and --cells"
         )
     if source.envoy:
         return asyncio.run(_at_envoy(source.envoy, source.clusters))
