@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from foreshard.engine import EngineState
-from foreshard.model.forecast import Forecast
+from foreshard.model.forecast import Band, Forecast
 from foreshard.model.plan import Act, Decision, Reason
 from foreshard.model.telemetry import CellReading, Fresh, Observation
 
@@ -59,7 +59,8 @@ def snapshot(
     for reason in decision.routing.because:
         if instruments.is_news(reason):
             entry = {"at_s": decision.now_s, "cell": reason.subject, "code": reason.code}
-            instruments.timeline.append({**entry, "text": reason.text})
+            moved = isinstance(decision.routing, Act)
+            instruments.timeline.append({**entry, "text": reason.text, "moved": moved})
     instruments.next_tick()
     instruments.acts += isinstance(decision.routing, Act)
     demand = {str(f.request_class): 0.0 for f in (observation.demand_rps or {})}
@@ -116,9 +117,10 @@ def _cell(reading: CellReading) -> dict[str, Any]:
 def _risk(forecast: Forecast | None, cell: str) -> dict[str, Any]:
     known = forecast.cells.get(cell) if forecast else None
     if known is None:
-        return {"p": {}, "band_s": {}, "class": {}}
+        return {"p": {}, "band": {}, "band_s": {}, "class": {}, "class_band": {}}
     return {
         "p": {f"{h:g}": round(curve.at(1.0), 4) for h, curve in known.risk.items()},
+        "band": _bands(known.risk_band),
         "band_s": {
             gauge: [None if math.isinf(q) else round(q, 1) for q in (t.q10_s, t.q50_s, t.q90_s)]
             for gauge, t in known.time_to_limit.items()
@@ -127,7 +129,12 @@ def _risk(forecast: Forecast | None, cell: str) -> dict[str, Any]:
             name: {f"{h:g}": round(p, 4) for h, p in by_h.items()}
             for name, by_h in known.class_risk.items()
         },
+        "class_band": {name: _bands(by_h) for name, by_h in known.class_band.items()},
     }
+
+
+def _bands(by_horizon: Mapping[float, Band]) -> dict[str, list[float]]:
+    return {f"{h:g}": [round(b.low, 4), round(b.high, 4)] for h, b in by_horizon.items()}
 
 
 def _shares(decision: Decision, cell: str) -> dict[str, float]:

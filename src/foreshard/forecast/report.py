@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foreshard.model.forecast import CellForecast, RiskCurve, TimeToLimit
+from foreshard.model.forecast import Band, CellForecast, RiskCurve, TimeToLimit
 
 __all__ = ["Figures", "cell_forecasts"]
 
@@ -33,6 +33,7 @@ class Figures:
         gauges: G names; those that start with `latency:` speak of a class.
         known: bool [C, G], whether enough was seen to say anything.
         p: [H, L, C, G], probability by horizon and load, rising along both.
+        band: [2, H, C, G], where 80 % of what makes up p at load 1 lies, rising along both.
         drift_low: [C, G], limits a second.
         time_to_limit: [3, C, G], seconds at 10, 50 and 90 %; NaN = does not move to its limit.
     """
@@ -41,6 +42,7 @@ class Figures:
     gauges: tuple[str, ...]
     known: NDArray[np.bool_]
     p: Array
+    band: Array
     drift_low: Array
     time_to_limit: Array
 
@@ -68,6 +70,7 @@ def cell_forecasts(
     risk = _any_mode(figures, p)
     at_present = p[:, loads.index(1.0)].transpose(1, 2, 0).tolist()
     curve = _Curvery(loads)
+    bands = _Bands.of(figures, horizons_s)
     drift_low = figures.drift_low.tolist()
     moves = np.asarray(~np.isnan(figures.time_to_limit[0]) & figures.known)
     known = figures.known.tolist()
@@ -107,12 +110,18 @@ def cell_forecasts(
                 for name, low, seen in zip(figures.gauges, drift_low[c], known[c], strict=True)
                 if seen
             },
+            risk_band=bands.of_cell(c, away),
+            class_band={
+                name.removeprefix(_LATENCY): bands.of_gauge(c, g)
+                for g, name in latency
+                if known[c][g] and worst[c, g]
+            },
         )
     return result
 
 
 def _any_mode(figures: Figures, p: Array) -> Array:
-    """[H, L, C]: the worst exhaustion, or a latency from which every class of the cell suffers."""
+    """From [..., C, G]: the worst exhaustion, or a latency of which every class suffers."""
     is_latency = np.array([name.startswith(_LATENCY) for name in figures.gauges], dtype=bool)
     exhausted = p[..., ~is_latency].max(axis=-1, initial=0.0)
     seen = figures.known & is_latency
@@ -123,6 +132,42 @@ def _any_mode(figures: Figures, p: Array) -> Array:
 
 def _mode(gauge: str) -> str:
     return gauge if gauge.startswith(_LATENCY) else f"exhaustion:{gauge}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bands:
+    """Bands of cells and gauges that have any risk."""
+
+    horizons_s: tuple[float, ...]
+    gauge: Array
+    cell: Array
+    told: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, figures: Figures, horizons_s: tuple[float, ...]) -> _Bands:
+        gauge: Array = np.asarray(
+            np.round(np.where(figures.known, figures.band, 0.0), _DECIMALS), np.float64
+        )
+        cell = _any_mode(figures, gauge)
+        return cls(
+            horizons_s=horizons_s,
+            gauge=gauge,
+            cell=cell,
+            told=np.asarray(cell.any(axis=(0, 1))),
+        )
+
+    def of_cell(self, c: int, away: tuple[bool, ...]) -> Mapping[float, Band]:
+        """What was announced is certain."""
+        if not self.told[c] and not any(away):
+            return {}
+        return self._bands(np.maximum(self.cell[:, :, c], np.array(away, dtype=np.float64)))
+
+    def of_gauge(self, c: int, g: int) -> Mapping[float, Band]:
+        return self._bands(self.gauge[:, :, c, g])
+
+    def _bands(self, ends: Array) -> Mapping[float, Band]:
+        low, high = ends.tolist()
+        return {h: Band(low=a, high=b) for h, a, b in zip(self.horizons_s, low, high, strict=True)}
 
 
 class _Curvery:

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from foreshard.forecast.band import LOW, drift_quantile, probability_band
 from foreshard.forecast.drift import DriftPosterior, DriftPrior, estimate_drift
 from foreshard.forecast.first_passage import passage_probability, passage_quantile_s
 from foreshard.forecast.forecaster import Json
-from foreshard.forecast.normal import ndtr
 from foreshard.forecast.report import Figures, cell_forecasts
 from foreshard.forecast.window import Window
 from foreshard.model.errors import ForecastError, InvalidValueError
@@ -46,11 +46,12 @@ _LOAD_READINGS = 8
 # Below this much work, or this part of the present load, cost per work is all noise.
 _LEAST_LOAD = 0.02
 _LEAST_LOAD_RATIO = 0.25
-_LOW = 0.1
 _QUANTILES = (0.1, 0.5, 0.9)
 # Times are worked out only for gauges that may arrive, and no further than this.
 _WORTH_A_TIME = 0.02
 _HORIZONS_AHEAD = 5.0
+# Less is told as 0, and nine tenths of what makes up so small a mean are no larger than 1 %.
+_WORTH_A_BAND = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +100,17 @@ class TrendForecaster:
             pool=np.tile(np.arange(g), c),
             prior=self.prior or DriftPrior.for_horizons(self.horizons_s),
         )
+        risk = self._risk(posterior, np.tile(scales, c))
+        told = known.ravel() & (risk[-1, self.loads.index(1.0)] >= _WORTH_A_BAND)
         figures = Figures(
             cells=window.cells,
             gauges=gauges,
             known=known,
-            p=self._risk(posterior, np.tile(scales, c)).reshape(
-                len(self.horizons_s), len(self.loads), c, g
+            p=risk.reshape(len(self.horizons_s), len(self.loads), c, g),
+            band=probability_band(posterior, self.horizons_s, told).reshape(
+                2, len(self.horizons_s), c, g
             ),
-            drift_low=_low_drift(posterior).reshape(c, g),
+            drift_low=drift_quantile(posterior, LOW).reshape(c, g),
             time_to_limit=self._times(posterior, known.ravel()).reshape(len(_QUANTILES), c, g),
         )
         down = {
@@ -220,19 +224,6 @@ def _mixed(
         load * posterior.drift_sd[:, rows],
     )
     return np.asarray((posterior.share[:, rows] * p).sum(axis=0))
-
-
-def _low_drift(posterior: DriftPosterior) -> Array:
-    """[N], the drift that the true one exceeds with 90 %."""
-    mean, sd = posterior.drift, np.maximum(posterior.drift_sd, 1e-12)
-    low = (mean - 6.0 * sd).min(axis=0)
-    high = (mean + 6.0 * sd).max(axis=0)
-    for _ in range(16):
-        middle = 0.5 * (low + high)
-        below = (posterior.share * ndtr((middle - mean) / sd)).sum(axis=0) < _LOW
-        low = np.where(below, middle, low)
-        high = np.where(below, high, middle)
-    return np.asarray(low)
 
 
 def _is_down(event: SystemEvent, cell: str, now_s: float, horizon_s: float) -> bool:

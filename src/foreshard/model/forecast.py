@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from foreshard.model.errors import InvalidValueError
 
-__all__ = ["CellForecast", "Forecast", "RiskCurve", "TimeToLimit"]
+__all__ = ["Band", "CellForecast", "Forecast", "RiskCurve", "TimeToLimit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,28 @@ class TimeToLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """How far a probability may be off: where it would lie if what it hangs on were known.
+
+    The middle 80 %. The probability itself is the mean of such values, so it may lie outside
+    when they are few and far apart.
+
+    Attributes:
+        low: One in ten lies below; in [0, 1].
+        high: One in ten lies above; in [low, 1].
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.low <= self.high <= 1.0:
+            raise InvalidValueError(
+                f"band: low {self.low} and high {self.high} must rise and lie in [0, 1]"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellForecast:
     """What may happen to one cell.
 
@@ -72,6 +94,8 @@ class CellForecast:
         time_to_limit: By gauge; only gauges that move towards their limit.
         drift_low_per_s: Lower bound (10 %) of each gauge's drift, in limits per second: the
             evidence that a trend is real.
+        risk_band: Of `risk` at the present load, by horizon; empty = the model does not say.
+        class_band: Of `class_risk`, by class then horizon; classes it is not said of are absent.
     """
 
     risk: Mapping[float, RiskCurve]
@@ -79,6 +103,8 @@ class CellForecast:
     class_risk: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
     time_to_limit: Mapping[str, TimeToLimit] = field(default_factory=dict)
     drift_low_per_s: Mapping[str, float] = field(default_factory=dict)
+    risk_band: Mapping[float, Band] = field(default_factory=dict)
+    class_band: Mapping[str, Mapping[float, Band]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,6 +146,12 @@ def _check_risk(name: str, cell: CellForecast, horizons_s: tuple[float, ...]) ->
                     f"{curves[short].at(load)}, over P within {long} s "
                     f"({curves[long].at(load)})",
                 )
+    for what, bands in [("risk", cell.risk_band), *cell.class_band.items()]:
+        require(
+            not bands or tuple(sorted(bands)) == horizons_s,
+            f"cell {name}, band of {what}: horizons are {sorted(bands)}, must be {horizons_s}, "
+            "or leave it out",
+        )
     for gauge, time in cell.time_to_limit.items():
         require(
             0.0 <= time.q10_s <= time.q50_s <= time.q90_s,
