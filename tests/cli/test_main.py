@@ -16,21 +16,12 @@ from foreshard.config import load
 from foreshard.lab.steering import demo_config
 from foreshard.model.plan import Decision
 from tests.engine.shop import Shop, calm, engine_of, fleet_of, leaking
+from tests.lab.report.sample import made, text_of
 from tests.test_config import site
 
 COMMANDS = (
-    "init",
-    "check",
-    "schema",
-    "run",
-    "serve",
-    "engine",
-    "bootstrap",
-    "why",
-    "freeze",
-    "thaw",
-    "fault",
-    "demo",
+    *("init", "check", "schema", "run", "serve", "engine", "bootstrap"),
+    *("why", "freeze", "thaw", "fault", "demo", "report"),
 )
 
 
@@ -99,6 +90,8 @@ def test_the_version_is_told() -> None:
         (("thaw", "--config", "{config}"), "serve"),
         (("fault", "eu-1", "leak"), "no demo is running"),
         (("fault", "eu-1", "gremlins"), "'gremlins' is unknown"),
+        (("report", "{missing}"), "cannot be read"),
+        (("report", "{config}"), "this is no report: it is not JSON"),
     ],
 )
 def test_what_goes_wrong_is_one_sentence_and_status_1(
@@ -118,6 +111,23 @@ def test_a_bootstrap_is_yaml_that_names_the_discovery_service(config: Path) -> N
     assert result.exit_code == 0
     assert yaml.safe_load(result.output)["node"]["id"] == "edge-7"
     assert "18000" in result.output
+
+
+def test_a_page_is_drawn_from_figures_alone(tmp_path: Path) -> None:
+    figures, drawn = tmp_path / "report.json", tmp_path / "page.html"
+    figures.write_text(text_of(made()), encoding="utf-8")
+    result = foreshard("report", str(figures), "-o", str(drawn))
+    assert result.exit_code == 0, result.output
+    assert result.output.strip() == f"report: {drawn}"
+    assert drawn.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    figures = tmp_path / "report.json"
+    figures.write_text(text_of(made()), encoding="utf-8")
+    result = foreshard("report", str(figures), "-o", str(tmp_path / "nowhere" / "page.html"))
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
 
 
 def decided(shop: Shop, config: Path, decisions: list[Decision]) -> None:

@@ -95,7 +95,11 @@ async def test_two_demos_run_side_by_side_and_one_is_broken_and_frozen_meanwhile
     async with AsyncExitStack() as stack:
         reports = [home / "first.json", home / "second.json"]
         demos = [
-            await stack.enter_async_context(demo(home, path.stem, "--json", str(path)))
+            await stack.enter_async_context(
+                demo(
+                    home, path.stem, "--json", str(path), "--html", str(path.with_suffix(".html"))
+                )
+            )
             for path in reports
         ]
         await until_under_way(*demos)
@@ -127,6 +131,14 @@ async def test_two_demos_run_side_by_side_and_one_is_broken_and_frozen_meanwhile
             assert await child.wait() == 0, child.tail(20)
             fleets = json.loads(path.read_text())["fleets"]
             assert fleets["foreshard"]["requests"] == fleets["reactive"]["requests"] > 1000
+            text = path.with_suffix(".html").read_text()
+            assert text.startswith("<!doctype html>")
+            assert all(f"<h3>eu-{n}</h3>" in text for n in (1, 2, 3))
+            assert 'class="line risk"' in text, "the probabilities of the run are drawn"
+            drawn = home / "again.html"
+            status, said = await command(home, "report", str(path), "-o", str(drawn))
+            assert status == 0, said
+            assert drawn.read_text() == text
     status, said = await command(home, "why", CELL)
     assert status == 1
     assert "no demo is running" in said

@@ -12,7 +12,7 @@ from foreshard.lab import service
 from foreshard.lab.cell.faults import Fault, FaultKind
 from foreshard.lab.faults import FaultSpec
 from foreshard.lab.oracle import BIN_S, Burden
-from foreshard.lab.records import Outcome, Records, Run, judge
+from foreshard.lab.records import UNKNOWN_CELL, Outcome, Records, Run, judge
 from foreshard.lab.scores import Conduct, Trial, report
 from foreshard.lab.story import Story
 from foreshard.lab.timeline import (
@@ -236,6 +236,24 @@ def test_requests_that_the_end_cut_off_are_not_scored() -> None:
     found = report(a_trial(cut, records()), Conduct())
     assert dig(found, "fleets", "reactive", "requests") == 55 * 20 - 100
     assert dig(found, "fleets", "reactive", "bad") == 0
+
+
+def test_a_run_cut_short_says_how_far_it_came() -> None:
+    cut = records()
+    cut.outcome[cut.t_s > 33.0] = Outcome.UNSENT
+    assert dig(report(a_trial(cut, cut), Conduct()), "ran_s") == 33.0
+    assert dig(report(a_trial(records(), records()), Conduct()), "ran_s") == 60.0
+
+
+def test_answers_are_counted_by_cell_and_second_and_only_where_the_cell_is_known() -> None:
+    one = records(cell=1)
+    one.cell[:20] = UNKNOWN_CELL
+    one.outcome[20:30] = Outcome.TIMED_OUT
+    found = report(a_trial(one, records()), Conduct())
+    assert dig(found, "series", "cells") == list(CELLS)
+    answered = cast("list[list[int]]", dig(found, "series", "answered", "reactive"))
+    assert answered[0] == [0] * 60
+    assert answered[1] == [0, 10, *[20] * 58]
 
 
 def test_records_of_other_classes_are_refused() -> None:

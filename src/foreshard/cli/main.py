@@ -268,7 +268,8 @@ def demo(
         typer.Option("--load", help="Mean utilisation; default: the story's.", min=0.1, max=0.95),
     ] = None,
     forecast: Annotated[str, typer.Option(help="A forecaster by name, or none.")] = "trend",
-    json: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Where the report's figures go.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Where the report's page goes.")] = None,
 ) -> None:
     """Two equal fleets of real cells, the same traffic and faults; one steered by Foreshard."""
     from foreshard.app import showing
@@ -282,8 +283,25 @@ def demo(
         forecast=forecast,
         headless=headless or not sys.stdout.isatty(),
         json=json,
+        html=html,
     )
     _guarded(lambda: showing.run_demo(options))
+
+
+@app.command()
+def report(
+    figures: Annotated[
+        Path, typer.Argument(help="What `foreshard demo --json` wrote.", metavar="REPORT.json")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the page goes.")] = Path(
+        "report.html"
+    ),
+) -> None:
+    """Draw the page of a run that is over from its figures alone."""
+    from foreshard.app import reporting
+
+    _guarded(lambda: reporting.draw(figures, output))
+    typer.echo(f"report: {output}")
 
 
 def _version(*, wanted: bool) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -21,14 +20,16 @@ from typing import Any, Protocol
 
 import yaml
 
+from foreshard import __version__
 from foreshard.controller.process import Child, free_port, hold_port, start
 from foreshard.lab import records, service
 from foreshard.lab.envoy import Envoy, find_envoy
 from foreshard.lab.faults import FaultSpec, play
 from foreshard.lab.footprint import resident_mb
 from foreshard.lab.oracle import burden_of
-from foreshard.lab.reactive import bootstrap, render
+from foreshard.lab.reactive import bootstrap, describe, render
 from foreshard.lab.registry import Entry, registered
+from foreshard.lab.report import FORMAT, page, parse, written
 from foreshard.lab.scores import FORESHARD, REACTIVE, Conduct, Trial, report
 from foreshard.lab.steering import Site, demo_config
 from foreshard.lab.story import NATURAL_S, Story, story
@@ -37,6 +38,7 @@ from foreshard.lab.traffic import arrivals
 from foreshard.lab.watch import Watch
 from foreshard.lab.webhook import Webhook
 from foreshard.model.errors import LabError
+from foreshard.model.safety_net import SafetyNet
 
 __all__ = ["DemoOptions", "Screen", "Wiring", "play_demo"]
 
@@ -61,7 +63,8 @@ class DemoOptions:
         load: Mean utilisation of the fleets, in (0, 1); None = the story's own.
         forecast: Name of the forecaster; "none" = judge Foreshard without one.
         headless: No live view.
-        json: Where the report goes; None = nowhere.
+        json: Where the report's figures go; None = nowhere.
+        html: Where the report's page goes; None = nowhere.
     """
 
     seed: int = 1
@@ -71,6 +74,7 @@ class DemoOptions:
     forecast: str = "trend"
     headless: bool = False
     json: Path | None = None
+    html: Path | None = None
 
 
 class Wiring(Protocol):
@@ -111,7 +115,8 @@ async def play_demo(
         LabError: Something could not be started; the sentence says what.
     """
     find_envoy()
-    _refuse_unwritable(options.json)
+    for kept in (options.json, options.html):
+        _refuse_unwritable(kept)
     async with AsyncExitStack() as stack:
         preparing = _prepare(options, wiring, screen, stack)
         return await _traffic(await _unless(stop, preparing), stop)
@@ -339,8 +344,19 @@ def _report(stage: _Stage, watch: Watch, run: records.Run) -> Mapping[str, Any]:
         ),
     )
     found = report(trial, Conduct(**watch.conduct()))
-    found |= {"load": stage.story.load, "forecast": stage.options.forecast}
-    found |= {"time_scale": watch.time_scale(), **watch.timeline()}
+    found |= {
+        "format": FORMAT,
+        "version": __version__,
+        "cpus": os.cpu_count(),
+        "load": stage.story.load,
+        "forecast": stage.options.forecast,
+        "reactive_net": describe(SafetyNet()),
+        "time_scale": watch.time_scale(),
+        **watch.timeline(),
+    }
+    text = written(found)
     if stage.options.json is not None:
-        stage.options.json.write_text(json.dumps(found, indent=1))
+        stage.options.json.write_text(text, encoding="utf-8")
+    if stage.options.html is not None:
+        stage.options.html.write_text(page(parse(text)), encoding="utf-8")
     return found

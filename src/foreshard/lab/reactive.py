@@ -26,6 +26,7 @@ __all__ = [
     "Json",
     "bootstrap",
     "circuit_breakers",
+    "describe",
     "health_check",
     "outlier_detection",
     "render",
@@ -48,6 +49,23 @@ def _seconds(value_s: float) -> str:
 def _percent(ratio: float) -> int:
     """A ratio in Envoy's whole percent."""
     return round(100 * ratio)
+
+
+def describe(net: SafetyNet) -> tuple[str, ...]:
+    """What the reactive side has, a phrase each, with its figures."""
+    errors = f"{net.consecutive_5xx} errors in a row, or {net.failure_ratio:.0%} failed"
+    away = f"{net.eject_base_s:g} to {net.eject_max_s:g} s"
+    return (
+        f"least request of {net.least_request_choices} over all cells for classes without a key",
+        f"slow start over {net.slow_start_s:g} s",
+        f"outlier detection: out after {errors} within {net.eject_interval_s:g} s",
+        f"ejections of {away}, of {net.max_ejected_ratio:.0%} of the cells at most",
+        f"{net.retries} retries on other nodes, where the class allows it",
+        f"a budget for retries of {net.retry_budget_ratio:.0%} of the requests under way",
+        f"health checks each {net.check_interval_s:g} s, which move keys",
+        f"a cell is down after {net.unhealthy_threshold} failed checks",
+        f"panic threshold {net.panic_ratio:.0%}: with fewer healthy cells all are used again",
+    )
 
 
 def outlier_detection(net: SafetyNet) -> Json:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from foreshard.lab.cell.faults import FaultKind
 from foreshard.lab.faults import FaultSpec
 from foreshard.lab.oracle import Burden, Harm, least_harm
-from foreshard.lab.records import Records, Run, Verdict, judge
+from foreshard.lab.records import Outcome, Records, Run, Verdict, judge
 from foreshard.lab.story import Story
 from foreshard.lab.timeline import (
     Limits,
@@ -87,9 +87,10 @@ def report(trial: Trial, conduct: Conduct, *, limits: Limits | None = None) -> d
     """The report of a run as JSON values.
 
     Besides the figures per fleet and fault it holds `elsewhere` (what was bad outside the
-    windows of all faults, so that nothing hides between them) and `series` (weighted bad
-    requests per second of arrival, warm-up included). Where the oracle was asked, `oracle` holds
-    what had to be bad, and by how many points of weighted demand each fleet was worse.
+    windows of all faults, so that nothing hides between them) and `series` (per second of
+    arrival, warm-up included: weighted bad requests, and how many each cell answered). Where the
+    oracle was asked, `oracle` holds what had to be bad, and by how many points of weighted demand
+    each fleet was worse.
     """
     limits = limits or Limits()
     scored = {
@@ -104,6 +105,20 @@ def report(trial: Trial, conduct: Conduct, *, limits: Limits | None = None) -> d
         "story": trial.story.name,
         "duration_s": trial.story.duration_s,
         "warm_up_s": trial.story.warm_up_s,
+        "ran_s": _ran_s(trial),
+        "classes": [
+            {"name": c.name, "weight": c.weight, "objective_s": c.objective_s, "keyed": c.is_keyed}
+            for c in trial.classes
+        ],
+        "surges": [
+            {
+                "class": trial.classes[surge.request_class].name,
+                "factor": surge.factor,
+                "at_s": surge.at_s,
+                "ends_s": surge.ends_s,
+            }
+            for surge in trial.story.surges
+        ],
         "fleets": {
             name: _fleet(each.since(trial.story.warm_up_s), trial.classes)
             for name, each in scored.items()
@@ -111,7 +126,14 @@ def report(trial: Trial, conduct: Conduct, *, limits: Limits | None = None) -> d
         "faults": _faults(trial, conduct, scored, limits),
         "elsewhere": {"bad_weighted": _elsewhere(trial, scored)},
         "oracle": None if trial.burden is None else _oracle(trial, scored, trial.burden),
-        "series": {"bad_weighted": series},
+        "series": {
+            "bad_weighted": series,
+            "cells": list(trial.run.cells),
+            "answered": {
+                name: _answered(records, len(trial.run.cells), trial.story.duration_s)
+                for name, records in trial.run.fleets.items()
+            },
+        },
         "decisions": conduct.decisions,
         "false_evacuations": _false_evacuations(trial, conduct, limits),
         "loadgen_lateness_ms_p99": _percentile_ms(late_s[~np.isnan(late_s)], 99.0),
@@ -215,6 +237,8 @@ def _faults(
                 "kind": spec.fault.kind.value,
                 "predictable": spec.is_predictable,
                 "at_s": spec.at_s,
+                "ends_s": spec.ends_s,
+                "known_s": spec.known_s,
                 "window_s": list(window_s),
                 "onset_s": onset,
                 "relieved_s": relieved,
@@ -295,6 +319,24 @@ def _rates(trial: Trial) -> npt.NDArray[np.float64]:
     records = next(iter(trial.run.fleets.values()))
     counts = np.bincount(records.request_class, minlength=len(trial.classes))
     return counts / trial.story.duration_s
+
+
+def _answered(records: Records, cells: int, duration_s: float) -> list[list[int]]:
+    """Requests that each cell answered, [cell][second]; who answered is not always known."""
+    known = records.at((records.outcome == Outcome.ANSWERED) & (records.cell < cells))
+    seconds = int(np.ceil(duration_s))
+    second = np.minimum(known.t_s.astype(np.intp), seconds - 1)
+    counts = np.bincount(second + seconds * known.cell.astype(np.intp), minlength=cells * seconds)
+    return [[int(n) for n in row] for row in counts.reshape(cells, seconds)]
+
+
+def _ran_s(trial: Trial) -> float:
+    """How far the story came; its whole length unless it was cut short."""
+    records = next(iter(trial.run.fleets.values()))
+    sent = records.outcome != Outcome.UNSENT
+    if sent.all():
+        return trial.story.duration_s
+    return round(float(records.t_s[sent].max(initial=0.0)), 3)
 
 
 def _is_affected(spec: FaultSpec, classes: Sequence[RequestClass]) -> npt.NDArray[np.float64]:

@@ -11,9 +11,11 @@ import numpy as np
 
 from foreshard.lab import service
 from foreshard.lab.faults import FaultSpec
+from foreshard.lab.samples import Samples
 from foreshard.lab.steering import BUDGET, HORIZONS_S, PATIENCE
 from foreshard.lab.story import Story
 from foreshard.lab.timeline import Lives, Shares
+from foreshard.planning.judgement import Thresholds
 
 __all__ = ["Watch"]
 
@@ -41,8 +43,7 @@ class Watch:
         self._log = log
         self._offset = 0
         self._up: list[tuple[float, list[bool]]] = []
-        self._shares: list[tuple[float, list[list[float]]]] = []
-        self._risk: list[Mapping[str, Any]] = []
+        self._samples = Samples(cells=CELLS, classes=CLASSES, horizons_s=HORIZONS_S)
         self._said: dict[tuple[float, str, str], Mapping[str, Any]] = {}
 
     def reactive(self, up: Mapping[str, bool], *, now_s: float) -> None:
@@ -54,11 +55,7 @@ class Watch:
         if status is None or (self.status and status["now_s"] <= self.status["now_s"]):
             return
         self.status = status
-        at_s = status["now_s"] - self.start_at_s
-        cells = status["cells"]
-        share = [[_share(cells[cell]["shares"], name) for cell in CELLS] for name in CLASSES]
-        self._shares.append((at_s, share))
-        self._risk.append({"t_s": round(at_s, 2), **{c: cells[c]["risk"]["p"] for c in CELLS}})
+        self._samples.take(status, at_s=status["now_s"] - self.start_at_s)
         for entry in status["timeline"]:
             self._said[entry["at_s"], entry["cell"], entry["code"]] = entry
 
@@ -109,10 +106,7 @@ class Watch:
             return {}
         return {
             "decisions": self.status["decisions"],
-            "shares": Shares(
-                t_s=np.array([at for at, _ in self._shares]),
-                share=np.array([row for _, row in self._shares]),
-            ),
+            "shares": Shares(t_s=np.array(self._samples.t_s), share=np.array(self._samples.share)),
             "engine": {**self.status["engine"], "rss_mb": self.resident_mb},
         }
 
@@ -122,6 +116,7 @@ class Watch:
             "horizons_s": list(HORIZONS_S),
             "patience_s": dict(PATIENCE),
             "budget": dict(BUDGET),
+            "doubt_p": Thresholds().doubt_p,
             "note": (
                 f"the demo's horizons are {HORIZONS_S[0]:g} s and {HORIZONS_S[1]:g} s in place of "
                 "5 min and 1 h, and its patience is shortened (see `patience_s`)"
@@ -134,16 +129,5 @@ class Watch:
             "timeline": [
                 {**e, "at_s": round(e["at_s"] - self.start_at_s, 2)} for e in self.said()
             ],
-            "samples": {
-                "cells": CELLS,
-                "classes": CLASSES,
-                "shares": [{"t_s": round(at, 2), "share": row} for at, row in self._shares],
-                "risk": self._risk,
-            },
+            "samples": self._samples.columns(),
         }
-
-
-def _share(shares: Mapping[str, float], name: str) -> float:
-    """The share of a class in a cell, over all origins alike."""
-    own = [share for flow, share in shares.items() if flow.partition("/")[2] == name]
-    return sum(own) / len(own) if own else 0.0
