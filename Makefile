@@ -19,8 +19,8 @@ READY := $(VENV)/.ready
 ARGS ?=
 PATHS := src tests benchmarks
 
-.PHONY: help setup demo bench bench-overload test check fmt format-check lint types contracts \
-	golden lock clean distclean
+.PHONY: help setup demo bench bench-overload browser pictures test check fmt format-check lint \
+	types contracts golden lock clean distclean
 
 help: ## List the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -30,8 +30,16 @@ setup: $(READY) ## Make .venv from the pinned, hashed requirements (once)
 demo: $(READY) ## Run the demo; ARGS="--headless --seed 7 --json report.json" are passed on
 	@$(BIN)/foreshard demo $(ARGS)
 
+browser: ## Bring Chromium for the tests of the report's page (Debian packages, as root)
+	@.ci/browser
+
+# Without a browser the tests that need one fail and say so; the others still run.
 test: $(READY) ## Run all tests; ARGS="-k slots" are passed on
+	@$(MAKE) browser || echo 'make test: the tests in a browser will fail' >&2
 	@$(BIN)/pytest $(ARGS)
+
+pictures: $(READY) browser ## Draw docs/pictures anew; ARGS=report.json from a run, --fresh from one
+	@PYTHONPATH=. $(BIN)/python benchmarks/pictures.py $(ARGS)
 
 bench: $(READY) ## The demo over several seeds, as tables (35 min); ARGS="--seeds 1-5"
 	@$(BIN)/python benchmarks/story.py $(ARGS)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -60,13 +62,17 @@ class Browser:
         return entries
 
     def picture(self, selector: str, *, scale: float = 1.0, margin: int = 12) -> bytes:
-        """An element as PNG, whole, however tall."""
-        box = self.run(
-            "const b = document.querySelector(arguments[0]).getBoundingClientRect();"
-            "return [b.x + scrollX, b.y + scrollY, b.width, b.height];",
+        """All that a selector finds as one PNG, whole, however tall."""
+        boxes = self.run(
+            "return [...document.querySelectorAll(arguments[0])].map((of) => {"
+            "  const b = of.getBoundingClientRect();"
+            "  return [b.left + scrollX, b.top + scrollY, b.right + scrollX, b.bottom + scrollY];"
+            "});",
             selector,
         )
-        x, y, width, height = box
+        lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+        x, y = min(lefts), min(tops)
+        width, height = max(rights) - x, max(bottoms) - y
         clip = {
             "x": max(0, x - margin),
             "y": max(0, y - margin),
@@ -88,36 +94,45 @@ class Browser:
 
 
 @contextmanager
-def chromium(directory: Path) -> Iterator[Browser]:
-    """A browser that is ended with all of its children; its profile lies in a directory."""
+def chromium() -> Iterator[Browser]:
+    """A browser that is ended with all of its children, and leaves no file."""
     for name in ("chromium", "chromedriver"):
         if shutil.which(name) is None:
             raise FileNotFoundError(MISSING.format(name=name))
-    port = free_port()
-    driver = subprocess.Popen(
-        ["chromedriver", f"--port={port}", "--log-level=WARNING"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        home = f"http://127.0.0.1:{port}"
-        _until_ready(home)
-        flags = [*FLAGS, f"--user-data-dir={directory / 'profile'}"]
-        options = {"binary": shutil.which("chromium"), "args": flags}
-        wanted = {
-            "browserName": "chrome",
-            "goog:chromeOptions": options,
-            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
-        }
-        made = _ask("POST", f"{home}/session", {"capabilities": {"alwaysMatch": wanted}})
-        browser = Browser(session=f"{home}/session/{made['sessionId']}")
+    # Not pytest's folder: the browser's own socket lies there, and its path has 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="fs-", ignore_cleanup_errors=True) as scratch:
+        port = free_port()
+        driver = subprocess.Popen(
+            ["chromedriver", f"--port={port}", "--log-level=WARNING"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": scratch},
+        )
         try:
-            yield browser
+            home = f"http://127.0.0.1:{port}"
+            _until_ready(home)
+            browser = Browser(session=f"{home}/session/{_session(home, scratch)}")
+            try:
+                yield browser
+            finally:
+                browser.ask("DELETE", "")
         finally:
-            browser.ask("DELETE", "")
-    finally:
-        driver.terminate()
-        driver.wait()
+            driver.terminate()
+            driver.wait()
+
+
+def _session(home: str, scratch: str) -> str:
+    options = {
+        "binary": shutil.which("chromium"),
+        "args": [*FLAGS, f"--user-data-dir={scratch}/profile"],
+    }
+    wanted = {
+        "browserName": "chrome",
+        "goog:chromeOptions": options,
+        "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+    }
+    made = _ask("POST", f"{home}/session", {"capabilities": {"alwaysMatch": wanted}})
+    return str(made["sessionId"])
 
 
 def _until_ready(home: str) -> None:

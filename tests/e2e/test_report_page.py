@@ -10,17 +10,21 @@ import pytest
 
 from foreshard.lab.report import page, parse
 from foreshard.lab.scores import REACTIVE
+from foreshard.lab.traffic import Surge
+from tests.architecture.source import ROOT
 from tests.browser import Browser, chromium
 from tests.lab.report.sample import Made, made, text_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 AUDIT = (Path(__file__).parent / "page_audit.js").read_text(encoding="utf-8")
+KEPT = ROOT / "docs" / "pictures" / "report.json"
 WIDTHS = (1440, 1024, 390)
 LONG = "a-cell-with-a-name-that-nobody-would-choose-but-somebody-did"
+SURGE = Surge(request_class=2, factor=4.4, at_s=20.0, lasts_s=20.0)
 RUNS = {
     "default": Made(),
-    "surge": Made(has_faults=False, surges=(Surge(request_class=2, factor=4.4, at_s=20.0, lasts_s=20.0),)),
+    "surge": Made(has_faults=False, surges=(SURGE,)),
     "quiet": Made(has_faults=False),
     "cut short": Made(ran_s=33.0),
     "one side": Made(sides=(REACTIVE,)),
@@ -30,8 +34,8 @@ RUNS = {
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with chromium(tmp_path_factory.mktemp("browser")) as started:
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
         yield started
 
 
@@ -41,17 +45,37 @@ def drawn(like: Made, folder: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_nothing_is_clipped_covered_or_faint_in_either_theme(
-    run: str, browser: Browser, tmp_path: Path
-) -> None:
-    file = drawn(RUNS[run], tmp_path)
+def look(browser: Browser, file: Path) -> None:
+    """At every width, in both themes."""
     for width in WIDTHS:
         for dark in (False, True):
             browser.show(file, width=width, dark=dark)
             found = browser.run(AUDIT)
             assert found["texts"] > 40
             assert found["wrong"] == [], f"{width} px, {'dark' if dark else 'light'}"
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_nothing_is_clipped_covered_or_faint_in_either_theme(
+    run: str, browser: Browser, tmp_path: Path
+) -> None:
+    look(browser, drawn(RUNS[run], tmp_path))
+
+
+def test_the_run_of_the_pictures_is_still_drawn_without_a_fault(
+    browser: Browser, tmp_path: Path
+) -> None:
+    file = tmp_path / "kept.html"
+    file.write_text(page(parse(KEPT.read_text(encoding="utf-8"))), encoding="utf-8")
+    look(browser, file)
+
+
+def test_every_picture_is_there_and_small_enough_for_a_readme() -> None:
+    for part in ("harm", "cells"):
+        for theme in ("light", "dark"):
+            picture = KEPT.with_name(f"{part}-{theme}.png")
+            assert picture.read_bytes().startswith(b"\x89PNG")
+            assert picture.stat().st_size < 300_000
 
 
 SPOILT = {

@@ -47,7 +47,7 @@ def run_demo(options: DemoOptions) -> None:
     async def work(stop: asyncio.Event) -> None:
         with screen:
             report = await play_demo(options, _Wiring(), screen, stop=stop)
-        screen.summary(report, json=options.json)
+        screen.summary(report, json=options.json, html=options.html)
 
     stop_on_signals(work)
 

@@ -63,9 +63,11 @@ class PlainScreen:
             self._next_s = time.monotonic() + PLAIN_EVERY_S
             self._console.print(f"  {_clock(watch)}  {_totals_line(watch)}", soft_wrap=True)
 
-    def summary(self, report: Mapping[str, Any], *, json: Path | None) -> None:
-        """The report as tables."""
-        _summary(self._console, report, json)
+    def summary(
+        self, report: Mapping[str, Any], *, json: Path | None, html: Path | None = None
+    ) -> None:
+        """The report as tables, and where it was kept."""
+        _summary(self._console, report, [kept for kept in (json, html) if kept is not None])
 
 
 class LiveScreen:
@@ -97,9 +99,11 @@ class LiveScreen:
         """Cells, decisions and totals."""
         self._live.update(Group(_totals(watch), _cells(watch), _decisions(watch)))
 
-    def summary(self, report: Mapping[str, Any], *, json: Path | None) -> None:
-        """The report as tables."""
-        _summary(self._console, report, json)
+    def summary(
+        self, report: Mapping[str, Any], *, json: Path | None, html: Path | None = None
+    ) -> None:
+        """The report as tables, and where it was kept."""
+        _summary(self._console, report, [kept for kept in (json, html) if kept is not None])
 
 
 def screen_for(*, headless: bool) -> PlainScreen | LiveScreen:
@@ -184,7 +188,7 @@ def _probability(p: float | None) -> Text:
     return Text(f"{p:.0%}", style=style)
 
 
-def _summary(console: Console, report: Mapping[str, Any], json: Path | None) -> None:
+def _summary(console: Console, report: Mapping[str, Any], kept: list[Path]) -> None:
     scale = report["time_scale"]
     table = Table(
         title=f"story {report['story']}, seed {report['seed']}, load {report['load']:.0%}"
@@ -208,8 +212,8 @@ def _summary(console: Console, report: Mapping[str, Any], json: Path | None) -> 
         f"{_ms(report['loadgen_lateness_ms_p99'])} (p99)"
     )
     console.print(f"time scale: {scale['note']}")
-    if json is not None:
-        console.print(f"report: {json}")
+    for path in kept:
+        console.print(f"report: {path}")
 
 
 def _oracle_line(oracle: Mapping[str, Any]) -> str:

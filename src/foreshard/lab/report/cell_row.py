@@ -228,6 +228,7 @@ class CellRow:
             of_class = [row[k][at] for row in samples.class_risk[long]]
             worst = max((s.p for s in of_class if s is not None), default=0.0)
             if worst >= WORTH_DRAWING:
+                layers += [stroke("band class", area(*b)) for b in self._bands(of_class)]
                 layers.append(stroke("line risk-class", line(self._line(of_class))))
                 first = next(i for i, s in enumerate(of_class) if s is not None and s.p == worst)
                 names.append((self._time.at(samples.t_s[first]), name))
@@ -253,12 +254,11 @@ class CellRow:
         )
 
     def _line(self, stated: list[Stated | None]) -> list[Point | None]:
-        """Up to each statement it is what was stated before: a forecast stands until the next."""
         times = self._report.samples.t_s
-        found: list[Point | None] = []
-        for t, s in zip(times, stated, strict=True):
-            found.append(None if s is None else (self._time.at(t), s.p))
-        return found
+        return [
+            None if s is None else (self._time.at(t), s.p)
+            for t, s in zip(times, stated, strict=True)
+        ]
 
     def _bands(self, stated: list[Stated | None]) -> list[tuple[list[Point], list[Point]]]:
         """Upper and lower edge of each stretch without a gap."""
