@@ -79,7 +79,9 @@ def said(like: Made | None = None) -> str:
 def test_the_headline_compares_both_sides() -> None:
     words = said()
     assert re.match(r"[\d.]+ % less harm: \d+ weighted bad requests with Foreshard, \d+ ", words)
-    assert "Of 1 predictable faults that bit the reactive side, 1 were relieved before" in words
+    assert (
+        "Relieved before onset: 1 of the 1 predictable faults that bit the reactive side" in words
+    )
     assert "3 changes of routing" in words
     assert "201 MB of memory" in words
 

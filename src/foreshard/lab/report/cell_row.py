@@ -81,7 +81,7 @@ class CellRow:
         """The row; a small one has lower pictures and no axis of its own."""
         at = self._at
         parts = [self._head(), tag("div", marks(self._report, self._said), class_="inset")]
-        parts.append(self._traffic())
+        parts.append(self._traffic(most=2 if small else 4))
         if at is not None:
             parts += [self._risk(at), self._ribbon(at)]
         if not small:
@@ -122,7 +122,7 @@ class CellRow:
             tag("output", class_="now", hidden=""),
         )
 
-    def _traffic(self) -> Html:
+    def _traffic(self, *, most: int) -> Html:
         classes, layers = self._stack()
         reactive = self._reactive()
         total = classes[-1] if classes else []
@@ -134,7 +134,7 @@ class CellRow:
             if total
             else "Foreshard did not run"
         )
-        ticks = nice_ticks(self._shares.high, most=4)
+        ticks = nice_ticks(self._shares.high, most=most)
         box = Box(
             report=self._report,
             kind="share",

@@ -43,8 +43,8 @@ def cost(report: Report) -> str:
     early = [f for f in bitten if f.lead_s is not None and f.lead_s > 0.0]
     if bitten and FORESHARD in report.fleets:
         sentences.append(
-            f"Of {len(bitten)} predictable faults that bit the reactive side, {len(early)} were "
-            "relieved before their onset."
+            f"Relieved before onset: {len(early)} of the {len(bitten)} predictable faults that "
+            "bit the reactive side."
         )
     fleet = report.fleets.get(FORESHARD)
     if fleet is not None:
