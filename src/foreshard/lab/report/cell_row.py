@@ -239,7 +239,7 @@ class CellRow:
             kind="risk",
             axis=Axis(ticks=[(v, percent(v)) for v in (0.0, 0.5, 1.0)]),
             title=f"Predicted probability that {self._cell} fails within {long:g} s",
-            description=f"at most {percent(worst)}",
+            description=f"at most {percent(worst)}" if any(stated) else "nothing was forecast",
         )
         labels = []
         for place, name in sorted(names):
