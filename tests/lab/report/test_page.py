@@ -123,6 +123,9 @@ def test_a_run_cut_short_says_where_and_what_was_not_run() -> None:
     text = drawn(Made(ran_s=33.0))
     assert "not run" in text
     assert 'class="unrun"' in text
+    early = seen(drawn(Made(ran_s=20.0))).text
+    assert "onset not until the end" in early
+    assert "onset never" not in early
 
 
 @pytest.mark.parametrize("side", [REACTIVE, FORESHARD])

@@ -103,7 +103,7 @@ class CellRow:
                 early = "before" if fault.lead_s >= 0.0 else "after"
                 words += f", relieved {seconds(abs(fault.lead_s))} {early} onset"
             elif fault.onset_s is None:
-                words += ", never bit"
+                words += f", onset {self._report.no_onset(fault)}"
             elif fault.relieved_s is None:
                 words += f", onset at {seconds(fault.onset_s)}, not relieved"
             chips.append(

@@ -150,6 +150,10 @@ class Report:
     said: tuple[Said, ...]
     samples: SampledRun
 
+    def no_onset(self, fault: Fault) -> str:
+        """Why a fault has no onset: it never bit, or the run ended first."""
+        return "not until the end" if fault.window_s[1] > self.ran_s else "never"
+
     @property
     def was_cut_short(self) -> bool:
         """Whether it ended before its story did."""

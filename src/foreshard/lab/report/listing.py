@@ -56,7 +56,7 @@ def fault_table(report: Report) -> Html:
             moments = [seconds(fault.at_s), "not run", DASH, DASH]
             harm = [DASH for _ in SIDES]
         else:
-            onset = "never" if fault.onset_s is None else seconds(fault.onset_s)
+            onset = report.no_onset(fault) if fault.onset_s is None else seconds(fault.onset_s)
             moments = [
                 seconds(fault.at_s),
                 onset,

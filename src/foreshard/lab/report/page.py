@@ -98,6 +98,7 @@ def _sections(report: Report) -> list[Html]:
                 ("swatch fault", "a fault is on"),
                 ("rule onset", "its true onset, in the reactive side"),
                 ("swatch warm-up", "warm-up, not scored"),
+                *([("swatch unrun", "not run: cut short")] if report.was_cut_short else []),
                 *([("swatch surge", "a surge of demand")] if report.surges else []),
                 *([("rule oracle", "had to be bad")] if _is_bound(report) else []),
             ),
