@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from foreshard.model.events import SystemEvent
+from foreshard.model.handover import Notice, Reply
 from foreshard.model.plan import Decision
 from foreshard.model.routing import RoutingTable
 from foreshard.model.telemetry import ClassTraffic, Fresh, Health, Missing
@@ -26,6 +27,7 @@ __all__ = [
     "Executor",
     "Rejected",
     "RouteSink",
+    "SlotMover",
     "StateStore",
     "TrafficSource",
 ]
@@ -155,6 +157,20 @@ class CellDriver(Protocol):
 
         Raises:
             DriverError: It is refused, or nobody answers.
+        """
+
+
+class SlotMover(Protocol):
+    """Whoever moves the data of slots from cell to cell."""
+
+    async def tell(self, notice: Notice) -> Reply:
+        """Tell of one step of a hand-over, and bring back what is said to it.
+
+        The same notice may be told any number of times, also after a restart; that is how a
+        `PREPARE` is asked after. READY holds until the hand-over is told `MOVED` or `FAILED`.
+
+        Raises:
+            DriverError: Nobody answered; it will be told again.
         """
 
 

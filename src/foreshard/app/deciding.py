@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from foreshard.adapters.cells.handover import WebhookSlotMover
 from foreshard.adapters.cells.webhook import WebhookCellDriver
 from foreshard.adapters.clock import SystemClock, ThreadExecutor
 from foreshard.adapters.events.file import FileEventSource
@@ -108,6 +109,7 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack) -> Loop:
         sink=await stack.enter_async_context(ServeSink(settings.data_dir)),
         driver=driver,
         store=stack.enter_context(_store(state_dir(settings))),
+        mover=await _mover(settings, clock, stack),
     )
     return Loop(
         engine_of(settings),
@@ -117,6 +119,15 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack) -> Loop:
         tick_s=settings.tick_s,
         mode=settings.mode,
     )
+
+
+async def _mover(
+    settings: Settings, clock: SystemClock, stack: AsyncExitStack
+) -> WebhookSlotMover | None:
+    urls = {c.name: c.handover.webhook for c in settings.classes if c.handover is not None}
+    if not urls:
+        return None
+    return await stack.enter_async_context(WebhookSlotMover(urls, clock=clock))
 
 
 def _store(directory: Path) -> SqliteStore:

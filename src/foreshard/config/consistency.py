@@ -103,6 +103,27 @@ def _residency(values: Values) -> Iterator[Contradiction]:
                 yield Contradiction(where=("latency_ms", origin, region), says=says)
 
 
+def _replicas(values: Values) -> Iterator[Contradiction]:
+    """Data in a cell that does not exist, or that residency forbids."""
+    stands = {each.get("name"): each.get("region") for _, each in _items(values, "cells")}
+    for n, each in _items(values, "classes"):
+        wanted = each.get("regions")
+        allowed = set(wanted) if isinstance(wanted, list | frozenset) else set()
+        for home, others in _mapping(each.get("replicas")).items():
+            where = ("classes", n, "replicas", home)
+            for cell in (home, *(others if isinstance(others, list) else ())):
+                if stands and cell not in stands:
+                    there = ", ".join(sorted(name for name in stands if isinstance(name, str)))
+                    says = f"names cell {cell}, must be one of {there}"
+                    yield Contradiction(where=where, says=says)
+                elif allowed and stands.get(cell) not in allowed:
+                    says = (
+                        f"names cell {cell} in region {stands.get(cell)}, must be in one of "
+                        f"{', '.join(sorted(allowed))}"
+                    )
+                    yield Contradiction(where=where, says=says)
+
+
 def _capacity(values: Values) -> Iterator[Contradiction]:
     """What requests need, cells must offer, or no plan could ever be made."""
     classes = [each for _, each in _items(values, "classes")]
@@ -156,6 +177,7 @@ RULES: tuple[Callable[[Values], Iterable[Contradiction]], ...] = (
     _nodes,
     _objectives,
     _residency,
+    _replicas,
     _capacity,
     _ports,
     _doubt,

@@ -34,7 +34,7 @@ from foreshard.config.field import (
 from foreshard.config.patience import BudgetSettings, ForecastSettings, ThresholdSettings
 from foreshard.model.plan import Mode
 from foreshard.model.topology import Cell, Fleet, Node
-from foreshard.model.workload import Match, Needs, Priority, RequestClass
+from foreshard.model.workload import Match, Needs, OwnedData, Priority, RequestClass
 
 __all__ = [
     "BalancerSettings",
@@ -43,6 +43,7 @@ __all__ = [
     "DriverSettings",
     "EnvoyListenSettings",
     "GaugeSettings",
+    "HandoverSettings",
     "MatchSettings",
     "MetricSettings",
     "ScrapeSettings",
@@ -63,6 +64,16 @@ class MatchSettings(Strict):
 
     method: str = Field(default="", description="HTTP method, upper case.", examples=["GET"])
     path_prefix: PathPrefix = Field(default="", description="Start of the path.")
+
+
+class HandoverSettings(Strict):
+    """Who moves a class's data before its traffic moves."""
+
+    webhook: Url = Field(description="URL that takes CloudEvents.")
+    timeout_s: Positive = Field(
+        default=30.0,
+        description="Seconds from `prepare` to `ready`, and again from there to the switch.",
+    )
 
 
 class ClassSettings(Strict):
@@ -101,6 +112,18 @@ class ClassSettings(Strict):
         description="Cost of one request by resource, as far as known (cpu: cpu seconds); "
         "learned from there.",
     )
+    replicas: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="By cell, the cells that its slots may move to, most wanted first; a class "
+        "that names some owns data.",
+    )
+    handover: HandoverSettings | None = None
+    move_cost_s: float | None = Field(
+        default=None,
+        ge=0.0,
+        description="For so many seconds the requests of a moved key count as bad. Default 1 for "
+        "a free class, 3 for a keyed one, 120 for one that owns data.",
+    )
 
     @field_validator("priority", mode="before")
     @classmethod
@@ -114,14 +137,25 @@ class ClassSettings(Strict):
 
     @model_validator(mode="after")
     def _meaningful(self) -> ClassSettings:
+        if self.handover is not None and not self.key_header:
+            raise ValueError("handover: a class without key_header has no slots to hand over")
+        if self.handover is not None and not self.replicas:
+            raise ValueError("handover: no replicas are named, so no slot could ever move")
         self.noun()
         return self
 
     def noun(self) -> RequestClass:
         """The class in the core's words."""
-        fields = self.model_dump(exclude={"match", "needs"})
+        fields = self.model_dump(exclude={"match", "needs", "replicas", "handover"})
+        data = None
+        if self.replicas:
+            data = OwnedData(
+                replicas={cell: tuple(others) for cell, others in self.replicas.items()},
+                handover_s=self.handover.timeout_s if self.handover else None,
+            )
         return RequestClass(
             **fields,
+            data=data,
             match=Match(**self.match.model_dump()),
             declared=Needs(per_request=self.needs),
         )

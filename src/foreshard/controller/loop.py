@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from foreshard.controller.errands import Teller
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.observe import observation_of
 from foreshard.controller.status import Instruments, snapshot
@@ -31,6 +32,7 @@ from foreshard.ports import (
     Clock,
     EventSource,
     RouteSink,
+    SlotMover,
     StateStore,
     TrafficSource,
 )
@@ -47,7 +49,7 @@ REJECTED_PAUSE_S = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Every port the loop uses; `driver` and `events` may be absent."""
+    """Every port the loop uses; `driver`, `events` and `mover` may be absent."""
 
     clock: Clock
     cells: CellSource
@@ -56,6 +58,7 @@ class World:
     sink: RouteSink
     driver: CellDriver | None
     store: StateStore
+    mover: SlotMover | None = None
 
 
 class Loop:
@@ -95,6 +98,7 @@ class Loop:
         self._verify_at_s = float("inf")
         self._instruments = Instruments()
         self._errands: set[asyncio.Task[None]] = set()
+        self._teller = Teller(world.mover)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tick until `stop` is set; a tick that took too long is followed at once."""
@@ -107,6 +111,7 @@ class Loop:
             await clock.sleep(due_s - clock.now_s())
         if self._foresight is not None:
             await self._foresight.aclose()
+        await self._teller.aclose()
         await asyncio.gather(*self._errands)
 
     async def tick(self) -> Decision | None:
@@ -134,6 +139,9 @@ class Loop:
         # What is kept is what became live, not what was wished for.
         lived = replace(decision, plan=self._state.plan or decision.plan)
         self._keep(lived, observation, before)
+        # Only what is remembered is asked for: a restart must know what it began.
+        if self._mode is not Mode.OBSERVE:
+            self._teller.tell(decision.notices)
         return decision
 
     async def _adopt(self) -> None:
@@ -178,6 +186,7 @@ class Loop:
             said=said,
             seen=seen,
             events=self._events,
+            replies=self._teller.take(),
         )
 
     async def _apply(self, act: Act) -> None:

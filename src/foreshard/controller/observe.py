@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from foreshard.model.events import SystemEvent
+from foreshard.model.handover import Reply
 from foreshard.model.telemetry import CellReading, Fresh, Health, Missing, Observation
 from foreshard.model.topology import Fleet
 from foreshard.ports import BalancerReading
@@ -22,6 +23,7 @@ def observation_of(
     said: Mapping[str, tuple[Health, Fresh | Missing]],
     seen: BalancerReading | Missing,
     events: tuple[SystemEvent, ...],
+    replies: tuple[Reply, ...] = (),
 ) -> Observation:
     """What all sources said at one moment.
 
@@ -32,6 +34,7 @@ def observation_of(
         said: What cells say of themselves.
         seen: What the balancers saw.
         events: Known and not over.
+        replies: To notices of hand-overs, since the look before.
     """
     silent = (Health.UNKNOWN, Missing("no source named it"))
     heard = seen if isinstance(seen, BalancerReading) else None
@@ -51,4 +54,5 @@ def observation_of(
         demand_rps=heard.demand_rps if heard else None,
         events=events,
         shed_rps=heard.shed_rps if heard else {},
+        replies=replies,
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from foreshard.engine.custodian import Custodian
 from foreshard.engine.ledger import (
     alternatives,
     evacuations,
@@ -19,7 +20,8 @@ from foreshard.engine.ledger import (
     situation_of,
     takers,
 )
-from foreshard.engine.memory import memory_of, recall
+from foreshard.engine.memory import memory_of, recall, recall_handovers
+from foreshard.engine.muster import muster_of
 from foreshard.engine.question import pose
 from foreshard.engine.scrutiny import (
     about_fleet,
@@ -57,7 +59,7 @@ from foreshard.planning.removal import even_plan, fitted, without
 from foreshard.planning.shunning import shun
 from foreshard.planning.situation import Moved
 from foreshard.planning.solver import Solver, SolveStatus
-from foreshard.planning.table import plan_of, table_of
+from foreshard.planning.table import kept_to, plan_of, table_of
 
 __all__ = ["Engine"]
 
@@ -98,6 +100,7 @@ class Engine:
         self._policy = policy
         self._budget = budget
         self._profiler = Profiler(fleet, classes, origins)
+        self._custodian = Custodian(fleet, classes)
         self._ground = Ground(
             fleet=fleet,
             classes={c.name: c for c in classes},
@@ -128,7 +131,7 @@ class Engine:
             used = plan is None or any(s.share(name) > 0.0 for s in plan.splits.values())
             fresh = CellState(phase=Phase.ACTIVE if used else Phase.RECYCLING, since_s=now_s)
             cells[name] = kept.get(name, fresh)
-        return EngineState(
+        state = EngineState(
             cells=cells,
             shuns=shuns,
             workload=self._profiler.begin(factor),
@@ -136,11 +139,14 @@ class Engine:
             table=live,
             plan=plan,
             version=live.version if live else 0,
+            handovers=recall_handovers(remembered),
+            muster=muster_of(cells, {}, now_s=now_s),
         )
+        return self._custodian.settled(state, live)
 
     def adopt(self, state: EngineState, live: RoutingTable | None) -> EngineState:
         """The state after it was learned anew what is live; all else is kept."""
-        return replace(
+        adopted = replace(
             state,
             table=live,
             plan=plan_of(live) if live is not None else None,
@@ -148,6 +154,7 @@ class Engine:
             pending=None,
             pending_moved=None,
         )
+        return self._custodian.settled(adopted, state.table)
 
     def memory(self, state: EngineState) -> Mapping[str, Any]:
         """What must survive a restart, as JSON values."""
@@ -207,9 +214,10 @@ class Engine:
             evacuating=evacuations(state, cells, estimate, self._ground, observation),
             caution=self._cautious(state, estimate, observation, forecast if judgement else None),
         )
+        state, heard = self._custodian.hear(state, observation)
         state, more, others = self._route(state, estimate, observation)
         pending = state.pending
-        because = (*reasons, *more, *refusals(state.plan, pending[1] if pending else None))
+        because = (*reasons, *heard, *more, *refusals(state.plan, pending[1] if pending else None))
         if pending and not because:
             because = (_step_of(state),)
         plan = pending[1] if pending else state.plan
@@ -221,6 +229,7 @@ class Engine:
             recycle=recycle,
             alternatives=others,
             phases={name: str(cell.phase) for name, cell in cells.items()},
+            notices=self._custodian.notices(state),
         )
 
     def settle(self, state: EngineState, *, applied: bool) -> EngineState:
@@ -236,7 +245,8 @@ class Engine:
         if moved is not None:
             kept = (m for m in steps if m.at_s > moved.at_s - REMEMBERED_S)
             steps = (*kept, moved)
-        return replace(settled, table=table, plan=plan, moved=steps)
+        settled = replace(settled, table=table, plan=plan, moved=steps)
+        return self._custodian.settled(settled, state.table)
 
     def _cautious(
         self,
@@ -276,7 +286,8 @@ class Engine:
     ) -> tuple[EngineState, tuple[Reason, ...], tuple[Reason, ...]]:
         """Make a table pending, or leave the live one; with reasons and alternatives."""
         gone = frozenset(n for n, cell in state.cells.items() if not takes_work(cell))
-        if state.plan is None:
+        live = state.plan
+        if live is None:
             plan = even_plan(self._fleet, self._ground.flows, self._ground.classes, gone)
             text = "nothing was live: every cell gets the same until more is known"
             return self._pend(state, plan), (about_fleet("plan.first", text),), ()
@@ -296,13 +307,16 @@ class Engine:
                 policy=self._policy,
                 budget=self._budget,
             )
-            solution = self._solver.solve(problem)
+            problem, solution, state, asks = self._custodian.solve(problem, state, self._solver)
             if solution.status is SolveStatus.OPTIMAL:
                 candidate = plan_from(solution, self._ground, problem.upper > 0.0)
-                return self._vetted(state, estimate, observation, problem, candidate)
+                state, more, others = self._vetted(
+                    state, estimate, observation, problem, candidate
+                )
+                return state, (*asks, *more), others
             text = f"no plan was found ({solution.status}); dead cells leave, all else stays"
             held = about_fleet("plan.not_found", text)
-        return self._pend(state, without(state.plan, gone)), (held,), ()
+        return self._pend(state, without(live, gone)), (held,), ()
 
     def _vetted(
         self,
@@ -314,9 +328,10 @@ class Engine:
     ) -> tuple[EngineState, tuple[Reason, ...], tuple[Reason, ...]]:
         """The candidate pending if it is worth it and admissible, else the nearest that is."""
         shares = shares_of(candidate, self._ground)
-        if not is_worth_it(problem, shares):
+        if not is_worth_it(problem, shares) and not self._custodian.is_due(state):
             return replace(state, refusals=0), (), ()
         situation = situation_of(state, estimate, self._ground, observation)
+        situation = self._custodian.situated(situation, state)
         verdict = vet(candidate, state.plan, situation, self._budget)
         others = alternatives(problem, shares)
         lighter = lightened(state, problem, shares)
@@ -343,10 +358,11 @@ class Engine:
             classes=self._classes,
             default_class=self._default_class,
             previous=state.table,
+            holders=self._custodian.place(plan, state),
         )
         if state.table is not None and replace(table, version=state.table.version) == state.table:
             return replace(state, pending_moved=None)
-        return replace(state, pending=(table, plan), version=table.version)
+        return replace(state, pending=(table, kept_to(plan, table)), version=table.version)
 
 
 def _step_of(state: EngineState) -> Reason:

@@ -17,15 +17,16 @@ from foreshard.engine.state import EngineState
 from foreshard.model.errors import PlanningError
 from foreshard.model.topology import Fleet
 from foreshard.planning.caution import Caution
+from foreshard.planning.handover import Handover, HandoverPhase
 from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.problem import Floats
 from foreshard.planning.shunning import Shun, Stage
 
-__all__ = ["memory_of", "recall"]
+__all__ = ["memory_of", "recall", "recall_handovers"]
 
 
 def memory_of(state: EngineState, fleet: Fleet) -> Mapping[str, Any]:
-    """Phases, shunned classes, loads that hurt and cost factors, as JSON values."""
+    """Phases, shunned classes, loads that hurt, cost factors and hand-overs, as JSON values."""
     return {
         "cells": {name: _without_nan(asdict(cell)) for name, cell in sorted(state.cells.items())},
         "shuns": [
@@ -33,6 +34,7 @@ def memory_of(state: EngineState, fleet: Fleet) -> Mapping[str, Any]:
             for pair, off in sorted(state.shuns.items())
         ],
         "caution": dict(zip(fleet.names, state.caution.p.round(4).tolist(), strict=True)),
+        "handovers": [asdict(one) for one in state.handovers],
         "factor": dict(zip(fleet.names, state.workload.factor.round(4).tolist(), strict=True)),
     }
 
@@ -73,6 +75,17 @@ def recall(
         except (TypeError, ValueError):
             continue
     return cells, shuns, caution, factor
+
+
+def recall_handovers(values: Mapping[str, Any]) -> tuple[Handover, ...]:
+    """Hand-overs that `memory_of` wrote; those that this version cannot read are left out."""
+    found = []
+    for row in values.get("handovers", ()):
+        try:
+            found.append(Handover(**{**row, "phase": HandoverPhase(row["phase"])}))
+        except (KeyError, TypeError, ValueError):
+            continue
+    return tuple(found)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

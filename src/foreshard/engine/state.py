@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from foreshard.engine.muster import Muster
 from foreshard.engine.workload import Workload
 from foreshard.model.plan import Plan
 from foreshard.model.routing import RoutingTable
 from foreshard.planning.caution import Caution
+from foreshard.planning.handover import Handover
 from foreshard.planning.phases import CellState
 from foreshard.planning.shunning import Shun
 from foreshard.planning.situation import Evacuation, Moved
@@ -34,6 +36,8 @@ class EngineState:
         judged_at_s: `made_at_s` of the newest forecast that was judged.
         moved: Steps taken, the last minutes of them.
         refusals: Plans in a row of which the guards let nothing through.
+        handovers: Slots that own data and are on their way, or were lately.
+        muster: Who may give and take such slots.
     """
 
     cells: Mapping[str, CellState]
@@ -49,3 +53,5 @@ class EngineState:
     judged_at_s: float = float("-inf")
     moved: tuple[Moved, ...] = ()
     refusals: int = 0
+    handovers: tuple[Handover, ...] = ()
+    muster: Muster = field(default_factory=Muster)

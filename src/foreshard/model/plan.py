@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from foreshard.model.errors import InvalidValueError
+from foreshard.model.handover import Notice
 from foreshard.model.routing import RoutingTable
 from foreshard.model.workload import Flow
 
@@ -106,6 +107,7 @@ class Decision:
         recycle: Cells to restart.
         alternatives: Other plans that were considered, with what they would have cost.
         phases: Life-cycle phase of every cell after the step.
+        notices: What services that own data are to be told (again) of slots that move.
     """
 
     now_s: float
@@ -114,3 +116,4 @@ class Decision:
     recycle: tuple[Recycle, ...] = ()
     alternatives: tuple[Reason, ...] = ()
     phases: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[Notice, ...] = ()

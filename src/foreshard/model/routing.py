@@ -90,11 +90,14 @@ class ClassRoute:
         rows: By origin region; all rows of a keyed class are `SlotRow`.
         backups: Cells that may take over while a cell fails and nobody plans, best first,
             by home cell; never a cell that residency forbids.
+        holders: Who has the data of each slot, the same for all origins, also while it is shed;
+            None = the class owns no data.
     """
 
     request_class: RequestClass
     rows: Mapping[str, Row]
     backups: Mapping[str, tuple[str, ...]]
+    holders: SlotRow | None = None
 
     def __post_init__(self) -> None:
         kind = SlotRow if self.request_class.is_keyed else WeightRow
@@ -102,6 +105,10 @@ class ClassRoute:
         if wrong:
             raise InvalidValueError(
                 f"class {self.request_class.name}: rows of {wrong} must be {kind.__name__}"
+            )
+        if self.holders is not None and "" in self.holders.counts():
+            raise InvalidValueError(
+                f"class {self.request_class.name}: a slot without a holder has lost its data"
             )
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.events import SystemEvent
+from foreshard.model.handover import Reply
 from foreshard.model.workload import Flow
 
 __all__ = [
@@ -138,6 +139,7 @@ class Observation:
             balancer was silent, never zero in its place.
         events: All that are known and not over.
         shed_rps: Refused requests a second per flow, as far as they were counted.
+        replies: What was answered to notices of hand-overs since the observation before.
     """
 
     now_s: float
@@ -146,3 +148,4 @@ class Observation:
     demand_rps: Mapping[Flow, float] | None
     events: tuple[SystemEvent, ...] = ()
     shed_rps: Mapping[Flow, float] = field(default_factory=dict)
+    replies: tuple[Reply, ...] = ()

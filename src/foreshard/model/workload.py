@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from math import inf
 
 from foreshard.model.errors import InvalidValueError
 
-__all__ = ["Flow", "Match", "Needs", "Priority", "RequestClass"]
+__all__ = ["Flow", "Match", "Needs", "OwnedData", "Priority", "RequestClass"]
+
+
+# Seconds of bad service that a moved share counts for: a connection, a cold cache, copied data.
+FREE_MOVE_S, KEY_MOVE_S, DATA_MOVE_S = 1.0, 3.0, 120.0
 
 
 class Priority(IntEnum):
@@ -50,6 +55,34 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnedData:
+    """That a keyed class has data in the cell that owns a key, and where it may go.
+
+    Attributes:
+        replicas: By cell, the cells that a slot of it may move to, most wanted first. A slot
+            is never given to any other cell.
+        handover_s: How long a hand-over may take until the service is ready, and how long it
+            then waits for the switch; > 0. None = nobody is asked, slots move at once.
+    """
+
+    replicas: Mapping[str, tuple[str, ...]]
+    handover_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not any(self.replicas.values()):
+            raise InvalidValueError(
+                "replicas: no cell has one, so no slot could ever move; name at least one"
+            )
+        for cell, others in self.replicas.items():
+            if cell in others or len(set(others)) != len(others):
+                raise InvalidValueError(
+                    f"replicas of {cell} are {list(others)}, must be other cells, each once"
+                )
+        if self.handover_s is not None and not self.handover_s > 0.0:
+            raise InvalidValueError(f"handover: timeout is {self.handover_s} s, must be > 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestClass:
     """Requests with the same needs and the same priority.
 
@@ -66,6 +99,9 @@ class RequestClass:
         regions: Regions that may serve it (data residency); empty = all.
         dependencies: What it needs besides the cell itself.
         declared: Needs as a person declared them; the profiler's prior.
+        data: What it owns in the cell of a key; None = a key may go to any cell.
+        move_cost_s: For how many seconds the requests of a moved key count as bad (cold
+            caches, copying, a lock); >= 0. None = by kind: 1 free, 3 keyed, 120 with data.
     """
 
     name: str
@@ -79,6 +115,8 @@ class RequestClass:
     regions: frozenset[str] = frozenset()
     dependencies: frozenset[str] = frozenset()
     declared: Needs = field(default_factory=Needs)
+    data: OwnedData | None = None
+    move_cost_s: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.replace("-", "").replace("_", "").isalnum():
@@ -95,6 +133,22 @@ class RequestClass:
                 f"request class {self.name}: timeout_s is {self.timeout_s}, must be at least "
                 f"objective_s ({self.objective_s})"
             )
+        if self.data is not None and not self.key_header:
+            raise InvalidValueError(
+                f"request class {self.name}: has replicas but no key_header; only "
+                "what a key binds to a cell can own data there"
+            )
+        if self.move_cost_s is not None and not 0.0 <= self.move_cost_s < inf:
+            raise InvalidValueError(
+                f"request class {self.name}: move_cost_s is {self.move_cost_s}, must be 0 or more"
+            )
+
+    @property
+    def moving_s(self) -> float:
+        """`move_cost_s`, or what is usual for its kind."""
+        if self.move_cost_s is not None:
+            return self.move_cost_s
+        return DATA_MOVE_S if self.data else KEY_MOVE_S if self.is_keyed else FREE_MOVE_S
 
     @property
     def is_keyed(self) -> bool:

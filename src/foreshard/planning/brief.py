@@ -164,6 +164,7 @@ def problem_of(
         lower=bounds.lower * (1.0 - bounds.least_shed)[:, None],
         upper=bounds.upper,
         least_shed=bounds.least_shed,
+        move_cost=np.array([c.moving_s for c in classes]),
     )
 
 

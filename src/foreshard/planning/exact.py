@@ -163,4 +163,5 @@ def _costs(problem: Problem, shares: Floats, shed: Floats) -> dict[str, float]:
         "latency": float(demand @ np.maximum(0.0, latency_s - at_home_s)),
         "deviation": float(demand @ away) / whole,
         "churn": float(demand @ moved) / whole,
+        "moving": float((problem.weight * demand * problem.move_cost) @ moved),
     }

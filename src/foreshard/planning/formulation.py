@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from foreshard.model.errors import PlanningError
 from foreshard.planning.lexicographic import Program
-from foreshard.planning.problem import Flags, Floats, Problem, work_per_request
+from foreshard.planning.problem import (
+    Custody,
+    Flags,
+    Floats,
+    Problem,
+    work_per_request,
+)
 from foreshard.planning.risk import bad_per_share, load_segments
 from foreshard.planning.true_cost import weight_per_work
 
@@ -40,7 +46,11 @@ class Prices:
         deviation: Of a share away from the reference, free flows; keyed ones count twice.
         spread: Of the largest gain of a cell relative to its reference: what leaves a cell
             is spread over the others in proportion.
-        churn: Of a share away from the live plan, times the flow's move cost.
+        churn: Of a share away from the live plan, times the flow's move cost in seconds. With
+            data (120 s) that is .12: more than `deviation` and `spread` together can gain, so
+            that it is never moved for looks, and less than what balance gains on a hot cell.
+        short: Of what a cell in full service lacks of the least it should have of a class that
+            owns data. Default .5: worth a move that costs up to 500 s.
     """
 
     latency_per_s: float = 10.0
@@ -48,9 +58,11 @@ class Prices:
     deviation: float = 0.02
     spread: float = 0.004
     churn: float = 0.0005
+    short: float = 0.5
 
     def __post_init__(self) -> None:
-        priced = (self.latency_per_s, *self.balance, self.deviation, self.spread, self.churn)
+        comforts = (self.deviation, self.spread, self.churn, self.short)
+        priced = (self.latency_per_s, *self.balance, *comforts)
         if min(priced) < 0.0 or not self.balance or list(self.balance) != sorted(self.balance):
             raise PlanningError(f"prices: {priced} must be >= 0, those of balance must rise")
 
@@ -121,6 +133,8 @@ def formulate(problem: Problem, prices: Prices) -> Formulation:
     program.put(ceiling, over, -1.0)
 
     _add_harm(problem, program, shares, bad)
+    for custody in problem.custody:
+        _add_custody(problem, custody, (program, shares), (prices, bad, comfort))
     balance = _add_balance(problem, program, load, (prices, comfort))
     _add_comfort(problem, program, (shares, shed), (prices, comfort))
     return Formulation(
@@ -219,4 +233,45 @@ def _add_comfort(
         rows = program.at_most(problem.previous)
         program.put(rows, shares, 1.0)
         program.put(rows, moved, -1.0)
-        comfort.price(moved, (2.0 * prices.churn * problem.move_cost * demand)[:, None])
+        cost = 2.0 * prices.churn * problem.move_cost * demand
+        # Priced by the slots that move, where they own data.
+        cost[[f for custody in problem.custody for f in custody.flows]] = 0.0
+        comfort.price(moved, cost[:, None])
+
+
+def _add_custody(
+    problem: Problem,
+    custody: Custody,
+    split: tuple[Program, Columns],
+    costs: tuple[Prices, _Costs, _Costs],
+) -> None:
+    """Slots move along declared ways; a cell serves at most what it holds after that."""
+    program, shares = split
+    prices, bad, comfort = costs
+    flows = np.array(custody.flows)
+    mine = shares[flows]
+    demand = problem.demand_rps[flows] / max(float(problem.demand_rps.sum()), 1e-12)
+    demand = np.maximum(demand, LEAST_DEMAND)
+    source, target = np.nonzero(custody.ways)
+    ways = program.add_columns(np.zeros(source.size), custody.held[source])
+    gone = program.at_most(custody.held)
+    program.put(gone[source], ways, 1.0)
+    held = program.at_most(np.broadcast_to(custody.held, mine.shape))
+    program.put(held, mine, 1.0)
+    program.put(held[:, target], ways[None], -1.0)
+    program.put(held[:, source], ways[None], 1.0)
+    move_cost = float(problem.move_cost[flows] @ demand)
+    comfort.price(ways, 2.0 * prices.churn * move_cost)
+
+    whole = max(float(problem.weight @ problem.demand_rps), 1e-12)
+    excess = program.add_free(mine.shape)
+    rows = program.at_most(np.broadcast_to(custody.most, mine.shape))
+    program.put(rows, mine, 1.0)
+    program.put(rows, excess, -1.0)
+    hurt = problem.weight[flows] * problem.demand_rps[flows] / whole
+    bad.price(excess, np.maximum(hurt, LEAST_DEMAND)[:, None])
+    short = program.add_free(mine.shape)
+    rows = program.at_most(-np.broadcast_to(custody.least, mine.shape))
+    program.put(rows, mine, -1.0)
+    program.put(rows, short, -1.0)
+    comfort.price(short, (prices.short * demand)[:, None])

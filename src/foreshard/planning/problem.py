@@ -18,6 +18,7 @@ from foreshard.model.workload import Flow
 __all__ = [
     "HARD_UTILISATION",
     "SOFT_UTILISATION",
+    "Custody",
     "Flags",
     "Floats",
     "LoadRisk",
@@ -75,6 +76,28 @@ class LoadRisk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Custody:
+    """A class whose data must move before its traffic does; all its flows are split alike.
+
+    Bounds on its shares are wishes with a price, for what data allows comes first: a share over
+    `most` counts as failing, one under `least` as worth a move.
+
+    Attributes:
+        flows: Indices of its flows.
+        held: [C] part of its slots that each cell holds; sums to 1.
+        ways: [C, C] whether slots of the first may move to the second.
+        least: [C] what a cell should have.
+        most: [C] what a cell should have at most.
+    """
+
+    flows: tuple[int, ...]
+    held: Floats
+    ways: Flags
+    least: Floats
+    most: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Problem:
     """How should every flow be split over the cells?
 
@@ -101,7 +124,8 @@ class Problem:
         lower: [F, C] bounds on shares of demand (half before whole); default 0.
         upper: [F, C] (slow return, evacuation); default 1 where eligible; always 0 elsewhere.
         least_shed: [F] of demand that must go on being refused for now; default 0.
-        move_cost: [F] relative price of moving a share; default 3 keyed, 1 free.
+        move_cost: [F] seconds for which a moved share counts as bad; default 3 keyed, 1 free.
+        custody: Of classes that own data; default none.
         soft_utilisation: Above this, queues hurt: avoided at the price of risk, not of
             critical requests.
         hard_utilisation: Above this nothing is placed; what does not fit is shed.
@@ -128,6 +152,7 @@ class Problem:
     upper: Floats = field(default_factory=_unset)
     least_shed: Floats = field(default_factory=_unset)
     move_cost: Floats = field(default_factory=_unset)
+    custody: tuple[Custody, ...] = ()
     soft_utilisation: float = SOFT_UTILISATION
     hard_utilisation: float = HARD_UTILISATION
     risk_floor: float = 0.05

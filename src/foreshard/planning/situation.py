@@ -60,6 +60,7 @@ class Situation:
         evacuating: By cell, while it lasts.
         moved: Steps taken, the last minute of them at least.
         predicted_to_fail: Cells that the forecast would have emptied.
+        keeps: [F, C] who holds data of a flow that cannot leave: may keep it, dead or barred.
     """
 
     now_s: float
@@ -76,6 +77,7 @@ class Situation:
     evacuating: Mapping[str, Evacuation] = field(default_factory=dict)
     moved: tuple[Moved, ...] = ()
     predicted_to_fail: frozenset[str] = frozenset()
+    keeps: Flags | None = None
 
     def __post_init__(self) -> None:
         f, c = len(self.flows), len(self.cells)
@@ -108,6 +110,8 @@ class Situation:
         """
         out = self.dead | np.array([c in self.barred for c in self.cells])
         allowed = self.eligible & ~out[None, :]
+        if self.keeps is not None:
+            allowed |= self.keeps
         return np.where(allowed.any(axis=1, keepdims=True), allowed, self.eligible)
 
     @property

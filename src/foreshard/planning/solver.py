@@ -34,7 +34,8 @@ class Solution:
         costs: By term, in its own unit: `overload` (utilisation above the hard ceiling),
             `soft` (utilisation above the soft one), `shed` and `bad` (weighted requests a
             second; `bad` is the surrogate), `latency` (request seconds a second above the
-            reference), `balance`, `deviation` and `churn` (share of demand).
+            reference), `balance`, `deviation` and `churn` (share of demand),
+            `moving` (weighted requests that are bad once, because their share moves).
         utilisation: [C, R] predicted.
     """
 

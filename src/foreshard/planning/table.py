@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from foreshard.model.plan import Plan, Split
 from foreshard.model.routing import ClassRoute, RoutingTable, Row, SlotRow, WeightRow
 from foreshard.model.topology import Cell, Fleet
 from foreshard.model.workload import Flow, RequestClass
+from foreshard.planning.custody import counts_of, owners_of, shed_row
 from foreshard.planning.slots import assign_slots, slot_count_for
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "WEIGHT_OF_LARGEST",
     "backups_of",
     "flow_rows",
+    "kept_to",
     "plan_of",
     "table_of",
 ]
@@ -40,6 +44,7 @@ def table_of(
     classes: Sequence[RequestClass],
     default_class: str,
     previous: RoutingTable | None,
+    holders: Mapping[str, SlotRow] | None = None,
 ) -> RoutingTable:
     """The routing table of a plan.
 
@@ -50,21 +55,30 @@ def table_of(
         classes: In order of match.
         default_class: Name of the class of requests that match none.
         previous: The live table: its slots stay where they are as far as possible.
+        holders: Of the slots of classes that own data: their rows follow these, and of the
+            plan only what is shed.
     """
     routes = []
     before = {r.request_class.name: r for r in previous.classes} if previous else {}
     for request_class in classes:
         old = before.get(request_class.name)
+        held = (holders or {}).get(request_class.name)
         rows: dict[str, Row] = {}
         for flow, split in sorted(plan.splits.items()):
             if flow.request_class == request_class.name:
                 was = old.rows.get(flow.origin) if old else None
-                rows[flow.origin] = _row(request_class, split, was, cells=len(fleet.cells))
+                rows[flow.origin] = (
+                    _data_row(split, held, fleet)
+                    if held
+                    else _row(request_class, split, was, cells=len(fleet.cells))
+                )
         backups = {
             cell.name: backups_of(cell, fleet=fleet, request_class=request_class)
             for cell in fleet.cells
         }
-        routes.append(ClassRoute(request_class=request_class, rows=rows, backups=backups))
+        routes.append(
+            ClassRoute(request_class=request_class, rows=rows, backups=backups, holders=held)
+        )
     return RoutingTable(
         version=version, cells=fleet.cells, classes=tuple(routes), default_class=default_class
     )
@@ -73,8 +87,13 @@ def table_of(
 def backups_of(home: Cell, *, fleet: Fleet, request_class: RequestClass) -> tuple[str, ...]:
     """Cells that may stand in for `home`: nearest first, then rotated so that none is everyone's.
 
-    Residency holds: a region that may not serve the class is never among them.
+    Residency holds: a region that may not serve the class is never among them. Where data must
+    be, the declared replicas are all there is, in their order.
     """
+    if request_class.data is not None:
+        declared = request_class.data.replicas.get(home.name, ())
+        cells = [fleet.cell(name) for name in declared]
+        return tuple(c.name for c in cells if request_class.allows_region(c.region))
     start = fleet.index[home.name]
     rotated = (*fleet.cells[start + 1 :], *fleet.cells[:start])
     able = [cell for cell in rotated if request_class.allows_region(cell.region)]
@@ -88,6 +107,23 @@ def _row(request_class: RequestClass, split: Split, was: Row | None, *, cells: i
         count = seats.slot_count if seats else slot_count_for(cells)
         return assign_slots(seats, _with_shed(split), count)
     return _weights(split)
+
+
+def _data_row(split: Split, holders: SlotRow, fleet: Fleet) -> SlotRow:
+    """The holders' row, in which every cell sheds the highest of the slots it cannot serve."""
+    if split.shed <= 0.0:
+        return holders
+    owners = owners_of(holders, fleet.index)
+    held = counts_of(owners, len(fleet.cells))
+    wish = np.array([split.share(name) for name in fleet.names]) * owners.size
+    served = np.minimum(held, np.rint(wish).astype(np.int64))
+    # Where data keeps slots from the cell that was to serve them, their holder does it.
+    lacking = round((1.0 - split.shed) * owners.size) - int(served.sum())
+    for cell in np.argsort(served - held, kind="stable").tolist():
+        more = max(0, min(lacking, int(held[cell] - served[cell])))
+        served[cell] += more
+        lacking -= more
+    return shed_row(owners, served, fleet.names)
 
 
 def _with_shed(split: Split) -> Mapping[str, float]:
@@ -113,6 +149,15 @@ def flow_rows(table: RoutingTable) -> Mapping[Flow, Row]:
         for route in table.classes
         for origin, row in route.rows.items()
     }
+
+
+def kept_to(plan: Plan, table: RoutingTable) -> Plan:
+    """The plan with the splits that its table really has, where data decides."""
+    told = plan_of(table).splits
+    owning = {r.request_class.name for r in table.classes if r.holders is not None}
+    return Plan(
+        splits={f: told[f] if f.request_class in owning else s for f, s in plan.splits.items()}
+    )
 
 
 def plan_of(table: RoutingTable) -> Plan:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from foreshard.testing.clock import FakeClock
 from foreshard.testing.conformance.forecaster import check_forecaster
+from foreshard.testing.conformance.mover import check_slot_mover
 from foreshard.testing.conformance.sink import check_sink
 from foreshard.testing.conformance.solver import check_solver
 from foreshard.testing.conformance.source import (
@@ -16,6 +17,7 @@ from foreshard.testing.conformance.source import (
     check_traffic_source,
 )
 from foreshard.testing.driver import FakeCellDriver
+from foreshard.testing.mover import FakeSlotMover
 from foreshard.testing.sink import FakeRouteSink
 from foreshard.testing.source import FakeCellSource, FakeEventSource, FakeTrafficSource
 from foreshard.testing.store import MemoryStore
@@ -26,11 +28,13 @@ __all__ = [
     "FakeClock",
     "FakeEventSource",
     "FakeRouteSink",
+    "FakeSlotMover",
     "FakeTrafficSource",
     "MemoryStore",
     "check_event_source",
     "check_forecaster",
     "check_sink",
+    "check_slot_mover",
     "check_solver",
     "check_source",
     "check_traffic_source",

@@ -15,7 +15,7 @@ from foreshard.adapters.routing.json_document import Document
 from foreshard.model.errors import InvalidValueError, SinkError
 from foreshard.model.routing import ClassRoute, RoutingTable, Row, SlotRow, SlotRun, WeightRow
 from foreshard.model.topology import Cell, Node
-from foreshard.model.workload import Match, Needs, Priority, RequestClass
+from foreshard.model.workload import Match, Needs, OwnedData, Priority, RequestClass
 
 __all__ = ["SCHEMA_VERSION", "Json", "canonical_json", "checksum", "decode_table", "encode_table"]
 
@@ -98,11 +98,14 @@ def _decode_cell(document: Document) -> Cell:
 
 
 def _encode_route(route: ClassRoute) -> Json:
-    return {
+    document: dict[str, object] = {
         "request_class": _encode_class(route.request_class),
         "rows": {origin: _encode_row(row) for origin, row in route.rows.items()},
         "backups": {home: list(cells) for home, cells in route.backups.items()},
     }
+    if route.holders is not None:
+        document["holders"] = _encode_row(route.holders)
+    return document
 
 
 def _decode_route(document: Document) -> ClassRoute:
@@ -112,9 +115,17 @@ def _decode_route(document: Document) -> ClassRoute:
         request_class=_decode_class(document.child("request_class")),
         rows={origin: _decode_row(rows.child(origin)) for origin in rows},
         backups={home: tuple(backups.texts(home)) for home in backups},
+        holders=_decode_slots(document.child("holders")) if document.has("holders") else None,
     )
     document.expect_nothing_else()
     return route
+
+
+def _decode_slots(document: Document) -> SlotRow:
+    runs = [SlotRun(owner=owner, length=length) for owner, length in document.pairs("slots")]
+    row = SlotRow(runs=tuple(runs))
+    document.expect_nothing_else()
+    return row
 
 
 def _encode_row(row: Row) -> Json:
@@ -128,22 +139,19 @@ def _encode_row(row: Row) -> Json:
 
 
 def _decode_row(document: Document) -> Row:
-    row: Row
     if document.has("slots"):
-        runs = [SlotRun(owner=owner, length=length) for owner, length in document.pairs("slots")]
-        row = SlotRow(runs=tuple(runs))
-    else:
-        weights = document.child("weights")
-        row = WeightRow(
-            weights={cell: weights.whole(cell) for cell in weights},
-            shed=document.whole("shed"),
-        )
+        return _decode_slots(document)
+    weights = document.child("weights")
+    row = WeightRow(
+        weights={cell: weights.whole(cell) for cell in weights},
+        shed=document.whole("shed"),
+    )
     document.expect_nothing_else()
     return row
 
 
 def _encode_class(request_class: RequestClass) -> Json:
-    return {
+    document: dict[str, object] = {
         "name": request_class.name,
         "priority": request_class.priority.name,
         "weight": request_class.weight,
@@ -159,6 +167,23 @@ def _encode_class(request_class: RequestClass) -> Json:
         "dependencies": sorted(request_class.dependencies),
         "declared": dict(request_class.declared.per_request),
     }
+    # Left out where unused, so that tables without data stay what they were, byte for byte.
+    if request_class.move_cost_s is not None:
+        document["move_cost_s"] = request_class.move_cost_s
+    if request_class.data is not None:
+        replicas = {cell: list(others) for cell, others in request_class.data.replicas.items()}
+        document["replicas"] = replicas
+        if request_class.data.handover_s is not None:
+            document["handover_s"] = request_class.data.handover_s
+    return document
+
+
+def _decode_data(document: Document) -> OwnedData:
+    replicas = document.child("replicas")
+    return OwnedData(
+        replicas={cell: tuple(replicas.texts(cell)) for cell in replicas},
+        handover_s=document.number("handover_s") if document.has("handover_s") else None,
+    )
 
 
 def _decode_class(document: Document) -> RequestClass:
@@ -176,6 +201,8 @@ def _decode_class(document: Document) -> RequestClass:
         regions=frozenset(document.texts("regions")),
         dependencies=frozenset(document.texts("dependencies")),
         declared=Needs(per_request={what: declared.number(what) for what in declared}),
+        data=_decode_data(document) if document.has("replicas") else None,
+        move_cost_s=document.number("move_cost_s") if document.has("move_cost_s") else None,
     )
     match.expect_nothing_else()
     document.expect_nothing_else()

@@ -107,4 +107,11 @@ def _backups(route: ClassRoute, home: Cell, cells: Mapping[str, Cell]) -> list[C
             f"class {route.request_class.name}: backups {abroad} of {home.name} stand in regions "
             "that may not serve it"
         )
+    data = route.request_class.data
+    strange = [n for n in names if data and n not in data.replicas.get(home.name, ())]
+    if strange:
+        raise SinkError(
+            f"class {route.request_class.name}: backups {strange} of {home.name} are none of its "
+            "replicas, so they have no data to serve from"
+        )
     return [cells[name] for name in names]

@@ -1,0 +1,218 @@
+"""This module is one class that owns data: who holds which of its slots, and who is to hold it.
+
+Nothing here decides that work should move; it says how little has to, and what may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from foreshard.engine.muster import Muster
+from foreshard.model.errors import InvalidValueError
+from foreshard.model.plan import Plan
+from foreshard.model.routing import RoutingTable, SlotRow
+from foreshard.model.topology import Fleet
+from foreshard.model.workload import RequestClass
+from foreshard.planning.custody import (
+    Ints,
+    Stretch,
+    counts_of,
+    fewest_moves,
+    owners_of,
+    pick,
+    quota_of,
+    row_of,
+)
+from foreshard.planning.handover import Handover, HandoverPhase
+from foreshard.planning.problem import Flags, Floats
+from foreshard.planning.slots import assign_slots, slot_count_for
+
+__all__ = ["Estate"]
+
+# A wish that differs by less than this part of a mean cell's slots is noise.
+DEAD_BAND = 0.08
+# Hand-overs of one class under way at a time; a service is not flooded.
+MOST_OPEN = 32
+PINNED = frozenset({HandoverPhase.MOVED, HandoverPhase.WITHDRAWN, HandoverPhase.RESTING})
+SHUT = frozenset({HandoverPhase.FAILED, HandoverPhase.COOLING})
+
+
+class Estate:
+    """The slots of one class; holds only what never changes.
+
+    Args:
+        fleet: The cells.
+        request_class: It owns data.
+
+    Raises:
+        InvalidValueError: It owns none.
+    """
+
+    def __init__(self, fleet: Fleet, request_class: RequestClass) -> None:
+        if request_class.data is None:
+            raise InvalidValueError(f"class {request_class.name}: owns no data")
+        self._index, self._names = fleet.index, fleet.names
+        self._data = request_class.data
+        self._allowed = np.array([request_class.allows_region(c.region) for c in fleet.cells])
+        self.name = request_class.name
+        self.moving_s = request_class.moving_s
+
+    @property
+    def patience_s(self) -> float | None:
+        """How long a hand-over may take; None = nobody is asked."""
+        return self._data.handover_s
+
+    def owners(self, table: RoutingTable | None) -> Ints | None:
+        """[N] holder of every slot, by index; None = the table does not have the class.
+
+        A slot whose holder is not in the fleet any more is spread evenly: its data is gone, or
+        nobody knows where it went. So is one that was shed before the class owned data.
+        """
+        for route in table.classes if table is not None else ():
+            if route.request_class.name != self.name:
+                continue
+            rows = [r for _, r in sorted(route.rows.items()) if isinstance(r, SlotRow)]
+            row = route.holders or next(iter(rows), None)
+            if row is None:
+                return None
+            owners = owners_of(row, self._index)
+            lost, able = np.flatnonzero(owners < 0), np.flatnonzero(self._allowed)
+            owners[lost] = _evenly(able, lost.size)
+            return owners
+        return None
+
+    def mine(self, handovers: Collection[Handover]) -> list[Handover]:
+        """Those of this class."""
+        return [h for h in handovers if h.request_class == self.name]
+
+    def ready(self, handovers: Collection[Handover]) -> list[Handover]:
+        """Those that traffic may follow, the oldest first."""
+        return [h for h in self.mine(handovers) if h.phase is HandoverPhase.READY]
+
+    def held(self, owners: Ints) -> Floats:
+        """[C] part of the slots that each cell holds."""
+        part: Floats = counts_of(owners, len(self._names)) / owners.size
+        return part
+
+    def switched(self, owners: Ints, handovers: Collection[Handover]) -> Ints:
+        """[N] holders after these hand-overs."""
+        after = owners.copy()
+        for one in handovers:
+            after[one.slots] = self._index[one.target]
+        return after
+
+    def are(self, cells: Collection[str]) -> Flags:
+        """[C] which cells these are."""
+        return np.array([name in cells for name in self._names])
+
+    def at_once(self, muster: Muster) -> Flags:
+        """[C] sources that nobody is asked about: dead ones, or all."""
+        everyone = self.patience_s is None
+        return np.ones(len(self._names), dtype=bool) if everyone else self.are(muster.dead)
+
+    def rank(self, handovers: Collection[Handover], muster: Muster) -> Floats:
+        """[C, C] place in the source's list of replicas; inf = slots may not go there now."""
+        rank = np.full((len(self._names), len(self._names)), np.inf)
+        for source, targets in self._data.replicas.items():
+            able = [t for t in targets if self._allowed[self._index[t]]]
+            fit = muster.fit.intersection(able)
+            if source in muster.dead and not fit:
+                fit = muster.able.intersection(able)
+            for place, target in enumerate(targets):
+                if target in fit:
+                    rank[self._index[source], self._index[target]] = place
+        for one in self.mine(handovers):
+            if one.phase in SHUT and one.source not in muster.dead:
+                rank[self._index[one.source], self._index[one.target]] = np.inf
+        return rank
+
+    def superfluous(
+        self, handovers: Collection[Handover], owners: Ints, wanted: Ints, muster: Muster
+    ) -> Iterator[Handover]:
+        """Open hand-overs, the newest first, whose target would get more than it should."""
+        open_ones = [h for h in self.mine(handovers) if h.is_open]
+        over = counts_of(self.switched(owners, open_ones), wanted.size) - wanted
+        for one in sorted(open_ones, key=lambda h: (-h.since_s, h.id)):
+            target = self._index[one.target]
+            if over[target] >= one.length and one.source not in muster.dead:
+                over[target] -= one.length
+                yield one
+
+    def wished(
+        self, handovers: Collection[Handover], owners: Ints, wanted: Ints, muster: Muster
+    ) -> Sequence[Stretch]:
+        """What should be asked for, beyond what is under way; dead owners are not asked."""
+        open_ones = [h for h in self.mine(handovers) if h.is_open]
+        expected = self.switched(owners, open_ones)
+        more = counts_of(expected, wanted.size) - wanted
+        dead, leaving = self.are(muster.dead), self.are(muster.leaving)
+        surplus = np.where(dead, 0, np.maximum(more, 0))
+        band = DEAD_BAND * owners.size / wanted.size
+        if not ((np.abs(more) > band) | (leaving & (surplus > 0))).any():
+            return ()
+        free = ~dead[owners] & self._unpinned(handovers, owners, muster)
+        for one in open_ones:
+            free[one.slots] = False
+        rank = self.rank(handovers, muster)
+        movable = counts_of(owners[free], wanted.size)
+        moves = fewest_moves(surplus, np.maximum(-more, 0), movable, rank)
+        return list(pick(owners, free, moves))[: max(MOST_OPEN - len(open_ones), 0)]
+
+    def place(
+        self,
+        plan: Plan,
+        table: RoutingTable | None,
+        handovers: Collection[Handover],
+        muster: Muster,
+    ) -> SlotRow:
+        """Who holds what once the plan is live, as far as data allows it."""
+        owners = self.owners(table)
+        if owners is None:
+            count = slot_count_for(len(self._names))
+            shares = {c: s for c, s in self._wish(plan).items() if s > 0.0}
+            return assign_slots(None, shares, count)
+        wanted = quota_of(np.array(list(self._wish(plan).values())), owners.size)
+        for one in self.ready(handovers):
+            over = counts_of(owners, wanted.size) - wanted
+            if over[self._index[one.source]] >= one.length / 2.0:
+                owners[one.slots] = self._index[one.target]
+        self._move_at_once(owners, wanted, handovers, muster)
+        return row_of(owners, self._names)
+
+    def _wish(self, plan: Plan) -> Mapping[str, float]:
+        """Share of every cell, over all origins alike: a key has one owner."""
+        splits = [s for f, s in sorted(plan.splits.items()) if f.request_class == self.name]
+        return {c: sum(s.share(c) for s in splits) / len(splits) for c in self._names}
+
+    def _move_at_once(
+        self, owners: Ints, wanted: Ints, handovers: Collection[Handover], muster: Muster
+    ) -> None:
+        """Move what needs no asking, in place; what is dead goes wherever it may."""
+        at_once, dead = self.at_once(muster), self.are(muster.dead)
+        rank = self.rank(handovers, muster)
+        free = at_once[owners] & self._unpinned(handovers, owners, muster)
+        more = counts_of(owners, wanted.size) - wanted
+        surplus = np.where(at_once, np.maximum(more, 0), 0)
+        movable = counts_of(owners[free], wanted.size)
+        moves = fewest_moves(surplus, np.maximum(-more, 0), movable, rank)
+        for part in list(pick(owners, free, moves)):
+            owners[part.first : part.first + part.length] = part.target
+        for cell in np.flatnonzero(dead & np.isfinite(rank).any(axis=1)).tolist():
+            left = np.flatnonzero(owners == cell)
+            owners[left] = _evenly(np.flatnonzero(np.isfinite(rank[cell])), left.size)
+
+    def _unpinned(self, handovers: Collection[Handover], owners: Ints, muster: Muster) -> Flags:
+        """[N] slots that may move again: what moved rests, unless its new owner must go."""
+        free = np.ones(owners.size, dtype=bool)
+        leaving = self.are(muster.leaving)
+        for one in self.mine(handovers):
+            if one.phase in PINNED:
+                free[one.slots] &= leaving[owners[one.slots]]
+        return free
+
+
+def _evenly(cells: Ints, slots: int) -> Ints:
+    """[slots] the cells in equal, unbroken parts."""
+    return cells[np.arange(slots) * cells.size // max(slots, 1)]
