@@ -19,8 +19,8 @@ READY := $(VENV)/.ready
 ARGS ?=
 PATHS := src tests benchmarks
 
-.PHONY: help setup demo bench bench-overload browser pictures test check fmt format-check lint \
-	types contracts golden lock clean distclean
+.PHONY: help setup demo bench bench-overload bench-slots browser pictures test check fmt \
+	format-check lint types contracts golden lock clean distclean
 
 help: ## List the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ bench: $(READY) ## The demo over several seeds, as tables (35 min); ARGS="--seed
 
 bench-overload: $(READY) ## Three overloads against an oracle, no forecast (12 min); ARGS="--seeds 1-2"
 	@$(BIN)/python benchmarks/overload.py $(ARGS)
+
+bench-slots: $(READY) ## Slots that move under load; ARGS="--rate 5000 --duration-s 60"
+	@$(BIN)/python benchmarks/slots.py $(ARGS)
 
 # One after the other, cheapest first, also under -j: the first failure is the one to read.
 check: $(READY) ## Is it fine? Format, lint, types, import contracts, tests
