@@ -13,6 +13,7 @@ from foreshard.lab import service
 from foreshard.lab.steering import HORIZONS_S, Site, demo_config
 from foreshard.model.errors import ConfigError
 from foreshard.model.plan import Mode
+from foreshard.model.workload import OwnedData
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -51,6 +52,18 @@ def test_the_demo_s_configuration_comes_back_as_the_nouns_it_was_made_of() -> No
     assert settings.origins() == ("eu",)
     assert tuple(settings.forecast.horizons_s) == HORIZONS_S
     assert settings.mode is Mode.ACT
+
+
+def test_replicas_and_a_hook_make_a_class_that_owns_data() -> None:
+    hook = {"webhook": "http://127.0.0.1:1/slots", "timeout_s": 12}
+    owning = {"replicas": {"eu-1": ["eu-2", "us-1"]}, "handover": hook}
+    settings = parse(text(lambda v: v["classes"][0].update(owning)))
+    checkout, search, _ = settings.request_classes()
+    assert checkout.data == OwnedData(replicas={"eu-1": ("eu-2", "us-1")}, handover_s=12.0)
+    assert (checkout.moving_s, search.moving_s) == (120.0, 1.0)
+    silent = parse(text(lambda v: v["classes"][0].update(replicas={"eu-1": ["eu-2"]})))
+    assert silent.request_classes()[0].data == OwnedData(replicas={"eu-1": ("eu-2",)})
+    assert Settings.model_validate(settings.model_dump()) == settings
 
 
 def test_a_configuration_survives_being_written_and_read_again() -> None:
@@ -118,6 +131,35 @@ def test_every_error_is_told_at_once_with_line_key_and_value() -> None:
         (lambda v: v.update(tick_s=float("nan")), "tick_s is nan"),
         (lambda v: v["budget"].update(max_moved_per_tick=0.0), "max_moved_per_tick is 0.0"),
         (lambda v: v.update({1: 2}), "1 is a key that is no text"),
+        (lambda v: v["classes"][0].update(move_cost_s=-1), "move_cost_s is -1"),
+        (
+            lambda v: v["classes"][0].update(replicas={"eu-1": ["eu-9"]}),
+            "replicas.eu-1 names cell eu-9, must be one of eu-1,",
+        ),
+        (
+            lambda v: v["classes"][0].update(regions=["eu"], replicas={"eu-1": ["us-1"]}),
+            "names cell us-1 in region us, must be in one of eu",
+        ),
+        (lambda v: v["classes"][0].update(replicas={"eu-1": ["eu-1"]}), "must be other cells"),
+        (lambda v: v["classes"][0].update(replicas={"eu-1": []}), "no cell has one"),
+        (
+            lambda v: v["classes"][1].update(replicas={"eu-1": ["eu-2"]}),
+            "search: has replicas but no key_header",
+        ),
+        (
+            lambda v: v["classes"][1].update(handover={"webhook": "http://127.0.0.1:1/"}),
+            "without key_header has no slots to hand over",
+        ),
+        (
+            lambda v: v["classes"][0].update(handover={"webhook": "http://127.0.0.1:1/"}),
+            "no replicas are named",
+        ),
+        (
+            lambda v: v["classes"][0].update(
+                replicas={"eu-1": ["eu-2"]}, handover={"webhook": "127.0.0.1:1"}
+            ),
+            "handover.webhook",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_words(change: Change, words: str) -> None:

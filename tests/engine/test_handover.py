@@ -7,19 +7,43 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foreshard.engine.question import pose
 from foreshard.model.handover import Answer, Notice, Step
 from foreshard.model.plan import Act
 from foreshard.model.routing import SlotRow
 from foreshard.planning.exact import ExactSolver
 from foreshard.planning.handover import HandoverPhase
+from foreshard.planning.problem import Problem
 from tests.engine.data_shop import REPLICAS, DataShop, Saying, classes_of, data_shop, holders
-from tests.engine.shop import CELLS, START_S, calm, engine_of, fleet_of, leaking, maintenance
+from tests.engine.shop import (
+    BUDGET,
+    CELLS,
+    POLICY,
+    START_S,
+    calm,
+    engine_of,
+    fleet_of,
+    leaking,
+    maintenance,
+)
 
 LEAK = {"eu_1": leaking()}
 
 
 def leak(shop: DataShop, ticks: int) -> None:
     shop.run(ticks, calm(shop.now_s, CELLS, **LEAK))
+
+
+def posed(shop: DataShop) -> Problem:
+    """What the planner would be asked now."""
+    return pose(
+        shop.state,
+        shop.engine._profiler.estimate(shop.state.workload),
+        shop.observe(),
+        shop.engine._ground,
+        policy=POLICY,
+        budget=BUDGET,
+    )
 
 
 def slowly(ticks: int) -> Saying:
@@ -237,8 +261,7 @@ def test_shedding_keeps_the_data_where_it_is() -> None:
 def test_a_small_imbalance_moves_a_free_class_and_no_data() -> None:
     shop = data_shop()
     before = holders(shop.state.table)
-    estimate = shop.engine._profiler.estimate(shop.state.workload)
-    problem = shop.engine._problem(shop.state, estimate, shop.observe())
+    problem = posed(shop)
     capacity = problem.capacity.copy()
     capacity[0] *= 0.8
     uneven = replace(problem, capacity=capacity, reference=problem.reference)
@@ -254,8 +277,7 @@ def test_a_small_imbalance_moves_a_free_class_and_no_data() -> None:
 def test_a_free_class_alone_would_have_moved_keys_without_data() -> None:
     """The same imbalance, were checkouts only keyed: what the price of moving data changes."""
     shop = data_shop()
-    estimate = shop.engine._profiler.estimate(shop.state.workload)
-    problem = shop.engine._problem(shop.state, estimate, shop.observe())
+    problem = posed(shop)
     away = np.array(problem.previous)
     away[0, 0], away[0, 1] = away[0, 0] - 0.02, away[0, 1] + 0.02
     cheap = replace(problem, previous=away, move_cost=np.array([3.0, 1.0, 1.0]))
@@ -321,9 +343,7 @@ def test_the_same_inputs_give_the_same_notices() -> None:
 def test_a_class_without_data_costs_no_second_plan() -> None:
     shop = data_shop()
     plain = engine_of(fleet_of())
-    problem = shop.engine._problem(
-        shop.state, shop.engine._profiler.estimate(shop.state.workload), shop.observe()
-    )
+    problem = posed(shop)
     same, _, _, reasons = plain._custodian.solve(problem, shop.state, ExactSolver())
     assert same is problem
     assert not reasons

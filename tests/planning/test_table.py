@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foreshard.model.plan import Plan, Split
-from foreshard.model.routing import RoutingTable, SlotRow, WeightRow
-from foreshard.model.workload import Flow
-from foreshard.planning.table import backups_of, flow_rows, plan_of, table_of
+from foreshard.model.routing import RoutingTable, SlotRow, SlotRun, WeightRow
+from foreshard.model.workload import Flow, OwnedData
+from foreshard.planning.custody import owners_of
+from foreshard.planning.table import backups_of, flow_rows, kept_to, plan_of, table_of
 from tests.engine.shop import CELLS, CLASSES, fleet_of, request_class
 
 FLEET = fleet_of()
@@ -69,3 +70,38 @@ def test_backups_are_others_near_ones_first_and_keep_to_residency() -> None:
     assert free == ("eu-3", "us-1", "us-2", "us-3", "eu-1")
     bound = request_class("checkout", regions=frozenset({"us"}))
     assert backups_of(FLEET.cell("us-1"), fleet=FLEET, request_class=bound) == ("us-2", "us-3")
+
+
+def test_where_data_must_be_the_backups_are_the_replicas_in_their_order() -> None:
+    data = OwnedData(replicas={"eu-2": ("us-3", "eu-1")})
+    owning = request_class("checkout", data=data)
+    assert backups_of(FLEET.cell("eu-2"), fleet=FLEET, request_class=owning) == ("us-3", "eu-1")
+    assert backups_of(FLEET.cell("eu-1"), fleet=FLEET, request_class=owning) == ()
+
+
+@given(plans(), st.lists(st.sampled_from(CELLS), min_size=8, max_size=8))
+def test_rows_of_data_follow_its_holders_and_shed_what_the_plan_sheds(
+    plan: Plan, owners: list[str]
+) -> None:
+    row = SlotRow(runs=tuple(SlotRun(owner=owner, length=64) for owner in owners))
+    made = table_of(
+        plan,
+        version=7,
+        fleet=FLEET,
+        classes=CLASSES,
+        default_class="search",
+        previous=None,
+        holders={"checkout": row},
+    )
+    index = {name: i for i, name in enumerate(CELLS)}
+    held = owners_of(row, index)
+    assert made.classes[0].holders == row
+    for flow, split in kept_to(plan, made).splits.items():
+        if flow.request_class != "checkout":
+            assert split == plan.splits[flow]
+            continue
+        got = flow_rows(made)[flow]
+        assert isinstance(got, SlotRow)
+        shown = owners_of(got, index)
+        assert ((shown == held) | (shown < 0)).all()
+        assert split.shed == pytest.approx(min(plan.splits[flow].shed, 511 / 512), abs=0.002)

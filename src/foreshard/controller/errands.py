@@ -59,7 +59,8 @@ class Teller:
     async def _tell(self, mover: SlotMover, notice: Notice) -> None:
         key = notice.handover, notice.step
         try:
-            self._replies.append(await mover.tell(notice))
+            reply = await mover.tell(notice)
+            self._replies.append(reply)
         except DriverError as error:
             if self._said.get(key) != str(error):
                 self._said[key] = str(error)

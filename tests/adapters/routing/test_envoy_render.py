@@ -26,6 +26,7 @@ from foreshard.adapters.routing.envoy.resources import (
 from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.model.errors import InvalidValueError, SinkError
 from foreshard.model.topology import Cell, Node
+from foreshard.model.workload import OwnedData
 from tests.adapters.routing.envoy_tables import (
     CHECKOUT,
     REPORT,
@@ -247,3 +248,16 @@ def test_the_nodes_of_a_cell_share_its_weight() -> None:
     route = free_route(SEARCH, {"eu-1": 1, "eu-2": 4})
     resources = render(table((small, large), route), origin="eu", settings=SETTINGS)
     assert len(set(told(resources, "free/search").values())) == 1
+
+
+def test_a_backup_that_has_no_data_is_refused_and_replicas_are_all_there_is() -> None:
+    fleet = cells("eu-1", "eu-2", "eu-3")
+    owning = replace(CHECKOUT, data=OwnedData(replicas={"eu-1": ("eu-3",)}))
+    route = keyed_route(owning, [("eu-1", 4096)], fleet)
+    with pytest.raises(SinkError, match=r"backups \['eu-2'\] of eu-1 are none of its replicas"):
+        render(table(fleet, route), origin="eu", settings=SETTINGS)
+    declared = replace(route, backups={"eu-1": ("eu-3",)})
+    made = render(table(fleet, declared), origin="eu", settings=SETTINGS)
+    told = MessageToDict(made[ENDPOINT_TYPE]["keyed/checkout/eu-1"])["endpoints"]
+    there = [(part["locality"]["subZone"], part.get("priority", 0)) for part in told]
+    assert there == [("eu-1", 0), ("eu-3", 1)]

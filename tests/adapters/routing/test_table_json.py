@@ -20,7 +20,7 @@ from foreshard.adapters.routing.table_json import (
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import ClassRoute, RoutingTable, SlotRow, SlotRun, WeightRow
 from foreshard.model.topology import Cell, Node
-from foreshard.model.workload import Match, Needs, Priority, RequestClass
+from foreshard.model.workload import Match, Needs, OwnedData, Priority, RequestClass
 
 names = st.text("abcdefgh-", min_size=1, max_size=8).filter(lambda t: t.replace("-", ""))
 positive = st.floats(min_value=1e-6, max_value=1e6)
@@ -30,6 +30,16 @@ nodes = st.builds(Node, host=st.text(max_size=20), port=st.integers(1, 65_535))
 @st.composite
 def request_classes(draw: st.DrawFn) -> RequestClass:
     objective_s = draw(positive)
+    key_header = draw(st.sampled_from(["", "x-key"]))
+    owned = st.builds(
+        OwnedData,
+        replicas=st.dictionaries(
+            st.sampled_from("abc"),
+            st.lists(st.sampled_from("defg"), min_size=1, unique=True).map(tuple),
+            min_size=1,
+        ),
+        handover_s=st.none() | positive,
+    )
     return RequestClass(
         name=draw(names),
         priority=draw(st.sampled_from(Priority)),
@@ -38,7 +48,9 @@ def request_classes(draw: st.DrawFn) -> RequestClass:
         timeout_s=objective_s + draw(st.floats(0, 100)),
         match=Match(method=draw(st.sampled_from(["", "GET"])), path_prefix="/" + draw(names)),
         retriable=draw(st.booleans()),
-        key_header=draw(st.sampled_from(["", "x-key"])),
+        key_header=key_header,
+        data=draw(st.none() | owned) if key_header else None,
+        move_cost_s=draw(st.none() | positive),
         regions=draw(st.frozensets(names, max_size=3)),
         dependencies=draw(st.frozensets(names, max_size=3)),
         declared=Needs(per_request=draw(st.dictionaries(names, positive, max_size=3))),
@@ -68,7 +80,12 @@ def tables(draw: st.DrawFn) -> RoutingTable:
                 weights = draw(st.dictionaries(owners, st.integers(1, 10**9), min_size=1))
                 rows[origin] = WeightRow(weights=weights, shed=draw(st.integers(0, 9)))
         backups = draw(st.dictionaries(owners, st.lists(owners).map(tuple), max_size=3))
-        routes.append(ClassRoute(request_class=request_class, rows=rows, backups=backups))
+        holders = None
+        if request_class.data is not None and draw(st.booleans()):
+            holders = SlotRow(runs=(SlotRun(owner=draw(owners), length=8),))
+        routes.append(
+            ClassRoute(request_class=request_class, rows=rows, backups=backups, holders=holders)
+        )
     return RoutingTable(
         version=draw(st.integers(0, 2**60)),
         cells=tuple(cells),
@@ -186,3 +203,11 @@ def test_what_is_no_object_is_no_table() -> None:
 def test_a_number_that_json_cannot_say_is_refused() -> None:
     with pytest.raises(SinkError, match="must be finite"):
         checksum({"weight": float("inf")})
+
+
+def test_a_table_without_data_is_written_as_it_always_was() -> None:
+    """A file or a balancer of the version before must not see a difference."""
+    (keyed,) = [c for c in sample()["classes"] if c["request_class"]["name"] == "checkout"]  # type: ignore[attr-defined]  # JSON
+    assert not {"holders", "replicas", "handover_s", "move_cost_s"} & (
+        keyed.keys() | keyed["request_class"].keys()
+    )
