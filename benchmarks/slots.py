@@ -12,7 +12,7 @@ outside: from the first *answer* of the new cell to the last *start* of a reques
 cell answered. A request that was under way when the push came is no second home. It is compared
 with how long that push took, from the call to the acknowledgement. Exit status 1 when a request
 failed, a key had two homes for longer than its push took, or a cell answered for a key that the
-library says is another's.
+library says is another's; also when the machine could not send at that rate.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ MOBILE, PIECES = SLOTS // 4, 4
 # Settled before the first change, and after the last.
 EDGE_S = 1.0
 PATIENCE_S = 20.0
+# A trial that sent less than this part of what it was to send was another trial.
+REACHED_RATIO = 0.95
 
 CHECKOUT = RequestClass(
     name="checkout",
@@ -468,6 +470,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="slots-") as directory:
         found = asyncio.run(run(trial, Path(directory)))
     sys.stdout.write(text_of(trial, found))
+    if found.rate < REACHED_RATIO * trial.rate:
+        sys.stderr.write(
+            f"only {found.rate:.0f} of {trial.rate:.0f} requests/s were sent: the machine is too "
+            "small or too busy for this to say anything about that rate\n"
+        )
+        return 1
     return 0 if found.holds else 1
 
 

@@ -75,7 +75,8 @@ class Custodian:
                 reasons.append(_told(now))
             if now.phase is not HandoverPhase.OVER:
                 after.append(now)
-        return replace(state, handovers=tuple(after), muster=muster), tuple(reasons)
+        state = replace(state, handovers=tuple(after), muster=muster)
+        return state, (*reasons, *self._stuck(state))
 
     def solve(
         self, problem: Problem, state: EngineState, solver: Solver
@@ -135,6 +136,21 @@ class Custodian:
         asked = {n for n, e in self._estates.items() if e.patience_s is not None}
         told = (notice_of(h) for h in state.handovers if h.request_class in asked)
         return tuple(notice for notice in told if notice is not None)
+
+    def _stuck(self, state: EngineState) -> Iterator[Reason]:
+        """Dead cells whose slots nobody has the data of; a person should know."""
+        for estate in self._estates.values():
+            owners = estate.owners(state.table)
+            if owners is None or not state.muster.dead:
+                continue
+            way_out = np.isfinite(estate.rank(state.handovers, state.muster)).any(axis=1)
+            left = estate.held(owners) * owners.size
+            for cell in np.flatnonzero(estate.are(state.muster.dead) & ~way_out & (left > 0.0)):
+                text = (
+                    f"is dead and holds {left[cell]:.0f} slots of {estate.name}; no declared "
+                    "replica takes work, so they stay"
+                )
+                yield Reason(subject=self._fleet.names[cell], code="handover.stuck", text=text)
 
     def _moves_nothing(self, wish: Problem, shares: Floats, state: EngineState) -> bool:
         """Whether a wish is what can go out as well, so that it need not be planned again."""
