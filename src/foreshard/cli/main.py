@@ -55,7 +55,7 @@ def _guarded(work: Callable[[], T]) -> T:
 
 
 @app.command()
-def init(  # noqa: PLR0913, PLR0917 - each is an option on the command line
+def init(
     out: Annotated[Path, typer.Argument(help="Where to write.")] = Path("foreshard.yaml"),
     from_envoy: Annotated[
         str, typer.Option(metavar="ADMIN", help="Admin page of the Envoy in front: host:port.")

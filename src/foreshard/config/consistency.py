@@ -105,15 +105,21 @@ def _residency(values: Values) -> Iterator[Contradiction]:
 
 def _replicas(values: Values) -> Iterator[Contradiction]:
     """Data in a cell that does not exist, or that residency forbids."""
-    stands = {each.get("name"): each.get("region") for _, each in _items(values, "cells")}
+    stands = {
+        name: each.get("region")
+        for _, each in _items(values, "cells")
+        if isinstance(name := each.get("name"), str)
+    }
     for n, each in _items(values, "classes"):
         wanted = each.get("regions")
-        allowed = set(wanted) if isinstance(wanted, list | frozenset) else set()
+        named = wanted if isinstance(wanted, list | frozenset) else ()
+        allowed = {region for region in named if isinstance(region, str)}
         for home, others in _mapping(each.get("replicas")).items():
             where = ("classes", n, "replicas", home)
-            for cell in (home, *(others if isinstance(others, list) else ())):
+            cells = (home, *(others if isinstance(others, list) else ()))
+            for cell in (each for each in cells if isinstance(each, str)):
                 if stands and cell not in stands:
-                    there = ", ".join(sorted(name for name in stands if isinstance(name, str)))
+                    there = ", ".join(sorted(stands))
                     says = f"names cell {cell}, must be one of {there}"
                     yield Contradiction(where=where, says=says)
                 elif allowed and stands.get(cell) not in allowed:

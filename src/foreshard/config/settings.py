@@ -117,12 +117,15 @@ class ClassSettings(Strict):
         description="By cell, the cells that its slots may move to, most wanted first; a class "
         "that names some owns data.",
     )
-    handover: HandoverSettings | None = None
+    handover: HandoverSettings | None = Field(
+        default=None,
+        description="Who is told before traffic moves; without it slots move as soon as wanted.",
+    )
     move_cost_s: float | None = Field(
         default=None,
         ge=0.0,
-        description="For so many seconds the requests of a moved key count as bad. Default 1 for "
-        "a free class, 3 for a keyed one, 120 for one that owns data.",
+        description="Seconds for which the requests of a moved key count as bad; null = 1 for a "
+        "free class, 3 for a keyed one, 120 for one that owns data.",
     )
 
     @field_validator("priority", mode="before")
