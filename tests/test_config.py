@@ -170,7 +170,7 @@ def test_what_makes_no_sense_is_refused_in_words(change: Change, words: str) -> 
     ("written", "words"),
     [
         ("", "must be a mapping of keys, is empty"),
-        ("[]", "must be a mapping of keys, is a list"),
+        ("[]", "must be a mapping of keys, is of type list"),
         ("a: [", "is not YAML"),
         ("? [a, b]\n: c", "is not YAML"),
         ("\x00", "is not YAML"),

@@ -272,15 +272,21 @@ CPU = GaugeDraft(
             GaugeDraft,
             resource=st.text(min_size=1, max_size=9).filter(lambda r: r != "cpu"),
             used=METRICS,
-            limit=METRICS | st.floats(1e-3, 1e12) | st.none(),
+            limit=METRICS | st.floats(1e-9, 1e300) | st.none(),
         ),
         max_size=3,
         unique_by=lambda g: g.resource,
     ),
     prefix=st.from_regex(r"\A/[ -~]{0,10}\Z"),
+    path=st.from_regex(r"\A/[!-~]{0,10}\Z"),
 )
 def test_every_draft_is_a_configuration_that_says_what_was_found(
-    service: str, names: list[str], labels: list[str], gauges: list[GaugeDraft], prefix: str
+    service: str,
+    names: list[str],
+    labels: list[str],
+    gauges: list[GaugeDraft],
+    prefix: str,
+    path: str,
 ) -> None:
     cells = tuple(
         Cell(name=n, region=n, zone=n, nodes=(Node(host=f"10.0.0.{i + 1}", port=80),))
@@ -294,13 +300,18 @@ def test_every_draft_is_a_configuration_that_says_what_was_found(
         default_class=labels[0],
         gauges=(CPU, *gauges),
         balancers=(BalancerDraft(admin="127.0.0.1:9901", origin=names[0]),),
+        health_path=path,
+        metrics_path=path,
     )
     settings = parse(template(draft, file="f.yaml"))
     assert settings.service == service
     assert settings.fleet().cells == cells
     assert [c.name for c in settings.classes] == labels
     assert settings.classes[0].match.path_prefix == prefix
+    assert (settings.scrape.path, settings.scrape.health_path) == (path, path)
     known = [g for g in draft.gauges if g.limit is not None]
+    numbers = [g.limit for g in known if isinstance(g.limit, float)]
+    assert [g.limit for g in settings.scrape.gauges if isinstance(g.limit, float)] == numbers
     assert [g.resource for g in settings.scrape.gauges] == [g.resource for g in known]
     assert [dict(g.used.labels) for g in settings.scrape.gauges] == [
         dict(g.used.labels) for g in known

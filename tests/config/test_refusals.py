@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from foreshard.config import Settings, parse
@@ -132,8 +132,9 @@ def test_no_secret_is_shown() -> None:
         ("a: !!python/object/apply:os.system [x]\n", "is not YAML"),
         ("a: 1\n---\nb: 2\n", "line 2, column 1: expected a single document"),
         ("service: a\x00b", "a character that no text has (#x0000)"),
+        ("ä: 1\nß: \x0c", "line 2, column 4: a character that no text has (#x000c)"),
         ("{a: 1, a: 2", "is not YAML: line 2"),
-        ("5\n", "must be a mapping of keys, is a int"),
+        ("5\n", "must be a mapping of keys, is of type int"),
     ],
 )
 def test_hostile_yaml_is_refused_in_words(written: str, words: str) -> None:
@@ -175,7 +176,8 @@ def test_any_values_end_in_settings_or_in_a_refusal(values: object) -> None:
         assert parse(yaml.safe_dump(values)).cells
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
+@example("\x85\x0c")
 @given(st.text(alphabet=string.printable + "äß€\x85", max_size=200))
 def test_any_text_ends_in_settings_or_in_a_refusal(written: str) -> None:
     with pytest.raises(ConfigError):

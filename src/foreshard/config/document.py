@@ -149,10 +149,11 @@ def _problem(error: yaml.YAMLError, text: str) -> str:
         if line and "\t" in line[0][: len(line[0]) - len(line[0].lstrip())]:
             said += "; indent with spaces, not with tabs"
         return f"{Place(mark.line + 1, mark.column + 1)}: {said}" if mark else said
-    if isinstance(error, yaml.reader.ReaderError) and isinstance(error.position, int):
-        before = text[: error.position]
-        place = Place(before.count("\n") + 1, error.position - before.rfind("\n"))
-        return f"{place}: a character that no text has (#x{ord(text[error.position]):04x})"
+    # Its own position counts characters or bytes, by which parser it was.
+    if found := yaml.reader.Reader.NON_PRINTABLE.search(text):
+        before = text[: found.start()]
+        place = Place(before.count("\n") + 1, found.start() - before.rfind("\n"))
+        return f"{place}: a character that no text has (#x{ord(found[0]):04x})"
     return str(error)
 
 

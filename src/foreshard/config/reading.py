@@ -60,7 +60,7 @@ def parse(text: str, *, name: str = "configuration") -> Settings:
     document = read_document(text, name=name)
     values = document.values
     if not isinstance(values, dict):
-        what = "is empty" if values is None else f"is a {type(values).__name__}"
+        what = "is empty" if values is None else f"is of type {type(values).__name__}"
         raise ConfigError(f"{name}: must be a mapping of keys, {what}; try `foreshard init`")
     found = list(_doubled(document))
     try:

@@ -23,6 +23,8 @@ ASK = "ASK"
 # A quarter of the time-out: an answer so late is late for most.
 OBJECTIVE_RATIO = 0.25
 PLAIN = re.compile(r"^[A-Za-z/][A-Za-z0-9_./-]*$")
+# Whole numbers up to here are written digit by digit.
+EXACT = 2.0**53
 # What YAML 1.1 takes for something else than text.
 WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
@@ -132,8 +134,8 @@ def _cells(cells: Sequence[Cell]) -> Iterator[str]:
 def _scrape(draft: Draft) -> Iterator[str]:
     yield "# Where cells speak of themselves, and what is watched there."
     yield "scrape:"
-    yield f"  path: {draft.metrics_path}"
-    health = draft.health_path or '""'
+    yield f"  path: {_text(draft.metrics_path)}"
+    health = _text(draft.health_path)
     says = "also what Envoy checks" if draft.health_path else f"{ASK} none was found"
     yield f"  health_path: {health:<14} # {says}"
     yield "  gauges:"
@@ -184,11 +186,15 @@ def _rest() -> Iterator[str]:
 
 def _metric(metric: MetricDraft) -> str:
     labels = ", ".join(f"{_text(k)}: {_text(v)}" for k, v in sorted(metric.labels.items()))
-    return f"{{metric: {metric.name}{f', labels: {{{labels}}}' if labels else ''}}}"
+    return f"{{metric: {_text(metric.name)}{f', labels: {{{labels}}}' if labels else ''}}}"
 
 
 def _number(value: float) -> str:
-    return f"{value:.0f}" if value == int(value) else f"{value:g}"
+    """As YAML 1.1 knows a number: with a point, also before an exponent."""
+    if value == int(value) and value < EXACT:
+        return f"{value:.0f}"
+    text = repr(float(value))
+    return text if "." in text else text.replace("e", ".0e")
 
 
 def _text(value: str) -> str:
