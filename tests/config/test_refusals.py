@@ -106,6 +106,13 @@ def test_words_that_yaml_takes_for_something_else_are_told_to_be_quoted() -> Non
     assert "classes.0.name is False, must be text; put it in quotes" in refused(written)
 
 
+@pytest.mark.parametrize("word", ["yes", "on", "true"])
+def test_a_truth_value_is_no_number(word: str) -> None:
+    assert f"tick_s is {True}, must be a number" in refused(f"tick_s: {word}\n")
+    written = text().replace("timeout_s: 2.0", f"timeout_s: {word}", 1)
+    assert "classes.0.timeout_s is True, must be a number" in refused(written)
+
+
 def test_no_secret_is_shown() -> None:
     secret = "hunter2hunter2"
     for change in (

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
     "TAGS",
     "WORDS",
     "Address",
+    "Count",
     "HeaderName",
     "Label",
     "MaybeUrlPath",
@@ -21,6 +22,7 @@ __all__ = [
     "Name",
     "NodeAddress",
     "NotNegative",
+    "Part",
     "PathPrefix",
     "Positive",
     "Ratio",
@@ -60,6 +62,14 @@ WORDS = {
 TAGS = frozenset({"as a metric", "as a number"})
 """Which part of a union was meant; no part of a path."""
 
+
+def _no_truth(value: object) -> object:
+    """`yes` and `on` are truth values in YAML, and would count as 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic collects ValueErrors
+    return value
+
+
 Address = Annotated[str, Field(pattern=ADDRESS, examples=["127.0.0.1:9901"], max_length=261)]
 """`host:port`; the host is a name or an IPv4 address."""
 NodeAddress = Annotated[str, Field(pattern=NODE, examples=["10.0.1.7:8080"])]
@@ -74,9 +84,13 @@ MaybeUrlPath = Annotated[str, Field(pattern=MAYBE_PATH)]
 PathPrefix = Annotated[str, Field(pattern=PREFIX, examples=["/search"])]
 MetricName = Annotated[str, Field(pattern=METRIC, examples=["process_resident_memory_bytes"])]
 Url = Annotated[str, Field(pattern=URL, examples=["http://127.0.0.1:8080/events"])]
-Positive = Annotated[float, Field(gt=0.0)]
-NotNegative = Annotated[float, Field(ge=0.0)]
-Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
+# The bound stands before the validator: behind it, it would be missing in the JSON Schema.
+Count = Annotated[int, Field(ge=1), BeforeValidator(_no_truth)]
+Positive = Annotated[float, Field(gt=0.0), BeforeValidator(_no_truth)]
+NotNegative = Annotated[float, Field(ge=0.0), BeforeValidator(_no_truth)]
+Ratio = Annotated[float, Field(ge=0.0, le=1.0), BeforeValidator(_no_truth)]
+Part = Annotated[float, Field(gt=0.0, le=1.0), BeforeValidator(_no_truth)]
+"""A ratio that is not 0."""
 
 
 class Strict(BaseModel):

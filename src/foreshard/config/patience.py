@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from pydantic import Field, field_validator, model_validator
 
-from foreshard.config.field import NotNegative, Positive, Ratio, Strict
+from foreshard.config.field import Count, NotNegative, Part, Positive, Ratio, Strict
 from foreshard.planning.budget import Budget
 from foreshard.planning.judgement import Thresholds
 
@@ -46,10 +46,8 @@ class ForecastSettings(Strict):
 class ThresholdSettings(Strict):
     """When a prediction is believed; see `planning.judgement.Thresholds`."""
 
-    doubt_p: float = Field(
+    doubt_p: Part = Field(
         default=0.5,
-        gt=0.0,
-        le=1.0,
         description="Failure probability over the last horizon, beyond that of the sibling "
         "cells, from which a cell is doubted; .5 is more likely than not.",
     )
@@ -58,10 +56,8 @@ class ThresholdSettings(Strict):
         description="Failure probability over the first horizon from which the second half of "
         "an evacuation waits only half as long.",
     )
-    relent_p: float = Field(
+    relent_p: Part = Field(
         default=0.2,
-        gt=0.0,
-        lt=1.0,
         description="Failure probability under which a doubt is given up; well below doubt_p, "
         "so that noise does not toggle it.",
     )
@@ -119,45 +115,34 @@ class ThresholdSettings(Strict):
 class BudgetSettings(Strict):
     """Bounds on acting; see `planning.budget.Budget`."""
 
-    max_moved_per_tick: float = Field(
+    max_moved_per_tick: Part = Field(
         default=0.25,
-        gt=0.0,
-        le=1.0,
         description="Share of the traffic, weighted, that may move in one tick; more at once is "
         "more than one fault. Leaving a dead cell is exempt.",
     )
-    max_moved_per_minute: float = Field(
+    max_moved_per_minute: Part = Field(
         default=0.6,
-        gt=0.0,
-        le=1.0,
         description="The same over a minute: moving on and back again is flapping.",
     )
-    min_cells: int = Field(
+    min_cells: Count = Field(
         default=2,
-        ge=1,
         description="Cells that every flow keeps, where so many are able; one cell is one "
         "failure away from none.",
     )
-    ceiling: float = Field(
+    ceiling: Part = Field(
         default=0.97,
-        gt=0.0,
-        le=1.0,
         description="No cell is led above this utilisation; beyond it queues grow without end.",
     )
-    rest_ceiling: float = Field(
+    rest_ceiling: Part = Field(
         default=0.85,
-        gt=0.0,
-        le=1.0,
         description="A predicted evacuation may not lead another cell above this utilisation; "
         "false drains near the limit do more harm than most faults.",
     )
     confirm_s: NotNegative = Field(
         default=10.0, description="Seconds from the first to the second half of an evacuation."
     )
-    believable_failures: float = Field(
+    believable_failures: Part = Field(
         default=0.34,
-        gt=0.0,
-        le=1.0,
         description="Share of cells predicted to fail beyond which the forecast is distrusted: "
         "it is a broken model, or a common cause that moving work does not help.",
     )
