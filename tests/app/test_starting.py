@@ -252,7 +252,7 @@ def test_cells_are_renamed_only_when_all_say_different_names() -> None:
 
 
 NAMES = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,20}\Z")
-LABELS = st.from_regex(r"\A[A-Za-z0-9_-]{1,20}\Z")
+LABELS = st.from_regex(r"\A[_-]{0,3}[A-Za-z0-9][A-Za-z0-9_-]{0,20}\Z")
 METRICS = st.builds(
     MetricDraft,
     name=st.from_regex(r"\A[a-zA-Z_:][a-zA-Z0-9_:]{0,20}\Z"),

@@ -41,6 +41,7 @@ def test_contradictions_hide_neither_each_other_nor_behind_wrong_values() -> Non
         values["budget"] = {"rest_ceiling": 0.99, "ceiling": 0.5, "nonsense": 1}
         values["latency_ms"] = {"eu": {"moon": 3}}
         values["mode"] = "advise"
+        values["classes"][2]["handover"] = {"webhook": "http://127.0.0.1:1/"}
 
     said = refusal(break_much)
     for key in (
@@ -62,6 +63,8 @@ def test_contradictions_hide_neither_each_other_nor_behind_wrong_values() -> Non
         "budget.nonsense is unknown",
         "latency_ms.eu.moon names a region without a cell; there are eu, us",
         "mode is 'advise', must be act or observe",
+        "classes.2.handover is set, but a class without key_header has no slots to hand over",
+        "classes.2.handover is set, but no replicas are named",
     ):
         assert key in said, f"{key}\nis not in\n{said}"
 

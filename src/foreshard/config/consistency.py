@@ -103,6 +103,19 @@ def _residency(values: Values) -> Iterator[Contradiction]:
                 yield Contradiction(where=("latency_ms", origin, region), says=says)
 
 
+def _handover(values: Values) -> Iterator[Contradiction]:
+    for n, each in _items(values, "classes"):
+        if each.get("handover") is None:
+            continue
+        where = ("classes", n, "handover")
+        if not each.get("key_header"):
+            says = "is set, but a class without key_header has no slots to hand over; name one"
+            yield Contradiction(where=where, says=says)
+        if not each.get("replicas"):
+            says = "is set, but no replicas are named, so no slot could ever move; name them"
+            yield Contradiction(where=where, says=says)
+
+
 def _replicas(values: Values) -> Iterator[Contradiction]:
     """Data in a cell that does not exist, or that residency forbids."""
     stands = {
@@ -183,6 +196,7 @@ RULES: tuple[Callable[[Values], Iterable[Contradiction]], ...] = (
     _nodes,
     _objectives,
     _residency,
+    _handover,
     _replicas,
     _capacity,
     _ports,

@@ -99,10 +99,10 @@ def _wrong(document: Document, error: ValidationError | InvalidValueError) -> It
         where, says = refusal_of(one, root=Settings)
         told.add(where)
         yield Refusal(place=document.place(where), where=where, says=says)
-    for each in contradictions(document.values):
-        if each.where not in told:
-            told.add(each.where)
-            yield Refusal(place=document.place(each.where), where=each.where, says=each.says)
+    fit = [each for each in contradictions(document.values) if each.where not in told]
+    for each in fit:
+        told.add(each.where)
+        yield Refusal(place=document.place(each.where), where=each.where, says=each.says)
     if told:
         return
     # A rule that only the core knows: told as the core says it.
