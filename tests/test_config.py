@@ -141,6 +141,10 @@ def test_every_error_is_told_at_once_with_line_key_and_value() -> None:
             "names cell us-1 in region us, must be in one of eu",
         ),
         (lambda v: v["classes"][0].update(replicas={"eu-1": ["eu-1"]}), "must be other cells"),
+        (
+            lambda v: v["envoy"].update(relay=v["envoy"]["discovery"]),
+            "envoy.relay is 127.0.0.1:18000, must differ from envoy.discovery and envoy.listen",
+        ),
         (lambda v: v["classes"][0].update(replicas={"eu-1": []}), "no cell has one"),
         (
             lambda v: v["classes"][1].update(replicas={"eu-1": ["eu-2"]}),
@@ -193,6 +197,12 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
     assert settings.events_file == tmp_path / "events.json"
     file.write_text(text(), encoding="utf-8")
     assert load(file).data_dir == Path("/somewhere/data")
+
+
+def test_a_key_file_starts_at_the_folder_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text(text(lambda v: v["envoy"].update(relay_key_file="relay.key")))
+    assert load(file).envoy.relay_key_file == tmp_path / "relay.key"
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.lab.report.sample import made, text_of
 from tests.test_config import site
 
 COMMANDS = (
-    *("init", "check", "schema", "run", "serve", "engine", "bootstrap"),
+    *("init", "check", "schema", "run", "serve", "relay", "engine", "bootstrap"),
     *("why", "freeze", "thaw", "fault", "demo", "report"),
 )
 
@@ -80,6 +80,9 @@ def test_the_version_is_told() -> None:
         (("init", "--cells", "a=127.0.0.1:1", "--class", "x=nonsense"), "is not understood"),
         (("serve", "{missing}"), "cannot be read"),
         (("engine", "{missing}"), "cannot be read"),
+        (("relay", "{missing}"), "cannot be read"),
+        (("relay", "{config}"), "envoy.relay is missing: say where the relay listens"),
+        (("relay", "{config}", "--origin", "mars"), "origin is 'mars', must be one of"),
         (("bootstrap", "{missing}"), "cannot be read"),
         (("why", "eu-1", "--config", "{missing}"), "cannot be read"),
         (("why", "eu-1"), "no demo is running"),
@@ -128,6 +131,35 @@ def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     result = foreshard("report", str(figures), "-o", str(tmp_path / "nowhere" / "page.html"))
     assert result.exit_code == 1
     assert "cannot be written" in result.stderr
+
+
+def test_a_bootstrap_names_the_relay_beside_it_if_there_is_one(config: Path) -> None:
+    assert "health_checks" not in foreshard("bootstrap", str(config)).output
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    values["envoy"]["relay"] = "127.0.0.1:18001"
+    config.write_text(yaml.safe_dump(values), encoding="utf-8")
+    (cluster,) = yaml.safe_load(foreshard("bootstrap", str(config)).output)["static_resources"][
+        "clusters"
+    ]
+    assert [e.get("priority", 0) for e in cluster["load_assignment"]["endpoints"]] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "cannot be read"), (b"short", "holds 5 bytes, must be 16")]
+)
+def test_a_key_file_that_is_no_key_is_refused(
+    config: Path, content: bytes | None, words: str
+) -> None:
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    values["envoy"] |= {"relay": "127.0.0.1:18001", "relay_key_file": "key"}
+    config.write_text(yaml.safe_dump(values), encoding="utf-8")
+    file = config.parent / "key"
+    if content is not None:
+        file.write_bytes(content)
+    for command in ("serve", "relay"):
+        result = foreshard(command, str(config))
+        assert result.exit_code == 1
+        assert f"envoy.relay_key_file is {file}: {words}" in result.stderr
 
 
 def decided(shop: Shop, config: Path, decisions: list[Decision]) -> None:

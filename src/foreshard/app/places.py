@@ -10,12 +10,17 @@ from pathlib import Path
 from foreshard.config import Settings
 from foreshard.model.errors import StoreError
 
-__all__ = ["alone", "state_dir"]
+__all__ = ["alone", "relay_dir", "state_dir"]
 
 
 def state_dir(settings: Settings) -> Path:
     """Where the engine keeps its decisions and its state."""
     return settings.data_dir / "state"
+
+
+def relay_dir(settings: Settings) -> Path:
+    """Where a relay on this machine keeps its plans."""
+    return settings.data_dir / "relay"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from foreshard.adapters.routing.envoy.bootstrap import bootstrap_text
 from foreshard.adapters.routing.envoy.render import render
 from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.adapters.routing.serve import ServeSettings, run_serve
+from foreshard.app.sealing import seal_of
 from foreshard.app.signals import stop_on_signals
 from foreshard.config import Settings
 from foreshard.model.safety_net import SafetyNet
@@ -25,6 +26,7 @@ def run_serve_process(settings: Settings) -> None:
         render=lambda table, origin: render(table, origin=origin, settings=envoy),
         host=host,
         port=port,
+        seal=seal_of(settings),
     )
 
     async def work(stop: asyncio.Event) -> None:
@@ -41,12 +43,14 @@ def run_serve_process(settings: Settings) -> None:
 
 def bootstrap_of(settings: Settings, *, node_id: str, admin_port: int, region: str) -> str:
     """Bootstrap of an Envoy that is to be steered, YAML."""
+    relay = settings.envoy.relay
     return bootstrap_text(
         node_id=node_id,
         region=region,
         zone=region,
         discovery=_address(settings.envoy.discovery),
         admin_port=admin_port,
+        relay=None if relay is None else _address(relay),
     )
 
 

@@ -46,6 +46,21 @@ def _settings(config: Path | None) -> Settings:
     return load(config if config is not None else registry.newest().config)
 
 
+def _origin(settings: Settings, name: str) -> str:
+    """A region with an Envoy; the first if none is named."""
+    region = name or settings.origins()[0]
+    if region not in settings.origins():
+        known = ", ".join(settings.origins())
+        _fail(ConfigError(f"origin is {region!r}, must be one of the balancers' origins: {known}"))
+    return region
+
+
+def _admin_port(settings: Settings, region: str) -> int:
+    """Where the admin page of a region's first Envoy listens."""
+    admins = [each.admin for each in settings.balancers if each.origin == region]
+    return int(admins[0].rpartition(":")[2])
+
+
 def _guarded(work: Callable[[], T]) -> T:
     """Run; turn what Foreshard raises on purpose into one sentence and exit status 1."""
     try:
@@ -161,6 +176,24 @@ def serve(config: Config) -> None:
 
 
 @app.command()
+def relay(
+    config: Config,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="Region of the Envoys beside it; default: all.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Where plans are kept; default: data_dir/relay.")
+    ] = None,
+) -> None:
+    """Stand beside Envoys: give them the last plan when they start and Foreshard is down."""
+    from foreshard.app import relaying
+
+    settings = _guarded(lambda: load(config))
+    origins = tuple(_origin(settings, name) for name in origin or settings.origins())
+    _guarded(lambda: relaying.run_relay_process(settings, origins=origins, keep=keep))
+
+
+@app.command()
 def engine(config: Config) -> None:
     """The deciding process alone."""
     from foreshard.app import deciding
@@ -188,12 +221,8 @@ def bootstrap(
     from foreshard.app import serving
 
     settings = _guarded(lambda: load(config))
-    region = origin or settings.origins()[0]
-    if region not in settings.origins():
-        known = ", ".join(settings.origins())
-        _fail(ConfigError(f"origin is {region!r}, must be one of the balancers' origins: {known}"))
-    admins = [each.admin for each in settings.balancers if each.origin == region]
-    port = admin_port or int(admins[0].rpartition(":")[2])
+    region = _origin(settings, origin)
+    port = admin_port or _admin_port(settings, region)
     typer.echo(
         serving.bootstrap_of(settings, node_id=node_id, admin_port=port, region=region),
         nl=False,

@@ -167,6 +167,10 @@ def _ports(values: Values) -> Iterator[Contradiction]:
     if discovery == listen:
         says = f"is {listen}, must differ from envoy.discovery"
         yield Contradiction(where=("envoy", "listen"), says=says)
+    relay = envoy.get("relay")
+    if relay is not None and relay in (discovery, listen):
+        says = f"is {relay}, must differ from envoy.discovery and envoy.listen"
+        yield Contradiction(where=("envoy", "relay"), says=says)
     for where, admin in _each(values, "balancers", "admin"):
         if admin in (discovery, listen):
             says = f"is {admin}, which envoy.{'listen' if admin == listen else 'discovery'} has"

@@ -43,8 +43,12 @@ def load(path: Path) -> Settings:
         ) from error
     settings = parse(text, name=str(path))
     base = path.resolve().parent
+    key_file = settings.envoy.relay_key_file
     return settings.model_copy(
         update={
+            "envoy": settings.envoy.model_copy(
+                update={"relay_key_file": base / key_file if key_file else None}
+            ),
             "data_dir": base / settings.data_dir,
             "events_file": base / settings.events_file if settings.events_file else None,
         }

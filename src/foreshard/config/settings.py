@@ -254,6 +254,12 @@ class EnvoyListenSettings(Strict):
         default="127.0.0.1:18000", description="Where Foreshard serves xDS to Envoy."
     )
     listen: Address = Field(default="127.0.0.1:10000", description="Where Envoy takes requests.")
+    relay: Address | None = Field(
+        default=None, description="Where `foreshard relay` listens beside an Envoy; null = none."
+    )
+    relay_key_file: Path | None = Field(
+        default=None, description="Secret that signs what relays keep; null = only a checksum."
+    )
     served_by_header: HeaderName = Field(
         default="", description='Answer header that tells the serving node; "" = none.'
     )

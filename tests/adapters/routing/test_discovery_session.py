@@ -37,8 +37,10 @@ dialects = pytest.mark.parametrize("is_incremental", [True, False], ids=["delta"
 class Wire:
     """A session and a peer, with messages under way in both directions."""
 
-    def __init__(self, *, is_incremental: bool, earlier: Peer | None = None) -> None:
-        self.session = Session(linger_s=LINGER_S)
+    def __init__(
+        self, *, is_incremental: bool, earlier: Peer | None = None, is_sparing: bool = False
+    ) -> None:
+        self.session = Session(linger_s=LINGER_S, is_sparing=is_sparing)
         self.dialect = (DeltaDialect if is_incremental else SotwDialect)(self.session)
         self.peer = Peer(is_incremental=is_incremental, earlier=earlier)
         self.to_peer: deque[object] = deque()
@@ -53,7 +55,7 @@ class Wire:
             self.peer.take(self.to_peer.popleft())
         if self.peer.outbox:
             self.dialect.hear(self.peer.outbox.popleft())
-        if self.session.is_synced:
+        if self.session.is_synced and not self.session.is_sparing:
             self.check()
         return is_busy
 
@@ -208,3 +210,44 @@ def test_a_proxy_without_a_goal_is_told_nothing(is_incremental: bool) -> None:
     wire.run()
     assert wire.peer.messages == 0
     assert not wire.session.is_synced
+
+
+@dialects
+@given(worlds, worlds)
+def test_a_proxy_that_is_spared_keeps_whatever_it_holds(
+    is_incremental: bool, newer: Resources, kept: Resources
+) -> None:
+    before = Wire(is_incremental=is_incremental)
+    before.reach(newer)
+    after = Wire(is_incremental=is_incremental, earlier=before.peer, is_sparing=True)
+    after.reach(kept)
+    after.now_s += 2 * LINGER_S
+    after.run()
+    for type_url, resources in newer.items():
+        for name, resource in resources.items():
+            assert after.peer.held[type_url][name] == resource
+
+
+@dialects
+@given(worlds)
+def test_a_proxy_that_is_spared_and_holds_nothing_is_given_all(
+    is_incremental: bool, kept: Resources
+) -> None:
+    wire = Wire(is_incremental=is_incremental, is_sparing=True)
+    wire.reach(kept)
+    assert wire.session.is_synced
+    assert {t: dict(r) for t, r in kept.items()} == wire.peer.held
+
+
+@dialects
+@given(worlds, st.integers(0, 12))
+def test_a_proxy_that_was_left_half_way_is_given_the_rest(
+    is_incremental: bool, kept: Resources, steps: int
+) -> None:
+    before = Wire(is_incremental=is_incremental, is_sparing=True)
+    before.aim(kept)
+    for _ in range(steps):
+        before.step()
+    after = Wire(is_incremental=is_incremental, earlier=before.peer, is_sparing=True)
+    after.reach(kept)
+    assert {t: dict(r) for t, r in kept.items()} == after.peer.held

@@ -101,6 +101,20 @@ def test_a_bootstrap_looks_to_envoy_as_in_the_golden_file(
     golden("envoy/bootstrap.yaml", text)
 
 
+def test_a_bootstrap_with_a_relay_looks_to_envoy_as_in_the_golden_file(
+    golden: Callable[[str, str], None],
+) -> None:
+    text = bootstrap_text(
+        node_id="edge-eu",
+        region="eu",
+        zone="eua",
+        discovery=("192.0.2.7", 18_000),
+        admin_port=9_901,
+        relay=("127.0.0.1", 18_001),
+    )
+    golden("envoy/bootstrap_with_relay.yaml", text)
+
+
 def test_a_bootstrap_may_ask_for_the_state_of_the_world() -> None:
     values = bootstrap(
         node_id="n",

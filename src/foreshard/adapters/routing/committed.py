@@ -8,11 +8,11 @@ the previous table is served, because an old plan serves requests and none does 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from foreshard.adapters.routing.durable import replace_file
 from foreshard.adapters.routing.json_document import Document
 from foreshard.adapters.routing.table_json import checksum, decode_table, encode_table
 from foreshard.model.errors import SinkError
@@ -32,10 +32,12 @@ class Committed:
     Attributes:
         table: The newest readable table; None = none.
         problems: What is wrong with files that could not be used, for people.
+        saved_at_s: When the table was committed.
     """
 
     table: RoutingTable | None
     problems: tuple[str, ...] = ()
+    saved_at_s: float = field(default=0.0, compare=False)
 
 
 class CommittedTable:
@@ -52,14 +54,9 @@ class CommittedTable:
         """
         path = self._directory / TABLE
         document = encode_table(table)
+        content = _bytes({"checksum": checksum(document), "table": document})
         try:
-            if path.exists():
-                # A second name for the same bytes, which are on the disk already.
-                aside = self._directory / f"{PREVIOUS}.new"
-                aside.unlink(missing_ok=True)
-                aside.hardlink_to(path)
-                aside.replace(self._directory / PREVIOUS)
-            _write(path, {"checksum": checksum(document), "table": document})
+            replace_file(path, content, previous=self._directory / PREVIOUS)
         except OSError as error:
             raise SinkError(f"committed table {path}: cannot be written ({error})") from error
 
@@ -69,7 +66,11 @@ class CommittedTable:
         for name in (TABLE, PREVIOUS):
             path = self._directory / name
             try:
-                return Committed(table=_read_table(path), problems=tuple(problems))
+                return Committed(
+                    table=_read_table(path),
+                    problems=tuple(problems),
+                    saved_at_s=path.stat().st_mtime,
+                )
             except FileNotFoundError:
                 continue
             except (OSError, SinkError) as error:
@@ -114,7 +115,8 @@ class FreezeFile:
             if freeze is None:
                 self._path.unlink(missing_ok=True)
             else:
-                _write(self._path, {"reason": freeze.reason, "since_s": freeze.since_s})
+                content = _bytes({"reason": freeze.reason, "since_s": freeze.since_s})
+                replace_file(self._path, content)
         except OSError as error:
             raise SinkError(f"freeze {self._path}: cannot be written ({error})") from error
 
@@ -134,17 +136,6 @@ def _read_table(path: Path) -> RoutingTable:
     return decode_table(table)
 
 
-def _write(path: Path, document: Mapping[str, object]) -> None:
+def _bytes(document: Mapping[str, object]) -> bytes:
     # Not sorted: the order of mappings is part of the table, see `table_json`.
-    content = json.dumps(document, allow_nan=False).encode()
-    temporary = path.with_suffix(".new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    return json.dumps(document, allow_nan=False).encode()

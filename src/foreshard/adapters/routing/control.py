@@ -61,7 +61,7 @@ class PlanControl:
         if committed.table is None:
             return
         try:
-            await self._discovery.restore(committed.table)
+            await self._discovery.restore(committed.table, committed_at_s=committed.saved_at_s)
         except SinkError as error:
             self._problems += (f"committed table {committed.table.version}: {error}",)
             log.exception("committed.unrenderable", version=committed.table.version)

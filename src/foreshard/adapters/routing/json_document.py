@@ -6,8 +6,10 @@ and our own disk, and the question is only whether they are damaged.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Self
 
 from foreshard.model.errors import SinkError
 
@@ -33,6 +35,18 @@ class Document:
         self._values: dict[str, object] = value
         self._at = at
         self._read: set[str] = set()
+
+    @classmethod
+    def parse(cls, content: bytes, *, at: str) -> Self:
+        """Read JSON.
+
+        Raises:
+            SinkError: It is not JSON, or not an object.
+        """
+        try:
+            return cls(json.loads(content), at=at)
+        except ValueError as error:
+            raise SinkError(f"{at} is not JSON ({error})") from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)

@@ -21,6 +21,9 @@ from foreshard.adapters.routing.client import SOCKET
 from foreshard.adapters.routing.control import PlanControl
 from foreshard.adapters.routing.control_api import control_app
 from foreshard.adapters.routing.envoy.discovery import Discovery, DiscoverySettings
+from foreshard.adapters.routing.envoy.edition import Seal
+from foreshard.adapters.routing.envoy.editions import EditionService
+from foreshard.adapters.routing.envoy.health import health_handler
 from foreshard.adapters.routing.envoy.snapshot import Render
 from foreshard.model.errors import SinkError
 
@@ -44,6 +47,7 @@ class ServeSettings:
         host: Address of the discovery port; loopback, because it has no authentication yet.
         port: Of the discovery service; 0 = any free one.
         discovery: How patient the discovery service is.
+        seal: Goes on what relays are given to keep.
     """
 
     data_dir: Path
@@ -51,6 +55,7 @@ class ServeSettings:
     host: str = "127.0.0.1"
     port: int = 0
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
+    seal: Seal = field(default_factory=Seal)
 
 
 async def run_serve(
@@ -89,7 +94,11 @@ async def serving(settings: ServeSettings) -> AsyncIterator[int]:
         control = PlanControl(discovery, settings.data_dir)
         # Before the port is open: a proxy that asks at once gets the committed plan.
         await control.restore()
-        port = await discovery.start(settings.host, settings.port)
+        handlers = [
+            health_handler(lambda: discovery.committed is not None),
+            EditionService(discovery, settings.seal).handler(),
+        ]
+        port = await discovery.start(settings.host, settings.port, handlers=handlers)
         runner = web.AppRunner(control_app(control), access_log=None, shutdown_timeout=1.0)
         try:
             await runner.setup()

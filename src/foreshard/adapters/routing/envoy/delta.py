@@ -37,9 +37,8 @@ class DeltaDialect:
             subscription.wildcard = ALL in asked or (not asked and type_url in WILDCARD_TYPES)
             subscription.subscribe(sorted(asked - {ALL}))
             held = dict(request.initial_resource_versions)
-            subscription.claim(
-                {n: v for n, v in held.items() if subscription.wildcard or n in asked}
-            )
+            claimed = {n: v for n, v in held.items() if subscription.wildcard or n in asked}
+            subscription.claim(self.session.believed(type_url, claimed))
             return
         if request.response_nonce:
             is_nack = request.HasField("error_detail")

@@ -7,6 +7,8 @@ being steered away from a dying cell; only if none answers is the table taken ba
 
 A proxy that is still starting does not count: it is given the newest table and may take its
 time. It does count for the very first table, when all are starting; there it may be late.
+
+A relay is the same service without a say: it adopts what was committed elsewhere.
 """
 
 from __future__ import annotations
@@ -14,13 +16,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import grpc
 import structlog
-from envoy.config.core.v3.base_pb2 import Node
+from envoy.config.core.v3.base_pb2 import ControlPlane, Node
 from envoy.service.discovery.v3.ads_pb2_grpc import (
     add_AggregatedDiscoveryServiceServicer_to_server as add_discovery,
 )
@@ -55,8 +57,16 @@ class _Introduced(Protocol):
     node: Node
 
 
+class _Signed(Protocol):
+    """An answer that says who answers."""
+
+    control_plane: ControlPlane
+
+
 Heard = TypeVar("Heard", bound=_Introduced)
-Said = TypeVar("Said")
+Said = TypeVar("Said", bound=_Signed)
+
+IDENTIFIER = "foreshard"
 
 GRPC_OPTIONS = (
     # Two processes on one port would each serve half of the proxies.
@@ -99,11 +109,16 @@ class Discovery:
     Args:
         render: Turns a table into resources.
         settings: See there.
+        takes_load_reports: Whether proxies may report here; what they say of cells goes to the
+            control plane or nowhere.
     """
 
-    def __init__(self, render: Render, settings: DiscoverySettings) -> None:
+    def __init__(
+        self, render: Render, settings: DiscoverySettings, *, takes_load_reports: bool = True
+    ) -> None:
         self._render = render
         self._settings = settings
+        self._takes_load_reports = takes_load_reports
         self._server: grpc.aio.Server | None = None
         self._committed: Views | None = None
         self._conversations: list[Conversation] = []
@@ -111,10 +126,26 @@ class Discovery:
         self._one_at_a_time = asyncio.Lock()
         self._push_to_ack_s: deque[float] = deque(maxlen=1000)
         self._build_s: deque[float] = deque(maxlen=1000)
+        self._news = asyncio.Event()
         self.load_reports = LoadReports()
+        self.is_sparing = False
+        """Whether proxies that connect from now on keep what they hold: see `Session`."""
+        self.identifier = IDENTIFIER
+        """What a proxy shows in its statistics as `control_plane.identifier`."""
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(
+        self,
+        host: str,
+        port: int,
+        *,
+        handlers: Sequence[grpc.GenericRpcHandler[bytes, bytes]] = (),
+    ) -> int:
         """Open the port; 0 = any free one.
+
+        Args:
+            host: Address to listen on.
+            port: See above.
+            handlers: Of other services on the same port.
 
         Returns:
             The port.
@@ -125,7 +156,9 @@ class Discovery:
         # Whoever drops the server object closes the port: gRPC keeps no reference of its own.
         self._server = grpc.aio.server(options=GRPC_OPTIONS)
         add_discovery(_Servicer(self), self._server)
-        add_load_reporting(self.load_reports, self._server)
+        if self._takes_load_reports:
+            add_load_reporting(self.load_reports, self._server)
+        self._server.add_generic_rpc_handlers(handlers)
         try:
             bound = self._server.add_insecure_port(f"{host}:{port}")
         except RuntimeError as error:
@@ -139,18 +172,50 @@ class Discovery:
     async def stop(self) -> None:
         """Close the port and end every stream; the proxies keep what they have."""
         self.load_reports.close()
-        for one in self._conversations:
-            one.close()
+        self.dismiss()
         if self._server is not None:
             await self._server.stop(GRACE_S)
 
-    async def restore(self, table: RoutingTable) -> None:
+    def dismiss(self) -> int:
+        """End every stream of discovery; each proxy comes back, here or elsewhere.
+
+        Returns:
+            How many there were.
+        """
+        members = [one for one in self._conversations if not one.is_over]
+        for one in members:
+            one.close()
+        return len(members)
+
+    async def restore(self, table: RoutingTable, *, committed_at_s: float) -> None:
         """Serve a table that was live before a restart; asks nobody.
 
         Raises:
             SinkError: It can no longer be rendered.
         """
-        self._committed = await views(table, self._render)
+        self.adopt(await views(table, self._render, committed_at_s=committed_at_s))
+
+    def adopt(self, goal: Views) -> None:
+        """Serve what was committed; asks nobody, and tells nothing to proxies that are spared."""
+        self._committed = goal
+        for one in self._conversations:
+            if not one.session.is_sparing:
+                one.aim(goal.of(one.region))
+        self._tell()
+
+    @property
+    def committed(self) -> Views | None:
+        """What is live."""
+        return self._committed
+
+    @property
+    def news(self) -> asyncio.Event:
+        """Set when something else is committed than what is now."""
+        return self._news
+
+    def _tell(self) -> None:
+        told, self._news = self._news, asyncio.Event()
+        told.set()
 
     async def publish(self, table: RoutingTable) -> Applied | Rejected:
         """Make a table live on every connected proxy, or on none.
@@ -197,7 +262,7 @@ class Discovery:
         return tuple(self._build_s)
 
     async def _roll_out(self, goal: Views, members: list[Conversation]) -> Applied | Rejected:
-        version = goal.table.version
+        version = goal.version
         started_s = time.monotonic()
         for one in members:
             one.aim(goal.of(one.region), keeps_old=True)
@@ -223,6 +288,7 @@ class Discovery:
             if one not in members:
                 one.aim(goal.of(one.region))
             one.settle()
+        self._tell()
         slowest_s = max((one.synced_at_s - started_s for one in acked), default=0.0)
         if acked:
             self._push_to_ack_s.append(max(0.0, slowest_s))
@@ -267,7 +333,7 @@ class Discovery:
         first = await anext(requests, None)
         if first is None:
             return
-        session = Session(linger_s=self._settings.linger_s)
+        session = Session(linger_s=self._settings.linger_s, is_sparing=self.is_sparing)
         node = first.node
         conversation = Conversation(
             session,
@@ -279,8 +345,13 @@ class Discovery:
             session.aim(self._committed.of(conversation.region))
         self._conversations.append(conversation)
         log.info("discovery.connected", node=conversation.node, region=conversation.region)
+
+        async def write(said: Said) -> None:
+            said.control_plane.identifier = self.identifier
+            await context.write(said)
+
         try:
-            await conversation.run(make_dialect(session), first, requests, context.write)
+            await conversation.run(make_dialect(session), first, requests, write)
         finally:
             self._conversations.remove(conversation)
             log.info("discovery.disconnected", node=conversation.node)

@@ -14,6 +14,7 @@ it could take is better than one that does not start.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from foreshard.adapters.routing.envoy.resources import (
@@ -55,10 +56,12 @@ class Session:
 
     Args:
         linger_s: How long clusters and scopes outlive the last route that named them.
+        is_sparing: What the proxy already holds is left as it is: see `believed`.
     """
 
-    def __init__(self, *, linger_s: float) -> None:
+    def __init__(self, *, linger_s: float, is_sparing: bool = False) -> None:
         self._linger_s = linger_s
+        self.is_sparing = is_sparing
         self._goal: Snapshot | None = None
         self._keeps_old = False
         self._subscriptions: dict[str, Subscription] = {}
@@ -110,6 +113,18 @@ class Session:
     def open(self, type_url: str) -> Subscription:
         """The state of a type that is asked for now for the first time."""
         return self._subscriptions.setdefault(type_url, Subscription())
+
+    def believed(self, type_url: str, claimed: Mapping[str, str]) -> Mapping[str, str]:
+        """What the proxy counts as holding, of what it says it holds from an earlier stream.
+
+        Its word is taken. When it is to be spared, what the goal names counts as up to date, so
+        that it is not changed, and the rest is not our business, so that it is not removed: who
+        stands in for a control plane must not take a proxy back to an older plan.
+        """
+        if not self.is_sparing or self._goal is None:
+            return claimed
+        goal = self._goal.of(type_url)
+        return {name: goal[name].version for name in claimed if name in goal}
 
     def answer(self, type_url: str, nonce: str, refusal: str) -> None:
         """The proxy acknowledged a message, or refused it (`refusal` is its reason)."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.route.v3.scoped_route_pb2 import ScopedRouteConfiguration
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from foreshard.adapters.routing.envoy.resources import (
     CLUSTER_TYPE,
@@ -29,13 +29,27 @@ from foreshard.adapters.routing.envoy.resources import (
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import ClassRoute, RoutingTable
 
-__all__ = ["REFERRED_TYPE", "Render", "Served", "Snapshot", "Views", "snapshot", "views"]
+__all__ = [
+    "REFERRED_TYPE",
+    "Render",
+    "Served",
+    "Snapshot",
+    "Views",
+    "kept",
+    "snapshot",
+    "views",
+]
 
 Render: TypeAlias = Callable[[RoutingTable, str], Resources]
 """Renders a table for one origin region; raises SinkError for a table it cannot render."""
 
 REFERRED_TYPE: Mapping[str, str] = {CLUSTER_TYPE: ENDPOINT_TYPE, SCOPED_ROUTE_TYPE: ROUTE_TYPE}
 """Which type a resource of a type makes the proxy ask for next."""
+
+REFERRING: Mapping[str, type[Message]] = {
+    CLUSTER_TYPE: Cluster,
+    SCOPED_ROUTE_TYPE: ScopedRouteConfiguration,
+}
 
 # Between two pauses in which acknowledgements are read. A push is acknowledged in 2 ms.
 BUDGET_S = 0.002
@@ -74,11 +88,13 @@ class Views:
     """One table as every region's proxies see it.
 
     Attributes:
-        table: What was rendered.
+        version: Of the table.
+        committed_at_s: When it went live.
         by_origin: By origin region.
     """
 
-    table: RoutingTable
+    version: int
+    committed_at_s: float
     by_origin: Mapping[str, Snapshot]
 
     def of(self, region: str) -> Snapshot:
@@ -89,10 +105,13 @@ class Views:
         return self.by_origin.get(region) or self.by_origin[min(self.by_origin)]
 
 
-async def views(table: RoutingTable, render: Render) -> Views:
+async def views(
+    table: RoutingTable, render: Render, *, committed_at_s: float | None = None
+) -> Views:
     """Render a table for all its origins, away from the loop that reads acknowledgements.
 
-    A class without a row for one of the origins lends it the row of its first origin.
+    A class without a row for one of the origins lends it the row of its first origin. A table
+    without a time goes live now.
 
     Raises:
         SinkError: The table cannot be rendered, or the result is not whole.
@@ -105,7 +124,8 @@ async def views(table: RoutingTable, render: Render) -> Views:
     for origin in origins:
         resources = await asyncio.to_thread(render, whole, origin)
         by_origin[origin] = await snapshot(resources)
-    return Views(table=table, by_origin=by_origin)
+    at_s = time.time() if committed_at_s is None else committed_at_s
+    return Views(version=table.version, committed_at_s=at_s, by_origin=by_origin)
 
 
 async def snapshot(resources: Resources) -> Snapshot:
@@ -114,9 +134,6 @@ async def snapshot(resources: Resources) -> Snapshot:
     Raises:
         SinkError: Something is missing that Envoy would wait for, or answer 503 without.
     """
-    for type_url in (CLUSTER_TYPE, LISTENER_TYPE):
-        if not resources.get(type_url):
-            raise SinkError(f"rendered table: no {_short(type_url)}; an empty one is never sent")
     served: dict[str, dict[str, Served]] = {}
     pause_at_s = time.monotonic() + BUDGET_S
     for type_url, messages in resources.items():
@@ -126,6 +143,34 @@ async def snapshot(resources: Resources) -> Snapshot:
             if time.monotonic() > pause_at_s:
                 await asyncio.sleep(0)
                 pause_at_s = time.monotonic() + BUDGET_S
+    return _whole(served)
+
+
+def kept(resources: Iterable[tuple[str, str, AnyMessage]]) -> Snapshot:
+    """A snapshot from resources that were packed before, as name, version and body.
+
+    Raises:
+        SinkError: One cannot be read, or something is missing that Envoy would wait for.
+    """
+    served: dict[str, dict[str, Served]] = {}
+    for name, version, body in resources:
+        kind = REFERRING.get(body.type_url)
+        message = None if kind is None else kind()
+        try:
+            if message is not None:
+                message.ParseFromString(body.value)
+        except DecodeError as error:
+            raise SinkError(f"{_short(body.type_url)} {name} cannot be read ({error})") from error
+        served.setdefault(body.type_url, {})[name] = Served(
+            name=name, version=version, body=body, refers=_refers(message)
+        )
+    return _whole(served)
+
+
+def _whole(served: Mapping[str, Mapping[str, Served]]) -> Snapshot:
+    for type_url in (CLUSTER_TYPE, LISTENER_TYPE):
+        if not served.get(type_url):
+            raise SinkError(f"rendered table: no {_short(type_url)}; an empty one is never sent")
     _refuse_dangling(served)
     return Snapshot(resources=served)
 
@@ -148,7 +193,7 @@ def _serve(type_url: str, name: str, message: Message) -> Served:
     )
 
 
-def _refers(message: Message) -> str:
+def _refers(message: Message | None) -> str:
     if isinstance(message, Cluster) and message.type == Cluster.EDS:
         return str(message.eds_cluster_config.service_name or message.name)
     if isinstance(message, ScopedRouteConfiguration) and not message.on_demand:

@@ -38,7 +38,8 @@ class SotwDialect:
             subscription.wildcard = not names and type_url in WILDCARD_TYPES
             subscription.subscribe(sorted(names))
             standing = self.session.standing(type_url)
-            if request.version_info and request.version_info == _version(standing):
+            is_known = self.session.is_sparing or request.version_info == _version(standing)
+            if request.version_info and is_known:
                 subscription.claim({one.name: one.version for one in standing})
                 subscription.bodies.update({one.name: one for one in standing})
             elif request.version_info:

@@ -1,0 +1,117 @@
+"""This module is a relay's ear: it holds one origin's edition in step with the control plane.
+
+It asks again and again, several times a second, because everything that depends on it waits
+for the moment in which the control plane answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import grpc
+import structlog
+
+from foreshard.adapters.routing.envoy.edition import Edition, Seal, unpack
+from foreshard.adapters.routing.envoy.editions import HEARTBEAT_S, METHOD, NOTHING, SERVICE
+from foreshard.model.errors import SinkError
+
+__all__ = ["Follower"]
+
+log = structlog.get_logger()
+
+AGAIN_S = 0.2
+SILENCE_S = 3.0 * HEARTBEAT_S
+# What does not verify does not verify any better a moment later.
+REFUSED_AGAIN_S = 5.0
+
+GRPC_OPTIONS = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    # Also bounds one attempt to connect, which gRPC would otherwise let take 20 s.
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 250),
+    ("grpc.max_receive_message_length", -1),
+)
+
+
+class Follower:
+    """Follows the control plane.
+
+    Args:
+        target: Its host and port.
+        origin: Whose editions.
+        seal: What they must carry.
+        heard: Called with the edition that is live, again at every heartbeat.
+    """
+
+    def __init__(
+        self, target: str, origin: str, seal: Seal, *, heard: Callable[[Edition], None]
+    ) -> None:
+        self._target = target
+        self._origin = origin
+        self._seal = seal
+        self._heard = heard
+        self._held: Edition | None = None
+        self._said = ""
+        self.is_hearing = False
+        """Whether the control plane answers now, with a plan."""
+
+    async def run(self, held: Edition | None) -> None:
+        """Follow until cancelled.
+
+        Args:
+            held: What is at hand already.
+        """
+        self._held = held
+        async with grpc.aio.insecure_channel(self._target, options=GRPC_OPTIONS) as channel:
+            while True:
+                pause_s = AGAIN_S
+                try:
+                    await self._listen(channel)
+                except grpc.aio.AioRpcError as error:
+                    self._say("relay.unheard", error.details() or error.code().name)
+                except TimeoutError:
+                    self._say("relay.unheard", f"silent for {SILENCE_S:g} s")
+                except SinkError as error:
+                    # Next time all of it, rather than a difference.
+                    self._held = None
+                    pause_s = REFUSED_AGAIN_S
+                    self._say("relay.refused", f"{self._target}: edition refused: {error}")
+                finally:
+                    self.is_hearing = False
+                await asyncio.sleep(pause_s)
+
+    async def _listen(self, channel: grpc.aio.Channel) -> None:
+        watch = channel.unary_stream(
+            f"/{SERVICE}/{METHOD}", request_serializer=bytes, response_deserializer=bytes
+        )
+        held = "" if self._held is None else self._held.digest
+        call = watch(json.dumps({"origin": self._origin, "held": held}).encode())
+        frames = aiter(call)
+        try:
+            while True:
+                async with asyncio.timeout(SILENCE_S):
+                    frame = await anext(frames, None)
+                if frame is None:
+                    return
+                if frame == NOTHING:
+                    self.is_hearing = False
+                    self._say("relay.planless", "the control plane answers, but has no plan yet")
+                    continue
+                one = await asyncio.to_thread(unpack, frame, self._seal, on=self._held)
+                self._held = one
+                self.is_hearing = True
+                self._say("relay.heard", "")
+                self._heard(one)
+        finally:
+            call.cancel()
+
+    def _say(self, event: str, because: str) -> None:
+        """Once for each change, not four times a second."""
+        if self._said == event:
+            return
+        self._said = event
+        facts = {"because": because} if because else {}
+        tell = log.info if event == "relay.heard" else log.warning
+        tell(event, control_plane=self._target, origin=self._origin, **facts)

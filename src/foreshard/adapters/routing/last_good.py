@@ -1,0 +1,99 @@
+"""This module is what a relay remembers: the last committed plan of one origin, on its own disk.
+
+As with the committed table, the file is replaced whole and the one before is kept; a damaged
+file is refused with its reason, and the previous one is used. The file's time says when the
+control plane last confirmed that the plan is the live one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from foreshard.adapters.routing.durable import replace_file
+from foreshard.adapters.routing.envoy.edition import Edition, Seal, pack, unpack
+from foreshard.model.errors import SinkError
+
+__all__ = ["Kept", "LastGood"]
+
+SUFFIX, PREVIOUS_SUFFIX = ".edition", ".previous.edition"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What was found on disk.
+
+    Attributes:
+        edition: The newest readable one; None = none.
+        confirmed_at_s: When the control plane last said that it is the live plan.
+        problems: What is wrong with files that could not be used, for people.
+    """
+
+    edition: Edition | None
+    confirmed_at_s: float = 0.0
+    problems: tuple[str, ...] = ()
+
+
+class LastGood:
+    """The last committed plan of an origin in a directory.
+
+    Args:
+        directory: Made if it is missing.
+        origin: Region of the proxies.
+        seal: What the file must carry.
+    """
+
+    def __init__(self, directory: Path, origin: str, seal: Seal) -> None:
+        name = quote(origin, safe="")
+        self._path = directory / f"{name}{SUFFIX}"
+        self._previous = directory / f"{name}{PREVIOUS_SUFFIX}"
+        self._origin = origin
+        self._seal = seal
+
+    def save(self, one: Edition) -> None:
+        """Keep an edition, durably; blocks for as long as the disk takes.
+
+        Raises:
+            SinkError: It cannot be written; what was kept before still is.
+        """
+        content = pack(one, self._seal)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            replace_file(self._path, content, previous=self._previous)
+        except OSError as error:
+            raise SinkError(f"last good plan {self._path}: cannot be written ({error})") from error
+
+    def confirm(self) -> None:
+        """Note that the kept edition is the live plan now.
+
+        Raises:
+            SinkError: It cannot be noted.
+        """
+        try:
+            os.utime(self._path)
+        except OSError as error:
+            raise SinkError(f"last good plan {self._path}: cannot be touched ({error})") from error
+
+    def load(self) -> Kept:
+        """The newest edition that is readable, and what is wrong with the others."""
+        problems: list[str] = []
+        for path in (self._path, self._previous):
+            try:
+                one = self._read(path)
+                at_s = min(path.stat().st_mtime, time.time())
+            except FileNotFoundError:
+                continue
+            except (OSError, SinkError) as error:
+                problems.append(f"last good plan {path} is refused: {error}")
+            else:
+                return Kept(edition=one, confirmed_at_s=at_s, problems=tuple(problems))
+        return Kept(edition=None, problems=tuple(problems))
+
+    def _read(self, path: Path) -> Edition:
+        one = unpack(path.read_bytes(), self._seal)
+        if one.origin != self._origin:
+            raise SinkError(f"it is for origin {one.origin!r}, not {self._origin!r}")
+        return one
