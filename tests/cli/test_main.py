@@ -9,19 +9,22 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from foreshard import __version__
+from foreshard.adapters.routing.committed import CommittedTable
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.app.places import state_dir
 from foreshard.cli.main import app
 from foreshard.config import load
 from foreshard.lab.steering import demo_config
 from foreshard.model.plan import Decision
+from foreshard.model.routing import RoutingTable
+from tests.adapters.routing.envoy_tables import free_route, keyed_route, table
 from tests.engine.shop import Shop, calm, engine_of, fleet_of, leaking
 from tests.lab.report.sample import made, text_of
 from tests.test_config import site
 
 COMMANDS = (
     *("init", "check", "schema", "run", "serve", "relay", "engine", "bootstrap"),
-    *("why", "freeze", "thaw", "fault", "demo", "report"),
+    *("eject", "why", "freeze", "thaw", "fault", "demo", "report"),
 )
 
 
@@ -83,6 +86,9 @@ def test_the_version_is_told() -> None:
         (("relay", "{missing}"), "cannot be read"),
         (("relay", "{config}"), "envoy.relay is missing: say where the relay listens"),
         (("relay", "{config}", "--origin", "mars"), "origin is 'mars', must be one of"),
+        (("eject", "--config", "{missing}"), "cannot be read"),
+        (("eject", "--config", "{config}"), "there is no plan to eject: serve process at"),
+        (("eject", "--config", "{config}", "--origin", "mars"), "origin is 'mars'"),
         (("bootstrap", "{missing}"), "cannot be read"),
         (("why", "eu-1", "--config", "{missing}"), "cannot be read"),
         (("why", "eu-1"), "no demo is running"),
@@ -142,6 +148,55 @@ def test_a_bootstrap_names_the_relay_beside_it_if_there_is_one(config: Path) -> 
         "clusters"
     ]
     assert [e.get("priority", 0) for e in cluster["load_assignment"]["endpoints"]] == [0, 1]
+
+
+def committed(config: Path) -> RoutingTable:
+    settings = load(config)
+    cells = settings.fleet().cells
+    names = [cell.name for cell in cells]
+    routes = (
+        keyed_route(one, [(names[0], 4000), ("", 96)], cells)
+        if one.is_keyed
+        else free_route(one, dict.fromkeys(names, 1), shed=1)
+        for one in settings.request_classes()
+    )
+    made = table(cells, *routes)
+    CommittedTable(settings.data_dir).save(made)
+    return made
+
+
+def test_a_plan_is_ejected_without_a_process_and_says_which_it_is(
+    config: Path, tmp_path: Path
+) -> None:
+    load(config).data_dir.mkdir()
+    committed(config)
+    file = tmp_path / "envoy.yaml"
+    result = foreshard("eject", "--config", str(config), "-o", str(file))
+    assert result.exit_code == 0, result.stderr
+    assert "cannot be reached" in result.stderr
+    assert "this is the last plan 1, committed 20" in result.stderr
+    assert not result.stdout
+    text = file.read_text(encoding="utf-8")
+    assert text.startswith("# A plain Envoy configuration")
+    assert "from the last plan 1, committed 20" in text
+    assert "foreshard bootstrap" in text.partition("node:")[0]
+    assert yaml.safe_load(text)["static_resources"]["listeners"]
+    printed = foreshard("eject", "--config", str(config), "--admin-port", "9999")
+    assert yaml.safe_load(printed.stdout)["admin"]["address"]["socket_address"] == {
+        "address": "127.0.0.1",
+        "port_value": 9999,
+    }
+
+
+def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_half_written(
+    config: Path, tmp_path: Path
+) -> None:
+    load(config).data_dir.mkdir()
+    committed(config)
+    missing = tmp_path / "nowhere" / "envoy.yaml"
+    result = foreshard("eject", "--config", str(config), "-o", str(missing))
+    assert result.exit_code == 1
+    assert f"{missing}: cannot be written (No such file or directory)" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,43 @@ def bootstrap(
 
 
 @app.command()
+def eject(
+    config: MaybeConfig = None,
+    origin: Annotated[
+        str, typer.Option(help="Region the Envoy stands in; default: the first.")
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; default: print.")
+    ] = None,
+    node_id: Annotated[str, typer.Option(help="Name of the Envoy.")] = "edge-1",
+    admin_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Where this Envoy's admin page listens; default: as under balancers.",
+            min=1,
+            max=65_535,
+        ),
+    ] = None,
+) -> None:
+    """Render the plan as a plain Envoy configuration that needs no Foreshard."""
+    from foreshard.app import ejecting
+
+    settings = _guarded(lambda: _settings(config))
+    region = _origin(settings, origin)
+    port = admin_port or _admin_port(settings, region)
+    ejected = _guarded(
+        lambda: ejecting.eject(settings, region=region, node_id=node_id, admin_port=port)
+    )
+    for problem in ejected.problems:
+        typer.echo(f"foreshard: {problem}", err=True)
+    typer.echo(f"foreshard: this is {ejected.source}, for {region}", err=True)
+    if output is None:
+        typer.echo(ejected.text, nl=False)
+    else:
+        _guarded(lambda: ejecting.write(output, ejected.text))
+
+
+@app.command()
 def why(cell: Cell, config: MaybeConfig = None) -> None:
     """Say in plain words what was last decided about a cell, and on which evidence."""
     from foreshard.app import asking
