@@ -19,8 +19,8 @@ READY := $(VENV)/.ready
 ARGS ?=
 PATHS := src tests benchmarks
 
-.PHONY: help setup demo bench bench-overload bench-slots browser pictures test check fmt \
-	format-check lint types contracts golden lock clean distclean
+.PHONY: help setup demo bench bench-overload bench-slots bench-chaos browser pictures test \
+	check fmt format-check lint types contracts golden lock clean distclean
 
 help: ## List the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ bench-overload: $(READY) ## Three overloads against an oracle, no forecast (12 m
 
 bench-slots: $(READY) ## Slots that move under load; ARGS="--rate 5000 --duration-s 60"
 	@$(BIN)/python benchmarks/slots.py $(ARGS)
+
+bench-chaos: $(READY) ## SIGKILL at random, 100 times, beside a twin left in peace (8 min)
+	@$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 # One after the other, cheapest first, also under -j: the first failure is the one to read.
 check: $(READY) ## Is it fine? Format, lint, types, import contracts, tests

@@ -45,7 +45,7 @@ def run_engine_process(settings: Settings) -> None:
 
     async def work(stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
-            stack.enter_context(alone(settings.data_dir, "engine"))
+            await stack.enter_async_context(alone(settings.data_dir, "engine"))
             loop = await _loop_of(settings, stack)
             await loop.run(stop)
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO
 
 from foreshard.config import Settings
 from foreshard.model.errors import StoreError
 
 __all__ = ["alone", "relay_dir", "state_dir"]
+
+# How often a lock that is held is tried again.
+AGAIN_S = 0.05
 
 
 def state_dir(settings: Settings) -> Path:
@@ -23,24 +29,41 @@ def relay_dir(settings: Settings) -> Path:
     return settings.data_dir / "relay"
 
 
-@contextmanager
-def alone(directory: Path, role: str) -> Iterator[None]:
+@asynccontextmanager
+async def alone(directory: Path, role: str, *, patience_s: float = 5.0) -> AsyncIterator[None]:
     """Be the only process of a role on a data directory, inside the block.
 
+    Args:
+        directory: The data directory.
+        role: Of the process.
+        patience_s: One that is just ending (killed, or replaced by a newer one) is waited for.
+
     Raises:
-        StoreError: Another one is there already, or the directory cannot be used.
+        StoreError: Another one stays there, or the directory cannot be used.
     """
+    with _opened(directory, f"{role}.lock") as lock:
+        deadline_s = time.monotonic() + patience_s
+        while not _taken(lock):
+            if time.monotonic() >= deadline_s:
+                raise StoreError(
+                    f"data_dir {directory}: another `foreshard {role}` uses it; stop that one, or "
+                    "choose another directory"
+                )
+            await asyncio.sleep(AGAIN_S)
+        yield
+
+
+def _opened(directory: Path, name: str) -> IO[str]:
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (directory / f"{role}.lock").open("a")
+        return (directory / name).open("a")
     except OSError as error:
         raise StoreError(f"data_dir {directory}: cannot be used ({error.strerror})") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreError(
-                f"data_dir {directory}: another `foreshard {role}` uses it; stop that one, or "
-                "choose another directory"
-            ) from error
-        yield
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 RAN_WELL_S = 10.0
+# One that was killed from outside did nothing wrong: while it is away nobody fails over.
+KILLED_PAUSE_S = 1.0
 
 
 async def supervise(
@@ -87,7 +89,7 @@ async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Ev
             stop.set()
             raise ProcessError(f"{name} cannot run: {child.tail(1)}")
         pause_s = FIRST_PAUSE_S if ran_well else 2.0 * pause_s
-        pause_s = min(pause_s, LONGEST_PAUSE_S)
+        pause_s = min(pause_s, KILLED_PAUSE_S if ended.result() < 0 else LONGEST_PAUSE_S)
         log.error(
             "process.died",
             process=name,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,8 +152,20 @@ async def test_nobody_at_the_socket_is_a_sink_error(tmp_path: Path) -> None:
 async def test_a_data_directory_has_one_serve(settings: ServeSettings) -> None:
     async with serving(settings):
         with pytest.raises(SinkError, match="another `foreshard serve` uses it"):
-            async with serving(settings):
+            async with serving(replace(settings, lock_patience_s=0.1)):
                 pass
+
+
+async def test_one_that_is_just_ending_is_waited_for(settings: ServeSettings) -> None:
+    async with AsyncExitStack() as first:
+        await first.enter_async_context(serving(settings))
+        second = serving(settings)
+        coming = asyncio.ensure_future(second.__aenter__())
+        await asyncio.sleep(0.1)
+        assert not coming.done()
+        await first.aclose()
+        assert await coming
+        await second.__aexit__(None, None, None)
 
 
 async def test_a_taken_port_is_said(tmp_path: Path, settings: ServeSettings) -> None:

@@ -148,7 +148,7 @@ class PlanControl:
         )
 
     async def _commit(self, table: RoutingTable) -> None:
-        self._table = table
+        # First kept, then told: what anyone has read here is there after a kill, too.
         try:
             await asyncio.to_thread(self._committed_file.save, table)
         except SinkError as error:
@@ -157,6 +157,7 @@ class PlanControl:
             log.exception("committed.unwritable", version=table.version)
         else:
             self._problems = ()
+        self._table = table
 
 
 def _digest(table: RoutingTable) -> str:

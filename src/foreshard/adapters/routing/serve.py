@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import structlog
 from aiohttp import web
@@ -30,6 +32,7 @@ from foreshard.model.errors import SinkError
 __all__ = ["ServeSettings", "run_serve", "serving"]
 
 LOCK = "serve.lock"
+LOCK_AGAIN_S = 0.05
 
 # What Linux allows in sockaddr_un, less the closing zero.
 MAX_SOCKET_PATH = 107
@@ -48,6 +51,8 @@ class ServeSettings:
         port: Of the discovery service; 0 = any free one.
         discovery: How patient the discovery service is.
         seal: Goes on what relays are given to keep.
+        lock_patience_s: One before us that is just ending (killed, or replaced by this one) is
+            waited for so long.
     """
 
     data_dir: Path
@@ -56,6 +61,7 @@ class ServeSettings:
     port: int = 0
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
     seal: Seal = field(default_factory=Seal)
+    lock_patience_s: float = 5.0
 
 
 async def run_serve(
@@ -89,7 +95,7 @@ async def serving(settings: ServeSettings) -> AsyncIterator[int]:
             f"data_dir is {settings.data_dir}: the path of its control socket has more than "
             f"{MAX_SOCKET_PATH} bytes, choose a shorter one"
         )
-    with _locked(settings.data_dir):
+    async with _locked(settings.data_dir, settings.lock_patience_s):
         discovery = Discovery(settings.render, settings.discovery)
         control = PlanControl(discovery, settings.data_dir)
         # Before the port is open: a proxy that asks at once gets the committed plan.
@@ -112,19 +118,31 @@ async def serving(settings: ServeSettings) -> AsyncIterator[int]:
             await discovery.stop()
 
 
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+@asynccontextmanager
+async def _locked(directory: Path, patience_s: float) -> AsyncIterator[None]:
+    with _opened(directory) as lock:
+        deadline_s = time.monotonic() + patience_s
+        while not _taken(lock):
+            if time.monotonic() >= deadline_s:
+                raise SinkError(
+                    f"data_dir {directory}: another `foreshard serve` uses it; stop that one, or "
+                    "choose another directory"
+                )
+            await asyncio.sleep(LOCK_AGAIN_S)
+        yield
+
+
+def _opened(directory: Path) -> IO[str]:
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (directory / LOCK).open("a")
+        return (directory / LOCK).open("a")
     except OSError as error:
         raise SinkError(f"data_dir {directory}: cannot be used ({error})") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SinkError(
-                f"data_dir {directory}: another `foreshard serve` uses it; stop that one, or "
-                "choose another directory"
-            ) from error
-        yield
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
