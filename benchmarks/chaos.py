@@ -33,6 +33,9 @@ from tests.e2e.twins import DISTURBED, ROLES, UNDISTURBED, Side, Twins, twins
 
 __all__ = ["Plot", "Result", "main", "trial"]
 
+# This part of the kills waits until all is well again.
+STEERING_RATIO = 0.6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
@@ -100,6 +103,9 @@ async def _disturb(side: Side, plot: Plot) -> float:
     rng = random.Random(plot.seed)
     for victim in plot.victims():
         await asyncio.sleep(rng.expovariate(1.0 / plot.every_s))
+        # Some meet it while it starts, some while it steers; a burst alone lets it do neither.
+        if rng.random() < STEERING_RATIO:
+            await side.whole()
         await side.kill(victim)
     began_s = time.monotonic()
     await side.whole()

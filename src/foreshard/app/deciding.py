@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -18,14 +19,18 @@ from foreshard.adapters.clock import SystemClock, ThreadExecutor
 from foreshard.adapters.events.file import FileEventSource
 from foreshard.adapters.metrics.envoy import EnvoyAdmin, EnvoyTrafficSource
 from foreshard.adapters.metrics.prometheus import CellScrape, ScrapeOptions
+from foreshard.adapters.page import Answer, Ask, pages
 from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.app.gauges import gauge_of
+from foreshard.app.heartbeat import beater, patience_s
 from foreshard.app.places import alone, state_dir
 from foreshard.app.signals import stop_on_signals
 from foreshard.config import Settings
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.loop import Loop, World
+from foreshard.controller.page import engine_page
+from foreshard.controller.vitals import Vitals
 from foreshard.engine import Engine
 from foreshard.forecast.forecaster import Forecaster
 from foreshard.forecast.window import WindowBuffer
@@ -46,7 +51,14 @@ def run_engine_process(settings: Settings) -> None:
     async def work(stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(alone(settings.data_dir, "engine"))
-            loop = await _loop_of(settings, stack)
+            vitals = Vitals(
+                priorities={c.name: c.priority.name.lower() for c in settings.classes},
+                beat=beater(settings),
+            )
+            await stack.enter_async_context(
+                pages(settings.metrics.engine, _pages_of(vitals, patience_s(settings)))
+            )
+            loop = await _loop_of(settings, stack, vitals)
             await loop.run(stop)
 
     stop_on_signals(work)
@@ -79,7 +91,24 @@ def engine_of(settings: Settings) -> Engine:
     )
 
 
-async def _loop_of(settings: Settings, stack: AsyncExitStack) -> Loop:
+def _pages_of(vitals: Vitals, limit_s: float) -> Mapping[str, Ask]:
+    async def metrics() -> Answer:
+        return Answer(text=engine_page(vitals))
+
+    def within(moment_s: float | None, what: str) -> Answer:
+        age_s = math.inf if moment_s is None else time.time() - moment_s
+        return Answer(text=f"{what} ended {age_s:.1f} s ago\n", is_well=age_s <= limit_s)
+
+    async def health() -> Answer:
+        return within(vitals.turn_at_s, "the last turn")
+
+    async def ready() -> Answer:
+        return within(vitals.heartbeat_s, "the last turn that went well")
+
+    return {"/metrics": metrics, "/healthz": health, "/readyz": ready}
+
+
+async def _loop_of(settings: Settings, stack: AsyncExitStack, vitals: Vitals) -> Loop:
     clock = SystemClock()
     executor = ThreadExecutor()
     stack.callback(executor.close)
@@ -110,6 +139,7 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack) -> Loop:
         driver=driver,
         store=stack.enter_context(_store(state_dir(settings))),
         mover=await _mover(settings, clock, stack),
+        vitals=vitals,
     )
     return Loop(
         engine_of(settings),

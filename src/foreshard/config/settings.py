@@ -46,6 +46,7 @@ __all__ = [
     "HandoverSettings",
     "MatchSettings",
     "MetricSettings",
+    "MetricsSettings",
     "ScrapeSettings",
     "Settings",
 ]
@@ -271,6 +272,21 @@ class DriverSettings(Strict):
     webhook: Url = Field(description="Gets a CloudEvent when an emptied cell should be restarted.")
 
 
+class MetricsSettings(Strict):
+    """Where each process tells Prometheus and probes how it fares; nothing = nowhere."""
+
+    serve: Address | None = Field(
+        default=None,
+        description="Address of the page of the discovery service; null = none.",
+        examples=["127.0.0.1:18001"],
+    )
+    engine: Address | None = Field(
+        default=None,
+        description="Address of the page of the engine; null = none.",
+        examples=["127.0.0.1:18002"],
+    )
+
+
 class Settings(Strict):
     """The whole configuration."""
 
@@ -302,6 +318,10 @@ class Settings(Strict):
     )
     envoy: EnvoyListenSettings = Field(
         default=EnvoyListenSettings(), description="What is served to Envoy."
+    )
+    metrics: MetricsSettings = Field(
+        default=MetricsSettings(),
+        description="Pages for Prometheus and for probes, one a process.",
     )
     events_file: Path | None = Field(
         default=None,

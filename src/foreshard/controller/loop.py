@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -19,6 +19,7 @@ from foreshard.controller.foresight import Foresight
 from foreshard.controller.observe import observation_of
 from foreshard.controller.status import Instruments, snapshot
 from foreshard.controller.verify import strays
+from foreshard.controller.vitals import Vitals, turn_of
 from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import DriverError, SinkError, SourceError, StoreError
 from foreshard.model.events import SystemEvent
@@ -31,6 +32,7 @@ from foreshard.ports import (
     CellSource,
     Clock,
     EventSource,
+    Rejected,
     RouteSink,
     SlotMover,
     StateStore,
@@ -49,7 +51,10 @@ REJECTED_PAUSE_S = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Every port the loop uses; `driver`, `events` and `mover` may be absent."""
+    """Every port the loop uses, and its signs of life.
+
+    `driver`, `events` and `mover` may be absent.
+    """
 
     clock: Clock
     cells: CellSource
@@ -59,6 +64,7 @@ class World:
     driver: CellDriver | None
     store: StateStore
     mover: SlotMover | None = None
+    vitals: Vitals = field(default_factory=Vitals)
 
 
 class Loop:
@@ -100,6 +106,11 @@ class Loop:
         self._errands: set[asyncio.Task[None]] = set()
         self._teller = Teller(world.mover)
 
+    @property
+    def vitals(self) -> Vitals:
+        """Its signs of life."""
+        return self._world.vitals
+
     async def run(self, stop: asyncio.Event) -> None:
         """Tick until `stop` is set; a tick that took too long is followed at once."""
         clock = self._world.clock
@@ -116,6 +127,12 @@ class Loop:
 
     async def tick(self) -> Decision | None:
         """One turn of the loop; returns what was decided, None until it is known what is live."""
+        decision = await self._turn()
+        turn = turn_of(decision, self._outcome)
+        self._world.vitals.turned(turn, now_s=self._world.clock.now_s())
+        return decision
+
+    async def _turn(self) -> Decision | None:
         if not self._is_adopted:
             await self._adopt()
         observation = await self._observe()
@@ -194,6 +211,7 @@ class Loop:
         if self._mode is Mode.OBSERVE and self._state.table is not None:
             self._state = self._engine.settle(self._state, applied=False)
             self._outcome = "observed only"
+            self._world.vitals.plans["observed"] += 1
             return
         if not self._is_adopted:
             # A plan made in ignorance of the live one would take its place.
@@ -211,10 +229,18 @@ class Loop:
             # Whether it arrived is not known: what is live is asked for before the next plan.
             self._is_adopted = False
             self._outcome = "unsent"
+            self._world.vitals.plans["unsent"] += 1
             return
         applied = isinstance(outcome, Applied)
         self._state = self._engine.settle(self._state, applied=applied)
+        if isinstance(outcome, Rejected) and outcome.because.startswith("frozen"):
+            if self._outcome != "frozen":
+                log.warning("plan.frozen", because=outcome.because)
+            self._outcome = "frozen"
+            self._push_at_s = self._world.clock.now_s() + REJECTED_PAUSE_S
+            return
         self._outcome = "applied" if applied else "rejected"
+        self._world.vitals.plans[self._outcome] += 1
         if isinstance(outcome, Applied):
             if outcome.acks:
                 self._instruments.push_to_ack_s.append(outcome.push_to_ack_s)
@@ -268,6 +294,7 @@ class Loop:
         assert self._state is not None  # noqa: S101 - a decision was made from it
         forecast = self._foresight.latest if self._foresight else None
         status = snapshot(decision, observation, forecast, self._state, self._instruments)
+        self._world.vitals.status = status
         try:
             self._world.store.record(
                 decision, {**_inputs(observation, status, before), "outcome": self._outcome}
@@ -275,6 +302,7 @@ class Loop:
             self._world.store.put("status", status)
             self._world.store.put("memory", self._engine.memory(self._state))
         except StoreError as error:
+            self._world.vitals.store_failures += 1
             log.warning("store.unwritable", error=str(error), effect="decisions go unrecorded")
 
 

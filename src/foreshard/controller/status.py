@@ -79,6 +79,8 @@ def snapshot(
             for name in sorted(observation.cells)
         },
         "demand_rps": demand,
+        "shed": _shed(decision, observation),
+        "balancers_silent": observation.demand_rps is None,
         "forecast": {
             "model": forecast.model if forecast else None,
             "horizons_s": list(forecast.horizons_s) if forecast else [],
@@ -92,6 +94,7 @@ def snapshot(
             "tick_ms_p99": _quantile_ms(instruments.tick_s, 0.99),
             "push_to_ack_ms_p99": _quantile_ms(instruments.push_to_ack_s, 0.99),
             "rejections": instruments.rejections,
+            "refusals": state.refusals,
             "rss_mb": _rss_mb(),
         },
     }
@@ -142,6 +145,17 @@ def _shares(decision: Decision, cell: str) -> dict[str, float]:
         f"{flow.origin}/{flow.request_class}": round(split.share(cell), 5)
         for flow, split in sorted(decision.plan.splits.items())
     }
+
+
+def _shed(decision: Decision, observation: Observation) -> dict[str, float]:
+    """Part of each class's demand that the plan turns away; flows count by their demand."""
+    demand = observation.demand_rps or {}
+    shed: dict[str, tuple[float, float]] = {}
+    for flow, split in decision.plan.splits.items():
+        rate = max(demand.get(flow, 0.0), 1e-9)
+        part, whole = shed.get(flow.request_class, (0.0, 0.0))
+        shed[flow.request_class] = (part + rate * split.shed, whole + rate)
+    return {name: round(part / whole, 5) for name, (part, whole) in sorted(shed.items())}
 
 
 def _quantile_ms(values: Iterable[float], q: float) -> float | None:
