@@ -33,6 +33,13 @@ MaybeConfig = Annotated[
     typer.Option("--config", help="Configuration; default: the demo that is running."),
 ]
 Cell = Annotated[str, typer.Argument(help="Name of a cell.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        envvar="FORESHARD_LOG_FORMAT",
+        help="json or people; default: people on a terminal, else json.",
+    ),
+]
 
 
 def _fail(error: ForeshardError) -> NoReturn:
@@ -160,18 +167,20 @@ def schema() -> None:
 
 
 @app.command()
-def run(config: Config) -> None:
+def run(config: Config, log_format: Format = None) -> None:
     """Steer the Envoys of a configuration until Ctrl-C."""
-    from foreshard.app import running
+    from foreshard.app import logs, running
 
+    _guarded(lambda: logs.configure(log_format))
     _guarded(lambda: running.run(config.resolve(), load(config)))
 
 
 @app.command()
-def serve(config: Config) -> None:
+def serve(config: Config, log_format: Format = None) -> None:
     """The discovery process alone: serves Envoys the last committed plan."""
-    from foreshard.app import serving
+    from foreshard.app import logs, serving
 
+    _guarded(lambda: logs.configure(log_format))
     _guarded(lambda: serving.run_serve_process(load(config)))
 
 
@@ -184,20 +193,23 @@ def relay(
     keep: Annotated[
         Path | None, typer.Option(help="Where plans are kept; default: data_dir/relay.")
     ] = None,
+    log_format: Format = None,
 ) -> None:
     """Stand beside Envoys: give them the last plan when they start and Foreshard is down."""
-    from foreshard.app import relaying
+    from foreshard.app import logs, relaying
 
+    _guarded(lambda: logs.configure(log_format))
     settings = _guarded(lambda: load(config))
     origins = tuple(_origin(settings, name) for name in origin or settings.origins())
     _guarded(lambda: relaying.run_relay_process(settings, origins=origins, keep=keep))
 
 
 @app.command()
-def engine(config: Config) -> None:
+def engine(config: Config, log_format: Format = None) -> None:
     """The deciding process alone."""
-    from foreshard.app import deciding
+    from foreshard.app import deciding, logs
 
+    _guarded(lambda: logs.configure(log_format))
     _guarded(lambda: deciding.run_engine_process(load(config)))
 
 

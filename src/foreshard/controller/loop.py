@@ -47,6 +47,8 @@ log = structlog.get_logger(__name__)
 VERIFY_AFTER_S = 4.0
 # What was refused is likely to be refused again: the balancers are left alone for a moment.
 REJECTED_PAUSE_S = 3.0
+# Codes of reasons that a person may have to look at.
+ALARMING = ("guard.panic", "guard.refuses", "telemetry.", "forecast.stale", "cell.quarantined")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +290,8 @@ class Loop:
     def _say(self, decision: Decision) -> None:
         for reason in decision.routing.because:
             if self._instruments.is_news(reason):
-                log.info("decision", code=reason.code, cell=reason.subject, text=reason.text)
+                say = log.warning if reason.code.startswith(ALARMING) else log.info
+                say("decision", code=reason.code, cell=reason.subject, text=reason.text)
 
     def _keep(self, decision: Decision, observation: Observation, before: Plan | None) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from foreshard.controller import process
+from foreshard.controller.follow import FILE_VARIABLE, FORMAT_VARIABLE, follow
 from foreshard.model.errors import ProcessError
 
 __all__ = ["supervise"]
@@ -48,6 +49,9 @@ async def supervise(
         name: asyncio.create_task(_keep(name, argv, log_dir / f"{name}.log", ends[name]))
         for name, argv in commands.items()
     }
+    ears = [
+        asyncio.create_task(follow(log_dir / f"{name}.log", process=name)) for name in commands
+    ]
     stopped = asyncio.create_task(stop.wait())
     # A keeper that ends by itself could not start its process at all.
     await asyncio.wait({stopped, *keepers.values()}, return_when=asyncio.FIRST_COMPLETED)
@@ -55,6 +59,9 @@ async def supervise(
     for name in reversed(keepers):
         ends[name].set()
         await asyncio.wait({keepers[name]})
+    for ear in ears:
+        ear.cancel()
+    await asyncio.gather(*ears, return_exceptions=True)
     errors = [error for keeper in keepers.values() if (error := keeper.exception()) is not None]
     if errors:
         raise errors[0]
@@ -63,9 +70,10 @@ async def supervise(
 async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     pause_s, has_run_well = FIRST_PAUSE_S, False
+    env = {FORMAT_VARIABLE: "json", FILE_VARIABLE: str(log_file)}
     while not stop.is_set():
         try:
-            child = await process.start(argv, name=name, log=log_file)
+            child = await process.start(argv, name=name, log=log_file, env=env)
         except ProcessError as error:
             if not has_run_well:
                 stop.set()
@@ -96,7 +104,6 @@ async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Ev
             status=ended.result(),
             again_in_s=pause_s,
             log=str(log_file),
-            said=child.tail(),
         )
         try:
             await asyncio.wait_for(stop.wait(), timeout=pause_s)
