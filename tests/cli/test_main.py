@@ -24,7 +24,7 @@ from tests.test_config import site
 
 COMMANDS = (
     *("init", "check", "schema", "run", "serve", "relay", "engine", "bootstrap"),
-    *("eject", "why", "freeze", "thaw", "fault", "demo", "report"),
+    *("eject", "why", "freeze", "thaw", "health", "bundle", "fault", "demo", "report"),
 )
 
 

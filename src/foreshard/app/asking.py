@@ -8,11 +8,15 @@ from typing import Any
 
 from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.store.reading import SqliteReader
+from foreshard.app.heartbeat import engine_age_s, patience_s
 from foreshard.app.places import state_dir
 from foreshard.config import Settings
-from foreshard.model.errors import SinkError, StoreError
+from foreshard.model.errors import ConfigError, SinkError, StoreError
 
-__all__ = ["engine_status", "freeze", "frozen_because", "latest_decision", "thaw"]
+__all__ = ["engine_status", "freeze", "frozen_because", "health", "latest_decision", "thaw"]
+
+# A probe must have its answer soon.
+HEALTH_TIMEOUT_S = 4.0
 
 
 def engine_status(settings: Settings) -> Mapping[str, Any] | None:
@@ -60,6 +64,39 @@ def thaw(settings: Settings) -> None:
             await sink.thaw()
 
     asyncio.run(work())
+
+
+def health(settings: Settings, role: str) -> tuple[bool, str]:
+    """Whether a process is alive and does its work, and how that is known.
+
+    Args:
+        settings: Of the Foreshard asked.
+        role: `serve` or `engine`.
+
+    Raises:
+        ConfigError: There is no such role.
+    """
+    if role == "engine":
+        age_s, limit_s = engine_age_s(settings), patience_s(settings)
+        if age_s is None:
+            return False, f"engine: has never run with data_dir {settings.data_dir}"
+        is_well = age_s <= limit_s
+        text = f"engine: its last turn ended {age_s:.1f} s ago"
+        return is_well, text if is_well else f"{text}, more than {limit_s:g} s"
+    if role != "serve":
+        raise ConfigError(f"process is {role!r}, must be serve or engine")
+
+    async def work() -> str:
+        async with ServeSink(settings.data_dir, timeout_s=HEALTH_TIMEOUT_S) as sink:
+            status = await sink.status()
+        nodes = status["nodes"]
+        count = len(nodes) if isinstance(nodes, list) else 0
+        return f"serve: serves version {status['version']} to {count} Envoys"
+
+    try:
+        return True, asyncio.run(work())
+    except SinkError as error:
+        return False, str(error)
 
 
 def frozen_because(settings: Settings) -> str:

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import MutableMapping
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,10 @@ def _masked(
 def _in_words(
     _: WrappedLogger, __: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """A decision reads as a sentence about a cell."""
+    """A decision reads as a sentence about a cell; a child's moment is shown as ours is."""
+    moment = str(event.get("timestamp", ""))
+    if "T" in moment:
+        event["timestamp"] = datetime.fromisoformat(moment).astimezone().strftime("%H:%M:%S")
     if event.get("event") == "decision" and {"cell", "text"} <= event.keys():
         event["event"] = f"{event.pop('cell')}: {event.pop('text')}"
     return event

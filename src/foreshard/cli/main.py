@@ -47,10 +47,14 @@ def _fail(error: ForeshardError) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _settings(config: Path | None) -> Settings:
+def _newest_config() -> Path:
     from foreshard.lab import registry
 
-    return load(config if config is not None else registry.newest().config)
+    return _guarded(lambda: registry.newest().config)
+
+
+def _settings(config: Path | None) -> Settings:
+    return load(config if config is not None else _newest_config())
 
 
 def _origin(settings: Settings, name: str) -> str:
@@ -310,6 +314,40 @@ def thaw(config: MaybeConfig = None) -> None:
 
     _guarded(lambda: asking.thaw(_settings(config)))
     typer.echo("thawed: plans are applied again")
+
+
+@app.command()
+def health(
+    process: Annotated[str, typer.Argument(help="serve or engine.")], config: MaybeConfig = None
+) -> None:
+    """Say whether a process is well; exit status 1 when it is not (for probes)."""
+    from foreshard.app import asking
+
+    is_well, text = _guarded(lambda: asking.health(_settings(config), process))
+    typer.echo(text, err=not is_well)
+    if not is_well:
+        raise typer.Exit(1)
+
+
+@app.command()
+def bundle(
+    config: MaybeConfig = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The zip; replaced if it is there.")
+    ] = Path("foreshard-bundle.zip"),
+    max_mb: Annotated[int, typer.Option(help="Its largest size.", min=1)] = 50,
+) -> None:
+    """Collect what is needed to replay and to ask for help, without secrets, in one zip."""
+    from foreshard.app import bundling
+
+    file = config if config is not None else _newest_config()
+    settings = _guarded(lambda: load(file))
+    made = _guarded(
+        lambda: bundling.bundle(file, settings, out=out.absolute(), most_bytes=max_mb * 2**20)
+    )
+    typer.echo(f"{made.path}: {len(made.files)} files")
+    for name, because in made.missing.items():
+        typer.echo(f"  not in it: {name} ({because})")
 
 
 @app.command()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,12 @@ _ROWS = """
 SELECT d.kind, d.first_s, d.last_s, d.times, d.id = d.frame, d.body, f.body
 FROM subject AS s JOIN decision AS d ON d.id = s.decision LEFT JOIN decision AS f ON f.id = d.frame
 WHERE s.name = ? ORDER BY s.decision DESC LIMIT ?
+"""
+
+_RECENT = """
+SELECT d.id, d.kind, d.first_s, d.last_s, d.times, d.id = d.frame, d.body, f.body
+FROM decision AS d LEFT JOIN decision AS f ON f.id = d.frame
+WHERE d.id < ? ORDER BY d.id DESC LIMIT 64
 """
 
 
@@ -108,6 +115,22 @@ class SqliteReader:
         with self._lock, translated(self._path):
             rows = self._connection.execute(_ROWS, (cell, limit)).fetchall()
         return tuple(_record(*row) for row in rows)
+
+    def recent(self) -> Iterator[Mapping[str, Any]]:
+        """All kept decisions, newest first, read as they are asked for.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        before = sys.maxsize
+        while True:
+            with self._lock, translated(self._path):
+                rows = self._connection.execute(_RECENT, (before,)).fetchall()
+            if not rows:
+                return
+            for row, *record in rows:
+                yield _record(*record)
+                before = row
 
     def get(self, key: str) -> Mapping[str, Any] | None:
         """See `StateStore.get`.

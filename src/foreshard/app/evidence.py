@@ -1,0 +1,230 @@
+"""This module is what a bundle is made of: every part by name, and how it is had.
+
+A part that cannot be had raises `MissingError` with the reason; the others do not care.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from importlib.metadata import distributions
+from pathlib import Path
+
+import aiohttp
+import yaml
+
+from foreshard import __version__
+from foreshard.adapters.routing.client import ServeSink
+from foreshard.adapters.store.reading import SqliteReader
+from foreshard.app.masking import is_secret_name, mask, mask_text
+from foreshard.app.places import state_dir
+from foreshard.config import Settings
+from foreshard.model.errors import SinkError, StoreError
+
+__all__ = ["MissingError", "Part", "decisions", "known_secrets", "parts"]
+
+Part = Callable[[], Awaitable[bytes]]
+
+MOST_OF_A_FILE = 4 * 1024 * 1024
+MOST_OF_AN_ANSWER = 4 * MOST_OF_A_FILE
+ENVOY_TIMEOUT_S = 5.0
+# What Envoy tells of us, by path of its admin page.
+ENVOY_PATHS = {
+    "server_info.json": "/server_info",
+    "clusters.json": "/clusters?format=json",
+    "config_dump.json": "/config_dump",
+    "stats.txt": "/stats?filter=^(foreshard|cluster|http[.]edge|control_plane|server)[.]",
+}
+STATE_FILES = ("committed.json", "committed.previous.json", "frozen.json")
+LOGS = ("serve.log", "engine.log", "serve.log.1", "engine.log.1")
+# A shorter value is a word that may stand anywhere.
+SHORTEST_SECRET = 6
+
+
+class MissingError(Exception):
+    """A part cannot be had; the message says why."""
+
+
+def parts(config: Path, settings: Settings) -> Mapping[str, Part]:
+    """Every part of a bundle but the decisions, by its name in the bundle."""
+    data_dir = settings.data_dir
+    found: dict[str, Part] = {
+        "config.yaml": _sync(partial(_config, config)),
+        "versions.json": _sync(lambda: _json(_versions())),
+        "environment.json": _sync(lambda: _json(_environment(data_dir))),
+        "serve/status.json": partial(_served, data_dir, "status"),
+        "serve/load.json": partial(_served, data_dir, "load"),
+    }
+    for name in STATE_FILES:
+        found[f"state/{name}"] = _sync(partial(_json_file, data_dir / name))
+    for key in ("status", "memory"):
+        found[f"state/{key}.json"] = _sync(partial(_kept, settings, key))
+    for name in LOGS:
+        found[f"logs/{name}"] = _sync(partial(_tail, data_dir / "logs" / name))
+    if settings.events_file is not None:
+        events = settings.events_file
+        found[f"events{events.suffix}"] = _sync(partial(_tail, events))
+    for index, balancer in enumerate(settings.balancers):
+        for name, path in ENVOY_PATHS.items():
+            url = f"http://{balancer.admin}{path}"
+            found[f"envoy/{index}-{balancer.origin}/{name}"] = partial(_asked, url)
+    return found
+
+
+def decisions(settings: Settings) -> Iterator[bytes]:
+    """Kept decisions with what they saw, newest first, one JSON line each.
+
+    Raises:
+        MissingError: There are none, or they cannot be read.
+    """
+    try:
+        with SqliteReader(state_dir(settings)) as reader:
+            for record in reader.recent():
+                yield json.dumps(mask(record), separators=(",", ":")).encode() + b"\n"
+    except StoreError as error:
+        raise MissingError(str(error)) from error
+
+
+def known_secrets(config: Path) -> tuple[bytes, ...]:
+    """Values that configuration and environment hold under secret names, longest first.
+
+    Wherever they stand, also bare in a log, they are left out.
+    """
+    found = {v for k, v in os.environ.items() if is_secret_name(k)}
+    with suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+        found |= set(_hidden(yaml.safe_load(config.read_text(encoding="utf-8")), secret=False))
+    long = (value for value in found if len(value) >= SHORTEST_SECRET)
+    return tuple(value.encode() for value in sorted(long, key=lambda v: (-len(v), v)))
+
+
+def _hidden(value: object, *, secret: bool) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _hidden(item, secret=secret or is_secret_name(str(key)))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _hidden(item, secret=secret)
+    elif isinstance(value, str):
+        if secret:
+            yield value
+        _, scheme, rest = value.partition("://")
+        authority = rest.split("/", 1)[0]
+        if scheme and "@" in authority:
+            user, _, password = authority.rpartition("@")[0].partition(":")
+            yield from (password or user, authority.rpartition("@")[0])
+
+
+def _sync(work: Callable[[], bytes]) -> Part:
+    async def part() -> bytes:
+        return work()
+
+    return part
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(mask(value), indent=1, default=str).encode()
+
+
+def _config(config: Path) -> bytes:
+    try:
+        values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise MissingError(str(error)) from error
+    # Written anew: a comment may hold a secret that looks like none.
+    return yaml.safe_dump(mask(values), sort_keys=False, allow_unicode=True).encode()
+
+
+def _versions() -> Mapping[str, object]:
+    return {
+        "foreshard": __version__,
+        "python": sys.version,
+        "platform": platform.platform(),
+        "packages": {d.name: d.version for d in sorted(distributions(), key=lambda d: d.name)},
+    }
+
+
+def _environment(data_dir: Path) -> Mapping[str, object]:
+    """Names of variables, never what they hold; room; what lies in the data directory."""
+    usage = shutil.disk_usage(data_dir if data_dir.exists() else Path.cwd())
+    files = sorted(data_dir.rglob("*"))[:1000] if data_dir.exists() else []
+    listing = {}
+    for path in files:
+        with suppress(OSError):
+            stat = path.lstat()
+            listing[str(path.relative_to(data_dir))] = [stat.st_size, round(stat.st_mtime, 3)]
+    return {
+        "variables": sorted(os.environ),
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg(),
+        "disk_free_bytes": usage.free,
+        "data_dir_size_and_time": listing,
+    }
+
+
+def _json_file(path: Path) -> bytes:
+    text = _tail(path)
+    try:
+        return _json(json.loads(text))
+    except ValueError:
+        # Damaged: that is what is to be looked at.
+        return text
+
+
+def _tail(path: Path) -> bytes:
+    """The end of a text file, without secrets."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - MOST_OF_A_FILE))
+            content = file.read(MOST_OF_A_FILE)
+    except OSError as error:
+        raise MissingError(str(error)) from error
+    if size > MOST_OF_A_FILE:
+        # The first line is cut, and a cut secret is not known by its look.
+        content = content.partition(b"\n")[2]
+    return mask_text(content.decode(errors="replace")).encode()
+
+
+def _kept(settings: Settings, key: str) -> bytes:
+    try:
+        with SqliteReader(state_dir(settings)) as reader:
+            value = reader.get(key)
+    except StoreError as error:
+        raise MissingError(str(error)) from error
+    if value is None:
+        raise MissingError(f"the store keeps no {key}")
+    return _json(value)
+
+
+async def _served(data_dir: Path, what: str) -> bytes:
+    try:
+        async with ServeSink(data_dir, timeout_s=ENVOY_TIMEOUT_S) as sink:
+            return _json(await (sink.status() if what == "status" else sink.load()))
+    except SinkError as error:
+        raise MissingError(str(error)) from error
+
+
+async def _asked(url: str) -> bytes:
+    timeout = aiohttp.ClientTimeout(total=ENVOY_TIMEOUT_S)
+    content = bytearray()
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+            async for chunk in answer.content.iter_chunked(65_536):
+                content += chunk
+                if len(content) > MOST_OF_AN_ANSWER:
+                    break
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise MissingError(f"{url}: {type(error).__name__}: {error}") from error
+    if answer.status != 200:
+        raise MissingError(f"{url}: status {answer.status}")
+    try:
+        return _json(json.loads(content))
+    except ValueError:
+        # No JSON, or cut.
+        return mask_text(content.decode(errors="replace")).encode()
