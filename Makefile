@@ -50,7 +50,7 @@ bench-overload: $(READY) ## Three overloads against an oracle, no forecast (12 m
 bench-slots: $(READY) ## Slots that move under load; ARGS="--rate 5000 --duration-s 60"
 	@$(BIN)/python benchmarks/slots.py $(ARGS)
 
-bench-chaos: $(READY) ## SIGKILL at random, 100 times, beside a twin left in peace (8 min)
+bench-chaos: $(READY) ## SIGKILL at random, 100 times, beside a twin (15 min)
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 # One after the other, cheapest first, also under -j: the first failure is the one to read.

@@ -33,8 +33,8 @@ from tests.e2e.twins import DISTURBED, ROLES, UNDISTURBED, Side, Twins, twins
 
 __all__ = ["Plot", "Result", "main", "trial"]
 
-# This part of the kills waits until all is well again.
-STEERING_RATIO = 0.6
+# This part of the kills waits until the plan moves again.
+STEERING_RATIO = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,18 +105,23 @@ async def _disturb(side: Side, plot: Plot) -> float:
         await asyncio.sleep(rng.expovariate(1.0 / plot.every_s))
         # Some meet it while it starts, some while it steers; a burst alone lets it do neither.
         if rng.random() < STEERING_RATIO:
-            await side.whole()
+            await _steers(side)
         await side.kill(victim)
     began_s = time.monotonic()
     await side.whole()
     whole_s = time.monotonic() - began_s
+    await _steers(side)
+    return whole_s
+
+
+async def _steers(side: Side) -> None:
+    """Return when the live table has moved on from now."""
     since = side.versions[-1]
 
-    async def steers() -> bool:
+    async def moved() -> bool:
         return side.versions[-1] > since
 
-    await until(steers, f"it steers again after version {since}")
-    return whole_s
+    await until(moved, f"{side.name} steers on after version {since}; {side.exits[-3:]}")
 
 
 def _result(plot: Plot, run: Run, both: Twins, whole_s: float, lost: object) -> Result:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from foreshard.adapters.store import schema
+from foreshard.adapters.store.schema import FILE_NAME, SCHEMA_VERSION, newer_state
 from foreshard.app.deciding import _store
 from foreshard.model.errors import StoreError
 
@@ -23,3 +27,31 @@ def test_a_store_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the directory should be")
     with pytest.raises(StoreError, match="cannot be made"):
         _store(tmp_path / "state")
+
+
+def test_a_newer_store_is_put_aside_after_its_memory_was_taken_over(tmp_path: Path) -> None:
+    directory = tmp_path / "state"
+    with _store(directory) as store:
+        store.put("memory", {"cells": {"eu-1": {"phase": "drained"}}, "long": "x" * 5000})
+    with closing(sqlite3.connect(directory / FILE_NAME)) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with _store(directory) as store:
+        memory = store.get("memory")
+        assert memory is not None
+        assert memory["cells"] == {"eu-1": {"phase": "drained"}}
+    (aside,) = tmp_path.glob("state.newer-*")
+    assert newer_state(aside / FILE_NAME) is not None, "it is kept as it was"
+
+
+def test_an_older_store_is_brought_up_to_date_and_nothing_of_it_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _store(tmp_path) as store:
+        store.put("memory", {"kept": 1})
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr(schema, "MIGRATIONS", {SCHEMA_VERSION: "CREATE TABLE note (text TEXT)"})
+    with _store(tmp_path) as store:
+        assert store.get("memory") == {"kept": 1}
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
+        assert connection.execute("SELECT count(*) FROM note").fetchone() == (0,)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import shutil
 import sys
@@ -23,7 +24,8 @@ import psutil
 import yaml
 
 from foreshard.adapters.routing.client import ServeSink
-from foreshard.app import asking, serving
+from foreshard.app import serving
+from foreshard.app.heartbeat import engine_age_s
 from foreshard.config import Settings, load
 from foreshard.controller.process import Child, free_port, hold_port, start
 from foreshard.lab import service
@@ -155,8 +157,9 @@ class Side:
         since_s = time.time()
 
         async def holds() -> bool:
-            status = asking.engine_status(self.settings)
-            if status is None or status["now_s"] <= since_s:
+            # Not the store: while another version runs it may be one that we cannot read.
+            age_s = engine_age_s(self.settings)
+            if age_s is None or time.time() - age_s <= since_s:
                 return False
             try:
                 nodes = (await self.sink.status())["nodes"]
@@ -173,6 +176,22 @@ class Side:
         except SinkError:
             return None
 
+    def announce(self, *cells: str, for_s: float, name: str = "window") -> None:
+        """Tell Foreshard of a maintenance, and of no other; nobody does it."""
+        now_s = time.time()
+        row = {
+            "id": name,
+            "kind": "maintenance",
+            "cells": list(cells),
+            "known_at_s": now_s,
+            "starts_at_s": now_s + WINDOW_S,
+            "ends_at_s": now_s + WINDOW_S + for_s,
+        }
+        assert self.settings.events_file is not None
+        scratch = self.settings.events_file.with_suffix(".part")
+        scratch.write_text(json.dumps([row] if cells else []))
+        scratch.replace(self.settings.events_file)
+
     async def watch(self) -> None:
         """Write down every version of the live table that is seen."""
         while True:
@@ -180,6 +199,12 @@ class Side:
             if table is not None and self.versions[-1:] != [table.version]:
                 self.versions.append(table.version)
             await asyncio.sleep(POLL_S)
+
+    async def updates(self) -> Mapping[str, int]:
+        """How often Envoy took something over, or refused, by kind of thing."""
+        found = await self.envoy.counters(r"update_(success|rejected)$")
+        # Its look-ups of the discovery service's own name are no plan.
+        return {n: v for n, v in found.items() if "foreshard-discovery" not in n}
 
     def drained(self, table: RoutingTable) -> frozenset[str]:
         """Cells that the table gives nothing."""
@@ -202,9 +227,18 @@ class Twins:
     sides: Mapping[str, Side]
 
     async def play(
-        self, act: Callable[[], Awaitable[None]], *, rate_rps: float, longest_s: float, seed: int
+        self,
+        act: Callable[[], Awaitable[None]],
+        *,
+        rate_rps: float = 60.0,
+        longest_s: float = 120.0,
+        seed: int = 7,
+        announced: Sequence[str] = CELLS,
     ) -> Run:
-        """Send both the same requests, and announce the same, for as long as `act` takes."""
+        """Send both the same requests for as long as `act` takes.
+
+        Maintenance of the cells `announced` is announced to both, one after the other.
+        """
         demand = Demand(rate_rps=rate_rps, duration_s=longest_s, mix=MIX, keys=service.KEYS)
         plot = Load(
             targets={name: side.url for name, side in self.sides.items()},
@@ -219,7 +253,7 @@ class Twins:
         )
         stop = asyncio.Event()
         sending = asyncio.create_task(generate(plot, stop=stop, report=lambda _: None))
-        beside = [asyncio.create_task(self._announce())]
+        beside = [asyncio.create_task(self._announce(announced))] if announced else []
         beside += [asyncio.create_task(side.watch()) for side in self.sides.values()]
         try:
             await act()
@@ -234,26 +268,10 @@ class Twins:
             run = await sending
         return run
 
-    async def _announce(self) -> None:
-        """Tell both of a maintenance of one cell after the other; nobody does it."""
-        number = 0
-        while True:
-            now_s = time.time()
-            cell = CELLS[number % len(CELLS)]
-            row = {
-                "id": f"window-{number}",
-                "kind": "maintenance",
-                "cells": [cell],
-                "known_at_s": now_s,
-                "starts_at_s": now_s + WINDOW_S,
-                "ends_at_s": now_s + 2.0 * WINDOW_S,
-            }
+    async def _announce(self, cells: Sequence[str]) -> None:
+        for number in itertools.count():
             for side in self.sides.values():
-                assert side.settings.events_file is not None
-                scratch = side.settings.events_file.with_suffix(".part")
-                scratch.write_text(json.dumps([row]))
-                scratch.replace(side.settings.events_file)
-            number += 1
+                side.announce(cells[number % len(cells)], for_s=WINDOW_S, name=f"window-{number}")
             await asyncio.sleep(WINDOW_EVERY_S)
 
     async def lost(self) -> Mapping[str, int]:

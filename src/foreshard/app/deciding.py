@@ -21,6 +21,8 @@ from foreshard.adapters.metrics.envoy import EnvoyAdmin, EnvoyTrafficSource
 from foreshard.adapters.metrics.prometheus import CellScrape, ScrapeOptions
 from foreshard.adapters.page import Answer, Ask, pages
 from foreshard.adapters.routing.client import ServeSink
+from foreshard.adapters.store.reading import unpack
+from foreshard.adapters.store.schema import FILE_NAME, newer_state
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.app.gauges import gauge_of
 from foreshard.app.heartbeat import beater, patience_s
@@ -161,21 +163,32 @@ async def _mover(
 
 
 def _store(directory: Path) -> SqliteStore:
-    """The store; a damaged one is put aside, for a broken record must not stop the steering.
+    """The store; one that cannot be used is put aside, for a record must not stop the steering.
+
+    After a roll-back the file may be a newer Foreshard's: it is put aside too, and what must
+    survive a restart is taken over from it.
 
     Raises:
-        StoreError: It is newer than this Foreshard, not ours, in use, or cannot be written.
+        StoreError: It is not ours, in use, or cannot be written.
     """
     try:
-        return SqliteStore(directory)
+        newer = newer_state(directory / FILE_NAME)
+        if newer is None:
+            return SqliteStore(directory)
+        reason, taken = "newer", newer.get("memory")
     except StoreError as error:
         # SQLite's name for "this is no database, or a broken one", none of its subclasses.
         if type(error.__cause__) is not sqlite3.DatabaseError:
             raise
-        aside = directory.with_name(f"{directory.name}.damaged-{time.time():.0f}")
-        log.error("store.put_aside", error=str(error), aside=str(aside))  # noqa: TRY400 - said whole
-        directory.rename(aside)
-        return SqliteStore(directory)
+        log.error("store.unusable", error=str(error))  # noqa: TRY400 - said whole
+        reason, taken = "damaged", None
+    aside = directory.with_name(f"{directory.name}.{reason}-{time.time():.0f}")
+    log.error("store.put_aside", because=reason, aside=str(aside), memory=taken is not None)
+    directory.rename(aside)
+    store = SqliteStore(directory)
+    if taken is not None:
+        store.put("memory", unpack(taken))
+    return store
 
 
 def _foresight(settings: Settings, executor: ThreadExecutor) -> Foresight | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from foreshard import __version__
 from foreshard.engine import EngineState
 from foreshard.model.forecast import Band, Forecast
 from foreshard.model.plan import Act, Decision, Reason
@@ -89,6 +90,7 @@ def snapshot(
         "decisions": instruments.acts,
         "timeline": list(instruments.timeline),
         "engine": {
+            "foreshard": __version__,
             "ticks": len(instruments.tick_s),
             "tick_ms_p50": _quantile_ms(instruments.tick_s, 0.5),
             "tick_ms_p99": _quantile_ms(instruments.tick_s, 0.99),

@@ -182,3 +182,18 @@ async def test_a_path_that_is_too_long_for_a_socket_is_said(
     with pytest.raises(SinkError, match="choose a shorter one"):
         async with serving(replace(settings, data_dir=tmp_path / ("x" * 100))):
             pass
+
+
+async def test_a_table_of_a_newer_foreshard_is_neither_guessed_at_nor_replaced(
+    tmp_path: Path, settings: ServeSettings
+) -> None:
+    async with serving(settings), ServeSink(tmp_path) as sink:
+        for version in (1, 2):
+            await sink.apply(shop_table(version, CELLS))
+    file = tmp_path / "committed.json"
+    newer = file.read_text().replace('"schema": 1', '"schema": 2')
+    file.write_text(newer)
+    with pytest.raises(SinkError, match="has schema 2, this Foreshard reads up to 1; run a"):
+        async with serving(settings):
+            pass
+    assert file.read_text() == newer

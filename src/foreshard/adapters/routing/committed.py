@@ -14,7 +14,12 @@ from pathlib import Path
 
 from foreshard.adapters.routing.durable import replace_file
 from foreshard.adapters.routing.json_document import Document
-from foreshard.adapters.routing.table_json import checksum, decode_table, encode_table
+from foreshard.adapters.routing.table_json import (
+    SCHEMA_VERSION,
+    checksum,
+    decode_table,
+    encode_table,
+)
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import RoutingTable
 
@@ -33,11 +38,17 @@ class Committed:
         table: The newest readable table; None = none.
         problems: What is wrong with files that could not be used, for people.
         saved_at_s: When the table was committed.
+        is_newer: A file that could not be used was written by a newer Foreshard.
     """
 
     table: RoutingTable | None
     problems: tuple[str, ...] = ()
     saved_at_s: float = field(default=0.0, compare=False)
+    is_newer: bool = False
+
+
+class _NewerTableError(SinkError):
+    """A newer Foreshard wrote it."""
 
 
 class CommittedTable:
@@ -63,19 +74,24 @@ class CommittedTable:
     def load(self) -> Committed:
         """The newest table that is readable, and what is wrong with the others."""
         problems: list[str] = []
+        is_newer = False
         for name in (TABLE, PREVIOUS):
             path = self._directory / name
             try:
-                return Committed(
-                    table=_read_table(path),
-                    problems=tuple(problems),
-                    saved_at_s=path.stat().st_mtime,
-                )
+                table, saved_at_s = _read_table(path), path.stat().st_mtime
             except FileNotFoundError:
                 continue
             except (OSError, SinkError) as error:
+                is_newer |= isinstance(error, _NewerTableError)
                 problems.append(f"committed table {path} is refused: {error}")
-        return Committed(table=None, problems=tuple(problems))
+            else:
+                return Committed(
+                    table=table,
+                    problems=tuple(problems),
+                    saved_at_s=saved_at_s,
+                    is_newer=is_newer,
+                )
+        return Committed(table=None, problems=tuple(problems), is_newer=is_newer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +146,11 @@ def _read_table(path: Path) -> RoutingTable:
     table = document.value("table")
     if not isinstance(table, dict):
         raise SinkError("file.table is not an object")
+    schema = Document(table, at="table").whole("schema")
+    if schema > SCHEMA_VERSION:
+        raise _NewerTableError(
+            f"it has schema {schema}, this Foreshard reads up to {SCHEMA_VERSION}"
+        )
     found = checksum(table)
     if found != stored:
         raise SinkError(f"checksum is {found[:12]}, the file says {stored[:12]}")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from foreshard import __version__
 from foreshard.adapters.routing.committed import CommittedTable, Freeze, FreezeFile
 from foreshard.adapters.routing.envoy.discovery import Discovery
 from foreshard.adapters.routing.table_json import checksum, encode_table
@@ -52,12 +53,21 @@ class PlanControl:
 
         A file that cannot be used is said loudly and skipped; proxies that are connected keep
         what they have until the next table.
+
+        Raises:
+            SinkError: The newest file is a newer Foreshard's. To serve the one before, or none,
+                would put an old plan in the place of the one that proxies hold.
         """
         self._freeze = await asyncio.to_thread(self._freeze_file.load)
         committed = await asyncio.to_thread(self._committed_file.load)
         self._problems = committed.problems
         for problem in committed.problems:
             log.error("committed.refused", problem=problem)
+        if committed.is_newer:
+            raise SinkError(
+                f"{committed.problems[0]}; run a Foreshard that is as new, or move the file away "
+                "to begin without it. Proxies keep what they have meanwhile"
+            )
         if committed.table is None:
             return
         try:
@@ -119,6 +129,7 @@ class PlanControl:
         push_s, build_s = self._discovery.push_to_ack_s(), self._discovery.build_s()
         freeze = self._freeze
         return {
+            "foreshard": __version__,
             "version": None if self._table is None else self._table.version,
             "frozen": None
             if freeze is None

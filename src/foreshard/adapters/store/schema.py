@@ -7,8 +7,8 @@ than overwritten, because it is the only record of what was decided.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,6 +19,8 @@ __all__ = [
     "PAGE_BYTES",
     "SCHEMA_VERSION",
     "WAL_BYTES",
+    "NewerStoreError",
+    "newer_state",
     "open_reader",
     "open_writer",
     "translated",
@@ -33,6 +35,9 @@ WAL_BYTES = 1024 * 1024
 PAGE_BYTES = 4096
 # Somebody else holds the file for as long as a checkpoint takes; longer is a second writer.
 BUSY_S = 0.25
+# What makes a file of version N one of N + 1; one script each. The table `state` never changes:
+# an older Foreshard that meets a newer file still takes its memory from there.
+MIGRATIONS: Mapping[int, str] = {}
 
 _SCHEMA = """
 CREATE TABLE decision (
@@ -56,6 +61,10 @@ CREATE TABLE state (
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+
+
+class NewerStoreError(StoreError):
+    """The file was written by a newer Foreshard."""
 
 
 @contextmanager
@@ -106,6 +115,10 @@ def open_writer(path: Path) -> sqlite3.Connection:
                     f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID}; "
                     f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
+            for old in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
+                connection.executescript(
+                    f"BEGIN IMMEDIATE; {MIGRATIONS[old]}; PRAGMA user_version = {old + 1}; COMMIT;"
+                )
         except BaseException:
             connection.close()
             raise
@@ -134,6 +147,23 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def newer_state(path: Path) -> Mapping[str, str] | None:
+    """What the `state` table of a newer Foreshard's file holds, as text; None = it is not newer.
+
+    Raises:
+        StoreError: It is damaged or not ours.
+    """
+    if not path.exists():
+        return None
+    with translated(path), closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
+        try:
+            _version_of(connection, path)
+        except NewerStoreError:
+            rows = connection.execute("SELECT key, value FROM state").fetchall()
+            return {str(key): value for key, value in rows}
+    return None
+
+
 def _version_of(connection: sqlite3.Connection, path: Path) -> int | None:
     """The schema's version; None for a file without any content."""
     tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
@@ -144,7 +174,7 @@ def _version_of(connection: sqlite3.Connection, path: Path) -> int | None:
     if mark != APPLICATION_ID:
         raise StoreError(f"store {path}: is another program's file; name another directory")
     if version > SCHEMA_VERSION:
-        raise StoreError(
+        raise NewerStoreError(
             f"store {path}: has schema {version}, this Foreshard knows up to {SCHEMA_VERSION}; "
             "run a newer Foreshard, or move the file away"
         )
