@@ -86,6 +86,10 @@ lock: | $(UV_NEEDED) ## Pin the requirements anew; ARGS="--upgrade" takes the ne
 		-o requirements/dev.txt
 	$(UV) $(LOCK) $(ARGS) --python $(PYTHON) pyproject.toml --extra demo \
 		-c requirements/dev.txt -o requirements/run.txt
+	$(UV) $(LOCK) $(ARGS) --python $(PYTHON) pyproject.toml \
+		-c requirements/dev.txt -o requirements/core.txt
+	$(UV) $(LOCK) $(ARGS) --python $(PYTHON) requirements/build.in \
+		-c requirements/dev.txt -o requirements/build.txt
 	$(UV) $(LOCK) $(ARGS) --python $(PYTHON) requirements/uv.in -o requirements/uv.txt
 
 clean: ## Remove caches and build products

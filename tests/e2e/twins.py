@@ -51,7 +51,7 @@ MIX = tuple(service.MIX[c.name] for c in service.CLASSES)
 RESTART_S = 0.1
 LAST_ANSWERS_S = 2.5
 # One announced window after the other; each is drained for, and given back.
-WINDOW_EVERY_S = 14.0
+WINDOW_EVERY_S = 9.0
 WINDOW_S = 6.0
 POLL_S = 0.02
 
