@@ -35,6 +35,8 @@ __all__ = ["Plot", "Result", "main", "trial"]
 
 # This part of the kills waits until the plan moves again.
 STEERING_RATIO = 0.3
+# A start, some seconds of watching, and the next announcement, on a busy machine.
+STEERS_WITHIN_S = 90.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +123,8 @@ async def _steers(side: Side) -> None:
     async def moved() -> bool:
         return side.versions[-1] > since
 
-    await until(moved, f"{side.name} steers on after version {since}; {side.exits[-3:]}")
+    what = f"{side.name} steers on after version {since}; {side.exits[-3:]}"
+    await until(moved, what, patience_s=STEERS_WITHIN_S)
 
 
 def _result(plot: Plot, run: Run, both: Twins, whole_s: float, lost: object) -> Result:

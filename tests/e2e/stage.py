@@ -58,11 +58,13 @@ LOST = re.compile(
 )
 
 
-async def until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
+async def until(
+    holds: Callable[[], Awaitable[bool]], what: str, *, patience_s: float = PATIENCE_S
+) -> None:
     """Return when something holds; fail when it does not within a generous time."""
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s = time.monotonic() + patience_s
     while not await holds():
-        assert time.monotonic() < deadline_s, f"waited {PATIENCE_S:g} s in vain: {what}"
+        assert time.monotonic() < deadline_s, f"waited {patience_s:g} s in vain: {what}"
         await asyncio.sleep(POLL_S)
 
 
