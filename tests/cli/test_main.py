@@ -24,7 +24,8 @@ from tests.test_config import site
 
 COMMANDS = (
     *("init", "check", "schema", "run", "serve", "relay", "engine", "bootstrap"),
-    *("eject", "why", "freeze", "thaw", "health", "bundle", "fault", "demo", "report"),
+    *("eject", "why", "freeze", "thaw", "health", "bundle", "replay"),
+    *("fault", "demo", "report"),
 )
 
 

@@ -6,6 +6,7 @@ what an older one cannot read.
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,9 @@ import pytest
 import foreshard
 from foreshard.adapters.store.schema import FILE_NAME, newer_state
 from foreshard.app import asking
+from foreshard.app.bundling import bundle
 from foreshard.app.places import state_dir
+from foreshard.app.replaying import replay
 from foreshard.lab import service
 from foreshard.lab.records import judge
 from tests.e2e.stage import until
@@ -113,6 +116,13 @@ async def test_an_upgrade_and_the_way_back_fail_no_request_and_keep_the_plan(
         assert not await stage.lost()
         assert side.exits == []
         assert list(side.settings.data_dir.glob("state.newer-*")), "the newer store is kept"
+        out = tmp_path / "bundle.zip"
+        await asyncio.to_thread(bundle, side.config, side.settings, out=out)
+        done = await asyncio.to_thread(replay, out)
+        assert done.turns > 10
+        assert done.acts > 2
+        assert done.differing == ()
+        assert done.versions == {OLD, NEW}
     records = run.fleets[ROLLED].finished()
     verdict = judge(records, service.CLASSES)
     assert len(records) > 500

@@ -7,6 +7,7 @@ not at all, readable by its owner only, and holds no secret that is known or loo
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from foreshard import __version__
-from foreshard.app.evidence import MissingError, decisions, known_secrets, parts
+from foreshard.app.evidence import MissingError, decisions, known_secrets, parts, turns
 from foreshard.app.masking import LEFT_OUT
 from foreshard.config import Settings
 from foreshard.model.errors import ConfigError, StoreError
@@ -118,6 +119,7 @@ class _Packing:
                 self._add(name, await part())
             except MissingError as error:
                 self.missing[name] = self._clean(str(error).encode()).decode(errors="replace")
+        self._add_turns(settings)
         self._add_decisions(settings)
         manifest = {
             "foreshard": __version__,
@@ -126,6 +128,19 @@ class _Packing:
             "missing": self.missing,
         }
         self.archive.writestr("manifest.json", json.dumps(manifest, indent=1))
+
+    def _add_turns(self, settings: Settings) -> None:
+        """At most half of the room: the others are for people."""
+        left = self.most // 2
+        try:
+            for name, content in turns(settings):
+                packed = gzip.compress(self._clean(content), mtime=0)
+                left -= len(packed)
+                if left < 0 or not self._put(f"replay/{name}", packed):
+                    self.missing[f"replay/{name}"] = "older turns are left out: no room"
+                    return
+        except MissingError as error:
+            self.missing["replay"] = str(error)
 
     def _add_decisions(self, settings: Settings) -> None:
         chunk, number = bytearray(), 0
@@ -142,8 +157,10 @@ class _Packing:
             self._add(f"decisions/{number:04}.jsonl", bytes(chunk))
 
     def _add(self, name: str, content: bytes) -> bool:
-        """Add a file if there is room for it in the worst case."""
-        content = self._clean(content)
+        """Add a file, without secrets, if there is room for it in the worst case."""
+        return self._put(name, self._clean(content))
+
+    def _put(self, name: str, content: bytes) -> bool:
         taken = self.archive.start_dir
         if taken + len(content) > self.most - RESERVE_BYTES:
             self.missing[name] = f"{len(content)} bytes more could exceed the bound of {self.most}"

@@ -24,14 +24,16 @@ from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.store.reading import unpack
 from foreshard.adapters.store.schema import FILE_NAME, newer_state
 from foreshard.adapters.store.sqlite import SqliteStore
+from foreshard.adapters.store.turns import TurnFiles
 from foreshard.app.gauges import gauge_of
 from foreshard.app.heartbeat import beater, patience_s
-from foreshard.app.places import alone, state_dir
+from foreshard.app.places import alone, state_dir, turns_dir
 from foreshard.app.signals import stop_on_signals
 from foreshard.config import Settings
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.loop import Loop, World
 from foreshard.controller.page import engine_page
+from foreshard.controller.recording import Recording
 from foreshard.controller.vitals import Vitals
 from foreshard.engine import Engine
 from foreshard.forecast.forecaster import Forecaster
@@ -142,6 +144,7 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack, vitals: Vitals) ->
         store=stack.enter_context(_store(state_dir(settings))),
         mover=await _mover(settings, clock, stack),
         vitals=vitals,
+        recording=Recording(TurnFiles(turns_dir(settings))),
     )
     return Loop(
         engine_of(settings),

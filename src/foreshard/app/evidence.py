@@ -22,12 +22,13 @@ import yaml
 from foreshard import __version__
 from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.store.reading import SqliteReader
+from foreshard.adapters.store.turns import SUFFIX, lines_of
 from foreshard.app.masking import is_secret_name, mask, mask_text
-from foreshard.app.places import state_dir
+from foreshard.app.places import state_dir, turns_dir
 from foreshard.config import Settings
 from foreshard.model.errors import SinkError, StoreError
 
-__all__ = ["MissingError", "Part", "decisions", "known_secrets", "parts"]
+__all__ = ["MissingError", "Part", "decisions", "known_secrets", "parts", "turns"]
 
 Part = Callable[[], Awaitable[bytes]]
 
@@ -89,6 +90,25 @@ def decisions(settings: Settings) -> Iterator[bytes]:
                 yield json.dumps(mask(record), separators=(",", ":")).encode() + b"\n"
     except StoreError as error:
         raise MissingError(str(error)) from error
+
+
+def turns(settings: Settings) -> Iterator[tuple[str, bytes]]:
+    """Segments of turns by file name, newest first; texts in them are masked by their look.
+
+    Raises:
+        MissingError: There are none.
+    """
+    segments = sorted(turns_dir(settings).glob(f"*{SUFFIX}"), reverse=True)
+    if not segments:
+        raise MissingError(f"{turns_dir(settings)} holds no turns of an engine")
+    for path in segments:
+        try:
+            lines = [mask(line) for line in lines_of(path.read_bytes())]
+        except OSError:
+            # It made room for a newer one while we read.
+            continue
+        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+        yield path.name, text.encode()
 
 
 def known_secrets(config: Path) -> tuple[bytes, ...]:

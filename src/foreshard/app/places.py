@@ -13,7 +13,7 @@ from typing import IO
 from foreshard.config import Settings
 from foreshard.model.errors import StoreError
 
-__all__ = ["alone", "relay_dir", "state_dir"]
+__all__ = ["alone", "relay_dir", "state_dir", "turns_dir"]
 
 # How often a lock that is held is tried again.
 AGAIN_S = 0.05
@@ -51,6 +51,11 @@ async def alone(directory: Path, role: str, *, patience_s: float = 5.0) -> Async
                 )
             await asyncio.sleep(AGAIN_S)
         yield
+
+
+def turns_dir(settings: Settings) -> Path:
+    """Where the engine keeps its last turns for replay."""
+    return settings.data_dir / "replay"
 
 
 def _opened(directory: Path, name: str) -> IO[str]:

@@ -351,6 +351,28 @@ def bundle(
 
 
 @app.command()
+def replay(
+    file: Annotated[
+        Path, typer.Argument(help="Made by `foreshard bundle`.", metavar="BUNDLE.zip")
+    ],
+) -> None:
+    """Make the decisions of a bundle again; exit status 1 when one comes out otherwise."""
+    from foreshard.app import replaying
+
+    done = _guarded(lambda: replaying.replay(file))
+    same = done.turns - len(done.differing)
+    typer.echo(f"{same} of {done.turns} turns ({done.acts} changed the plan) came out the same")
+    if done.is_other_version:
+        typer.echo(
+            f"  they were made by {', '.join(sorted(done.versions))}, this is {__version__}"
+        )
+    for now_s in done.differing[:10]:
+        typer.echo(f"  otherwise: the turn at {now_s:.3f}")
+    if done.differing:
+        raise typer.Exit(1)
+
+
+@app.command()
 def fault(
     cell: Cell,
     kind: Annotated[

@@ -17,6 +17,7 @@ import structlog
 from foreshard.controller.errands import Teller
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.observe import observation_of
+from foreshard.controller.recording import Recording
 from foreshard.controller.status import Instruments, snapshot
 from foreshard.controller.verify import strays
 from foreshard.controller.vitals import Vitals, turn_of
@@ -67,6 +68,7 @@ class World:
     store: StateStore
     mover: SlotMover | None = None
     vitals: Vitals = field(default_factory=Vitals)
+    recording: Recording | None = None
 
 
 class Loop:
@@ -143,7 +145,7 @@ class Loop:
         if self._state is None:
             return None
         forecast = self._foresight.latest if self._foresight else None
-        before = self._state.plan
+        before = self._state
         began = time.perf_counter()
         self._state, decision = self._engine.step(self._state, observation, forecast)
         self._instruments.tick_s.append(time.perf_counter() - began)
@@ -157,10 +159,12 @@ class Loop:
         self._verify(observation)
         # What is kept is what became live, not what was wished for.
         lived = replace(decision, plan=self._state.plan or decision.plan)
-        self._keep(lived, observation, before)
+        self._keep(lived, observation, before.plan)
         # Only what is remembered is asked for: a restart must know what it began.
         if self._mode is not Mode.OBSERVE:
             self._teller.tell(decision.notices)
+        if self._world.recording is not None:
+            self._world.recording.keep(before, observation, forecast, decision, self._state)
         return decision
 
     async def _adopt(self) -> None:

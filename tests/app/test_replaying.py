@@ -1,0 +1,224 @@
+"""What the engine decided, made again from a bundle."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+import yaml
+from structlog.testing import capture_logs
+
+from foreshard import __version__
+from foreshard.adapters.store import turns
+from foreshard.adapters.store.turns import SUFFIX, TurnFiles, lines_of
+from foreshard.app.bundling import bundle
+from foreshard.app.deciding import engine_of
+from foreshard.app.places import turns_dir
+from foreshard.app.replaying import Replayed, replay
+from foreshard.config import Settings, load
+from foreshard.controller.loop import Loop
+from foreshard.controller.recording import Recording
+from foreshard.lab.steering import demo_config
+from foreshard.model.errors import StoreError
+from tests.controller.test_loop import Stage
+from tests.engine.shop import maintenance
+from tests.test_config import site
+
+
+@pytest.fixture(autouse=True)
+def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a busy machine would make it rest."""
+    monkeypatch.setattr("foreshard.controller.recording.perf_counter", lambda: 0.0)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    values = {**demo_config(site()), "data_dir": "data", "events_file": None}
+    file = tmp_path / "shop.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return file
+
+
+def recorded(settings: Settings, **kept: int) -> Stage:
+    """A loop between fakes around the configuration's own engine, whose turns are kept."""
+    stage = Stage()
+    stage.engine = engine_of(settings)
+    stage.loop = loop_of(stage, settings, **kept)
+    return stage
+
+
+def loop_of(stage: Stage, settings: Settings, **kept: int) -> Loop:
+    recording = Recording(TurnFiles(turns_dir(settings), **kept))
+    world = replace(stage.loop._world, recording=recording)
+    return Loop(stage.engine, settings.fleet(), world, foresight=None, tick_s=1.0)
+
+
+async def eventful(stage: Stage) -> None:
+    """First plan, a death, refusals, a sink that goes away and comes back, a maintenance."""
+    await stage.turn(15)
+    stage.serve(down=("us-2",))
+    stage.sink.refuse("no such cluster")
+    await stage.wait(4)
+    stage.sink.refuse("")
+    await stage.wait(4)
+    stage.sink.cut("gone")
+    stage.serve(down=("us-2", "eu-1"))
+    await stage.wait(3)
+    stage.sink.cut("")
+    await stage.wait(4)
+    stage.serve()
+    stage.events.announce(maintenance("eu-2", known_s=0.0, starts_s=40.0, ends_s=100.0))
+    await stage.wait(10)
+
+
+async def bundled(config: Path, tmp_path: Path) -> Path:
+    out = tmp_path / "out.zip"
+    await asyncio.to_thread(bundle, config, load(config), out=out)
+    return out
+
+
+async def test_every_decision_of_an_eventful_stretch_comes_out_the_same(
+    config: Path, tmp_path: Path
+) -> None:
+    settings = load(config)
+    stage = recorded(settings)
+    await eventful(stage)
+    done = await replayed(await bundled(config, tmp_path))
+    assert done.turns == 40
+    assert done.acts >= 4
+    assert done.differing == ()
+    assert done.versions == {__version__}
+
+
+async def test_a_restart_and_full_segments_begin_anew_and_lose_no_turn(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "SEGMENT_BYTES", 6_000)
+    settings = load(config)
+    stage = recorded(settings)
+    await stage.turn(20)
+    stage.loop = loop_of(stage, settings)
+    await stage.wait(20)
+    assert len(list(turns_dir(settings).iterdir())) >= 3
+    done = await replayed(await bundled(config, tmp_path))
+    assert (done.turns, done.differing) == (40, ())
+
+
+async def test_a_decision_that_comes_out_otherwise_is_found(config: Path, tmp_path: Path) -> None:
+    stage = recorded(load(config))
+    await stage.turn(15)
+    stage.serve(down=("us-2",))
+    await stage.wait(2)
+
+    def revive(line: dict[str, Any]) -> None:
+        """The dead cell was alive after all."""
+        text = json.dumps(line)
+        line.update(json.loads(text.replace('"of": "down"', '"of": "up"')))
+
+    path = await bundled(config, tmp_path)
+    edit(path, revive)
+    assert (await replayed(path)).differing
+
+
+async def replayed(path: Path) -> Replayed:
+    return await asyncio.to_thread(replay, path)
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    with ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            if name.endswith(SUFFIX):
+                lines = [dict(line) for line in lines_of(content)]
+                for line in lines[1:]:
+                    change(line)
+                files[name] = gzip.compress("\n".join(map(json.dumps, lines)).encode())
+            archive.writestr(name, files[name])
+
+
+async def test_a_line_cut_off_by_a_kill_costs_that_turn_alone(
+    config: Path, tmp_path: Path
+) -> None:
+    settings = load(config)
+    stage = recorded(settings)
+    await stage.turn(15)
+    (segment,) = turns_dir(settings).iterdir()
+    segment.write_bytes(segment.read_bytes()[:-20])
+    done = await replayed(await bundled(config, tmp_path))
+    assert (done.turns, done.differing) == (14, ())
+
+
+async def test_the_oldest_turns_make_room(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "SEGMENT_BYTES", 10_000)
+    settings = load(config)
+    stage = recorded(settings, most_bytes=60_000)
+    await stage.turn(15)
+    await stage.wait(150)
+    sizes = [path.stat().st_size for path in turns_dir(settings).iterdir()]
+    assert len(sizes) >= 3
+    assert sum(sizes) < 70_000
+
+
+async def test_turns_that_cannot_be_kept_are_said_and_stop_nothing(config: Path) -> None:
+    settings = load(config)
+    stage = recorded(settings)
+    settings.data_dir.mkdir()
+    turns_dir(settings).write_text("a file where the directory should be")
+    with capture_logs() as logs:
+        await stage.turn(3)
+    assert [e["event"] for e in logs].count("turn.unkept") == 3
+    assert stage.loop.vitals.turns.total() == 3
+
+
+class SlowLog:
+    """Takes its time, as a large fleet does."""
+
+    is_full = False
+
+    def __init__(self, took_s: list[float]) -> None:
+        self.took_s, self.lines = took_s, 0
+
+    def begin(self, head: Mapping[str, object], *, at_s: float) -> None:
+        self.took_s[0] += 0.3
+
+    def add(self, line: Mapping[str, object]) -> None:
+        self.lines += 1
+
+    def essence(self, decision: object) -> str:
+        return ""
+
+
+async def test_keeping_rests_where_it_would_take_too_much_time(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("foreshard.controller.recording.perf_counter", lambda: clock[0])
+    stage = recorded(load(config))
+    slow = SlowLog(clock)
+    world = replace(stage.loop._world, recording=Recording(slow))
+    stage.loop = Loop(stage.engine, load(config).fleet(), world, foresight=None, tick_s=1.0)
+    await stage.turn(21)
+    assert slow.lines == 4, "0.3 s of each 6 are the part that it may take"
+
+
+@pytest.mark.parametrize("content", [b"no zip", None])
+def test_what_is_no_bundle_is_one_sentence(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StoreError, match="cannot be replayed"):
+        replay(path)
+
+
+async def test_a_bundle_without_turns_says_so(config: Path, tmp_path: Path) -> None:
+    path = await bundled(config, tmp_path)
+    with pytest.raises(StoreError, match="holds no turns"):
+        replay(path)
