@@ -289,7 +289,7 @@ async def test_a_data_directory_in_use_is_told_and_looking_leaves_no_trace(tmp_p
         assert not place.unwritable
         assert not place.holders
         assert not (tmp_path / "deep").exists()
-        with alone(settings.data_dir, "engine"):
+        async with alone(settings.data_dir, "engine"):
             place = await look_at_place(asker, settings, now_s=0.0)
             assert set(place.holders) == {"engine"}
         place = await look_at_place(asker, settings, now_s=0.0)

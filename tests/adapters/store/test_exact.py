@@ -37,7 +37,7 @@ def there_and_back(value: object) -> object:
 def test_what_was_written_comes_back_with_its_types_and_its_order(value: object) -> None:
     back: Any = there_and_back(value)
     assert back == value
-    assert repr(back) == repr(value)
+    assert exact(back) == exact(value)
 
 
 @given(st.lists(st.floats(width=64), max_size=6))
