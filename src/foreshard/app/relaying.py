@@ -41,13 +41,13 @@ def run_relay_process(settings: Settings, *, origins: tuple[str, ...], keep: Pat
     )
 
     async def work(stop: asyncio.Event) -> None:
-        running = asyncio.create_task(run_relay(relay))
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        async with alone(directory, "relay"):
+            running = asyncio.create_task(run_relay(relay))
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
 
-    with alone(directory, "relay"):
-        stop_on_signals(work)
+    stop_on_signals(work)
