@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 from pathlib import Path
@@ -10,8 +11,13 @@ from typer.testing import CliRunner, Result
 
 from foreshard import __version__
 from foreshard.adapters.routing.committed import CommittedTable
+from foreshard.adapters.routing.envoy.edition import Seal, edition
+from foreshard.adapters.routing.envoy.render import render
+from foreshard.adapters.routing.envoy.snapshot import views
+from foreshard.adapters.routing.last_good import LastGood
 from foreshard.adapters.store.sqlite import SqliteStore
-from foreshard.app.places import state_dir
+from foreshard.app.places import relay_dir, state_dir
+from foreshard.app.serving import envoy_settings
 from foreshard.cli.main import app
 from foreshard.config import load
 from foreshard.lab.steering import demo_config
@@ -187,6 +193,22 @@ def test_a_plan_is_ejected_without_a_process_and_says_which_it_is(
         "address": "127.0.0.1",
         "port_value": 9999,
     }
+
+
+def test_where_foreshard_never_ran_the_plan_that_a_relay_kept_is_ejected(config: Path) -> None:
+    settings = load(config)
+    settings.data_dir.mkdir()
+    envoy = envoy_settings(settings)
+    whole = asyncio.run(
+        views(committed(config), lambda one, origin: render(one, origin=origin, settings=envoy))
+    )
+    (settings.data_dir / "committed.json").unlink()
+    LastGood(relay_dir(settings), "eu", Seal()).save(edition("eu", 41, 0.0, whole.of("eu")))
+    result = foreshard("eject", "--config", str(config), "--origin", "eu")
+    assert result.exit_code == 0, result.stderr
+    assert "no plan was ever committed in" in result.stderr
+    assert "this is the relay's plan 41, committed 1970-01-01T00:00:00Z" in result.stderr
+    assert yaml.safe_load(result.stdout)["static_resources"]["clusters"]
 
 
 def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_half_written(
