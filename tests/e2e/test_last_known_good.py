@@ -66,8 +66,11 @@ async def test_an_envoy_that_starts_without_foreshard_serves_the_last_plan_and_l
             assert await edge.ask("/search") == (200, "b")
             identifier = await edge.stats("control_plane.identifier")
             assert "relay: plan 2, committed 20" in identifier["control_plane.identifier"]
-            assert "relay.stands_in" in site.said("relay")
 
+            async def is_said() -> bool:
+                return "relay.stands_in" in site.said("relay")
+
+            await until(is_said, "the relay says that it stands in, and how old the plan is")
             updates = await edge.updates()
             async with asking(edge) as statuses:
                 serve = await site.serve()
