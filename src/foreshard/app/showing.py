@@ -14,11 +14,11 @@ from foreshard.app.signals import stop_on_signals
 from foreshard.config import load
 from foreshard.lab import registry
 from foreshard.lab.cell.faults import FaultKind
-from foreshard.lab.demo import DemoOptions, play_demo
+from foreshard.lab.demo import DemoOptions, Wiring, play_demo
 from foreshard.lab.screen import screen_for
 from foreshard.model.errors import LabError
 
-__all__ = ["break_cell", "run_demo"]
+__all__ = ["break_cell", "demo_wiring", "run_demo"]
 
 
 class _Wiring:
@@ -36,6 +36,11 @@ class _Wiring:
         return engine_status(load(config))
 
 
+def demo_wiring() -> Wiring:
+    """How the demo starts and asks Foreshard."""
+    return _Wiring()
+
+
 def run_demo(options: DemoOptions) -> None:
     """Run the demo until its story ends, or a signal does.
 
@@ -46,7 +51,7 @@ def run_demo(options: DemoOptions) -> None:
 
     async def work(stop: asyncio.Event) -> None:
         with screen:
-            report = await play_demo(options, _Wiring(), screen, stop=stop)
+            report = await play_demo(options, demo_wiring(), screen, stop=stop)
         screen.summary(report, json=options.json, html=options.html)
 
     stop_on_signals(work)

@@ -44,8 +44,9 @@ __all__ = ["DemoOptions", "Screen", "Wiring", "play_demo"]
 
 # After the last arrival the slowest request may take its class's timeout and a second.
 LAST_ANSWERS_S = 8.0
-# Two fleets of six processes settle, caches fill; then the story begins.
-SETTLE_S = 3.0
+# Two fleets of six processes settle, caches fill; then the story begins. A machine that was long
+# in starting all that is long in starting the load generator too.
+SETTLE_S, SETTLE_RATIO = 3.0, 0.5
 STEERED_WITHIN_S = 30.0
 ENDED_EARLY = "the demo was ended before its story began: there is nothing to report"
 LOOK_S = 0.5
@@ -118,8 +119,10 @@ async def play_demo(
     for kept in (options.json, options.html):
         _refuse_unwritable(kept)
     async with AsyncExitStack() as stack:
-        preparing = _prepare(options, wiring, screen, stack)
-        return await _traffic(await _unless(stop, preparing), stop)
+        began = time.monotonic()
+        stage = await _unless(stop, _prepare(options, wiring, screen, stack))
+        settle_s = max(SETTLE_S, SETTLE_RATIO * (time.monotonic() - began))
+        return await _traffic(stage, stop, start_at_s=time.time() + settle_s)
 
 
 def _refuse_unwritable(report: Path | None) -> None:
@@ -269,8 +272,7 @@ async def _until_steering(child: Child, config: Path, wiring: Wiring) -> None:
         ) from error
 
 
-async def _traffic(stage: _Stage, stop: asyncio.Event) -> Mapping[str, Any]:
-    start_at_s = time.time() + SETTLE_S
+async def _traffic(stage: _Stage, stop: asyncio.Event, *, start_at_s: float) -> Mapping[str, Any]:
     out, log = stage.config.with_name("run.npz"), stage.config.with_name("loadgen.log")
     loadgen = await start(_load_command(stage, start_at_s, out), name="loadgen", log=log)
     watch = Watch(start_at_s=start_at_s, story=stage.story, log=log)

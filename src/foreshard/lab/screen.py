@@ -19,7 +19,7 @@ from foreshard.lab.scores import FORESHARD, REACTIVE
 from foreshard.lab.steering import HORIZONS_S
 from foreshard.lab.watch import Watch
 
-__all__ = ["LiveScreen", "PlainScreen", "screen_for"]
+__all__ = ["LiveScreen", "PlainScreen", "screen_for", "view"]
 
 TIMELINE_LINES = 10
 # A headless run says where it is this often.
@@ -28,10 +28,10 @@ NORMAL_P, HIGH_P = 0.2, 0.5
 
 
 class PlainScreen:
-    """A line now and then."""
+    """A line now and then; `console` is where, by default the terminal."""
 
-    def __init__(self) -> None:
-        self._console = Console(highlight=False)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
         self._next_s = 0.0
         self._told = 0
 
@@ -97,13 +97,18 @@ class LiveScreen:
 
     def show(self, watch: Watch) -> None:
         """Cells, decisions and totals."""
-        self._live.update(Group(_totals(watch), _cells(watch), _decisions(watch)))
+        self._live.update(view(watch))
 
     def summary(
         self, report: Mapping[str, Any], *, json: Path | None, html: Path | None = None
     ) -> None:
         """The report as tables, and where it was kept."""
         _summary(self._console, report, [kept for kept in (json, html) if kept is not None])
+
+
+def view(watch: Watch) -> Group:
+    """Cells, decisions and totals, as the live view shows them."""
+    return Group(_totals(watch), _cells(watch), _decisions(watch))
 
 
 def screen_for(*, headless: bool) -> PlainScreen | LiveScreen:
