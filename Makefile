@@ -17,10 +17,10 @@ UV_NEEDED := $(filter .uv/bin/uv,$(UV))
 READY := $(VENV)/.ready
 
 ARGS ?=
-PATHS := src tests benchmarks
+PATHS := src tests benchmarks docs
 
 .PHONY: help setup demo bench bench-overload bench-slots bench-chaos browser pictures test \
-	check fmt format-check lint types contracts golden lock clean distclean
+	check fmt format-check lint types contracts docs golden lock clean distclean
 
 help: ## List the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -54,8 +54,9 @@ bench-chaos: $(READY) ## SIGKILL at random, 100 times, beside a twin (15 min)
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 # One after the other, cheapest first, also under -j: the first failure is the one to read.
-check: $(READY) ## Is it fine? Format, lint, types, import contracts, tests
-	@$(MAKE) format-check && $(MAKE) lint && $(MAKE) types && $(MAKE) contracts && $(MAKE) test
+check: $(READY) ## Is it fine? Format, lint, types, import contracts, docs, tests
+	@$(MAKE) format-check && $(MAKE) lint && $(MAKE) types && $(MAKE) contracts && \
+		$(MAKE) docs && $(MAKE) test
 
 fmt: $(READY) ## Format the code and apply what lint can fix by itself
 	@$(BIN)/ruff check --fix --exit-zero --quiet $(PATHS)
@@ -73,6 +74,12 @@ types: $(READY) ## Check types, strictly
 contracts: $(READY) ## Check who may import whom
 	@$(BIN)/lint-imports --no-cache
 
+# Nothing is fetched, and what is new or changed is read again, no more; warnings are errors.
+docs: $(READY) ## Build the documentation into build/docs
+	@$(BIN)/python -m sphinx -b html -n -W --keep-going -q -j auto -d build/doctrees \
+		docs build/docs
+	@echo 'make docs: build/docs/index.html'
+
 golden: $(READY) ## Rewrite the golden files; review the difference before you commit it
 	@FORESHARD_GOLDEN=rewrite $(BIN)/pytest -q $(ARGS)
 
@@ -83,7 +90,7 @@ LOCK := pip compile --quiet --universal --fork-strategy fewest --python-version 
 lock: | $(UV_NEEDED) ## Pin the requirements anew; ARGS="--upgrade" takes the newest versions
 	@test -n '$(PYTHON)' || { echo 'make lock: needs Python 3.11 or newer' >&2; exit 1; }
 	$(UV) $(LOCK) $(ARGS) --python $(PYTHON) pyproject.toml --extra demo --group dev \
-		-o requirements/dev.txt
+		--group docs -o requirements/dev.txt
 	$(UV) $(LOCK) $(ARGS) --python $(PYTHON) pyproject.toml --extra demo \
 		-c requirements/dev.txt -o requirements/run.txt
 	$(UV) $(LOCK) $(ARGS) --python $(PYTHON) pyproject.toml \
@@ -93,7 +100,7 @@ lock: | $(UV_NEEDED) ## Pin the requirements anew; ARGS="--upgrade" takes the ne
 	$(UV) $(LOCK) $(ARGS) --python $(PYTHON) requirements/uv.in -o requirements/uv.txt
 
 clean: ## Remove caches and build products
-	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf build dist docs/reference/code .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## Remove .venv and the installer too

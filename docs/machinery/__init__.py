@@ -1,0 +1,1 @@
+"""What is generated in the documentation: from the code, never beside it."""
