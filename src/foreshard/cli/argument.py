@@ -1,0 +1,82 @@
+"""This module is what commands take and how they fail: one sentence, exit status 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+
+from foreshard.config import Settings, load
+from foreshard.model.errors import ConfigError, ForeshardError
+
+__all__ = [
+    "Cell",
+    "Config",
+    "Format",
+    "MaybeConfig",
+    "admin_port_of",
+    "fail",
+    "guarded",
+    "newest_config",
+    "origin_of",
+    "settings_of",
+]
+
+T = TypeVar("T")
+
+Config = Annotated[Path, typer.Argument(help="Configuration, a YAML file.", metavar="CONFIG.yaml")]
+MaybeConfig = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration; default: the demo that is running."),
+]
+Cell = Annotated[str, typer.Argument(help="Name of a cell.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        envvar="FORESHARD_LOG_FORMAT",
+        help="json or people; default: people on a terminal, else json.",
+    ),
+]
+
+
+def fail(error: ForeshardError) -> NoReturn:
+    """Say what is wrong and end with status 1."""
+    typer.echo(f"foreshard: {error}", err=True)
+    raise typer.Exit(1)
+
+
+def newest_config() -> Path:
+    """The configuration of the demo that is running."""
+    from foreshard.lab import registry
+
+    return guarded(lambda: registry.newest().config)
+
+
+def settings_of(config: Path | None) -> Settings:
+    """A configuration; the running demo's if none is named."""
+    return load(config if config is not None else newest_config())
+
+
+def origin_of(settings: Settings, name: str) -> str:
+    """A region with an Envoy; the first if none is named."""
+    region = name or settings.origins()[0]
+    if region not in settings.origins():
+        known = ", ".join(settings.origins())
+        fail(ConfigError(f"origin is {region!r}, must be one of the balancers' origins: {known}"))
+    return region
+
+
+def admin_port_of(settings: Settings, region: str) -> int:
+    """Where the admin page of a region's first Envoy listens."""
+    admins = [each.admin for each in settings.balancers if each.origin == region]
+    return int(admins[0].rpartition(":")[2])
+
+
+def guarded(work: Callable[[], T]) -> T:
+    """Run; turn what Foreshard raises on purpose into one sentence and exit status 1."""
+    try:
+        return work()
+    except ForeshardError as error:
+        fail(error)

@@ -1,0 +1,127 @@
+"""This module is the commands that steer, and the one to walk away with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foreshard.cli.argument import (
+    Config,
+    Format,
+    MaybeConfig,
+    admin_port_of,
+    guarded,
+    origin_of,
+    settings_of,
+)
+from foreshard.config import load
+
+__all__ = ["bootstrap", "eject", "engine", "relay", "run", "serve"]
+
+
+def run(config: Config, log_format: Format = None) -> None:
+    """Steer the Envoys of a configuration until Ctrl-C."""
+    from foreshard.app import logs, running
+
+    guarded(lambda: logs.configure(log_format))
+    guarded(lambda: running.run(config.resolve(), load(config)))
+
+
+def serve(config: Config, log_format: Format = None) -> None:
+    """The discovery process alone: serves Envoys the last committed plan."""
+    from foreshard.app import logs, serving
+
+    guarded(lambda: logs.configure(log_format))
+    guarded(lambda: serving.run_serve_process(load(config)))
+
+
+def relay(
+    config: Config,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="Region of the Envoys beside it; default: all.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Where plans are kept; default: data_dir/relay.")
+    ] = None,
+    log_format: Format = None,
+) -> None:
+    """Stand beside Envoys: give them the last plan when they start and Foreshard is down."""
+    from foreshard.app import logs, relaying
+
+    guarded(lambda: logs.configure(log_format))
+    settings = guarded(lambda: load(config))
+    origins = tuple(origin_of(settings, name) for name in origin or settings.origins())
+    guarded(lambda: relaying.run_relay_process(settings, origins=origins, keep=keep))
+
+
+def engine(config: Config, log_format: Format = None) -> None:
+    """The deciding process alone."""
+    from foreshard.app import deciding, logs
+
+    guarded(lambda: logs.configure(log_format))
+    guarded(lambda: deciding.run_engine_process(load(config)))
+
+
+def bootstrap(
+    config: Config,
+    node_id: Annotated[str, typer.Option(help="Unique among the Envoys.")] = "edge-1",
+    admin_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Where this Envoy's admin page listens; default: as under balancers.",
+            min=1,
+            max=65_535,
+        ),
+    ] = None,
+    origin: Annotated[
+        str, typer.Option(help="Region the Envoy stands in; default: the first.")
+    ] = "",
+) -> None:
+    """Print the bootstrap for an Envoy that Foreshard is to steer."""
+    from foreshard.app import serving
+
+    settings = guarded(lambda: load(config))
+    region = origin_of(settings, origin)
+    port = admin_port or admin_port_of(settings, region)
+    typer.echo(
+        serving.bootstrap_of(settings, node_id=node_id, admin_port=port, region=region),
+        nl=False,
+    )
+
+
+def eject(
+    config: MaybeConfig = None,
+    origin: Annotated[
+        str, typer.Option(help="Region the Envoy stands in; default: the first.")
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; default: print.")
+    ] = None,
+    node_id: Annotated[str, typer.Option(help="Name of the Envoy.")] = "edge-1",
+    admin_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Where this Envoy's admin page listens; default: as under balancers.",
+            min=1,
+            max=65_535,
+        ),
+    ] = None,
+) -> None:
+    """Render the plan as a plain Envoy configuration that needs no Foreshard."""
+    from foreshard.app import ejecting
+
+    settings = guarded(lambda: settings_of(config))
+    region = origin_of(settings, origin)
+    port = admin_port or admin_port_of(settings, region)
+    ejected = guarded(
+        lambda: ejecting.eject(settings, region=region, node_id=node_id, admin_port=port)
+    )
+    for problem in ejected.problems:
+        typer.echo(f"foreshard: {problem}", err=True)
+    typer.echo(f"foreshard: this is {ejected.source}, for {region}", err=True)
+    if output is None:
+        typer.echo(ejected.text, nl=False)
+    else:
+        guarded(lambda: ejecting.write(output, ejected.text))
