@@ -124,7 +124,7 @@ async def _steers(side: Side) -> None:
         return side.versions[-1] > since
 
     what = f"{side.name} steers on after version {since}; {side.exits[-3:]}"
-    await until(moved, what, patience_s=STEERS_WITHIN_S)
+    await until(moved, what, within_s=STEERS_WITHIN_S)
 
 
 def _result(plot: Plot, run: Run, both: Twins, whole_s: float, lost: object) -> Result:

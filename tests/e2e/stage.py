@@ -59,12 +59,12 @@ LOST = re.compile(
 
 
 async def until(
-    holds: Callable[[], Awaitable[bool]], what: str, *, patience_s: float = PATIENCE_S
+    holds: Callable[[], Awaitable[bool]], what: str, *, within_s: float = PATIENCE_S
 ) -> None:
     """Return when something holds; fail when it does not within a generous time."""
-    deadline_s = time.monotonic() + patience_s
+    deadline_s = time.monotonic() + within_s
     while not await holds():
-        assert time.monotonic() < deadline_s, f"waited {patience_s:g} s in vain: {what}"
+        assert time.monotonic() < deadline_s, f"waited {within_s:g} s in vain: {what}"
         await asyncio.sleep(POLL_S)
 
 

@@ -245,7 +245,7 @@ async def test_the_tutorial_runs(folder: Path) -> None:
             assert demo.is_running, demo.tail(20)
             return bool(re.search(r"\d+ s of 90 \(quiet\)", log.read_text(encoding="utf-8")))
 
-        await until(is_under_way, "the story begins", patience_s=120.0)
+        await until(is_under_way, "the story begins", within_s=120.0)
         typed = [c for c in script_of(TUTORIAL) if not c.startswith("make ")]
         told = [(command, await reader.type(command)) for command in typed]
         answers = [answer for command, answer in told if command.startswith("foreshard why")]

@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 import time
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -21,8 +22,11 @@ from foreshard.app.heartbeat import alive_file, beater, patience_s
 from foreshard.config import Settings, load
 from foreshard.controller.process import free_port, start
 from foreshard.lab.steering import demo_config
+from tests.docs.page import script_of
 from tests.e2e.stage import until
 from tests.test_config import site
+
+PAGES = ("watch", "logs", "upgrade", "ask-for-help")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -136,6 +140,30 @@ async def test_a_page_that_cannot_be_had_does_not_stop_the_process() -> None:
             await until(goes_on, "it says that the page is taken, and serves")
         finally:
             await child.terminate()
+
+
+async def test_the_commands_on_the_pages_for_operators_work() -> None:
+    async with running("serve", "engine") as (settings, told):
+
+        async def are_up() -> bool:
+            return sum("READY=1" in message for message in told) >= 2
+
+        await until(are_up, "both processes are up")
+        folder = settings.data_dir.parent
+        programs = Path(sys.executable).parent
+        typed = [c for page in PAGES for c in script_of(f"docs/how-to/{page}.md")]
+        assert len(typed) >= 6
+        for command in typed:
+            shell = await asyncio.create_subprocess_shell(
+                command,
+                cwd=folder,
+                env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+                stdout=PIPE,
+                stderr=STDOUT,
+            )
+            said, _ = await shell.communicate()
+            assert shell.returncode == 0, f"{command}: {said.decode()}"
+        assert (folder / "foreshard-bundle.zip").exists()
 
 
 def test_an_engine_whose_last_turn_is_long_ago_is_not_well(tmp_path: Path) -> None:
