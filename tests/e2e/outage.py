@@ -6,6 +6,7 @@ No engine decides here: a test puts tables out itself, so that it knows what mus
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import sys
 import tempfile
@@ -141,12 +142,12 @@ class Outage:
 
     async def relay(self) -> Child:
         """Start `foreshard relay`; return when it listens."""
+        before = len(self.told("relay.started"))
         child = await self.foreshard("relay", str(self.config))
-        before = self.said("relay").count("relay.started")
 
         async def listens() -> bool:
             assert child.is_running, child.tail(20)
-            return self.said("relay").count("relay.started") > before
+            return len(self.told("relay.started")) > before
 
         await until(listens, "relay listens")
         return child
@@ -177,16 +178,28 @@ class Outage:
         child.kill()
         await child.wait()
 
-    def said(self, name: str) -> str:
-        """The log of a process, all its lives."""
-        log = self.directory / f"{name}.log"
-        return log.read_text() if log.exists() else ""
+    def told(self, event: str) -> list[Mapping[str, object]]:
+        """What the relay has said of something, in all its lives."""
+        log = self.directory / "relay.log"
+        lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+        # A line that is being written is read next time.
+        found = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [one for one in found if one["event"] == event]
+
+    async def until_told(self, event: str, *, again: int = 0) -> Mapping[str, object]:
+        """The newest that the relay has said of something, more often than `again` times."""
+
+        async def is_told() -> bool:
+            return len(self.told(event)) > again
+
+        await until(is_told, f"the relay says {event}")
+        return self.told(event)[-1]
 
     async def until_kept(self, version: int) -> None:
         """Return when the relay has a version on its disk."""
 
         async def is_kept() -> bool:
-            return f"version={version}\n" in self.said("relay") and self.kept.exists()
+            return any(one["version"] == version for one in self.told("relay.kept"))
 
         await until(is_kept, f"the relay keeps version {version}")
 

@@ -66,11 +66,10 @@ async def test_an_envoy_that_starts_without_foreshard_serves_the_last_plan_and_l
             assert await edge.ask("/search") == (200, "b")
             identifier = await edge.stats("control_plane.identifier")
             assert "relay: plan 2, committed 20" in identifier["control_plane.identifier"]
-
-            async def is_said() -> bool:
-                return "relay.stands_in" in site.said("relay")
-
-            await until(is_said, "the relay says that it stands in, and how old the plan is")
+            said = await site.until_told("relay.stands_in")
+            assert said["version"] == 2
+            assert str(said["committed"]).startswith("20")
+            assert isinstance(said["unconfirmed_s"], float)
             updates = await edge.updates()
             async with asking(edge) as statuses:
                 serve = await site.serve()
@@ -111,13 +110,10 @@ async def test_a_relay_takes_nobody_back_to_an_older_plan() -> None:
             await site.end(serve)
             async with asking(edge) as statuses:
                 updates = await edge.updates()
-                visits = site.said("relay").count("discovery.connected")
+                visits = len(site.told("discovery.connected"))
                 await site.relay()
-
-                async def has_come() -> bool:
-                    return site.said("relay").count("discovery.connected") > visits
-
-                await until(has_come, "Envoy asks the relay, which keeps version 1")
+                # It keeps version 1.
+                await site.until_told("discovery.connected", again=visits)
                 await until_connected(edge)
                 assert await edge.updates() == updates
                 assert await edge.ask("/search") == (200, "b")
@@ -151,7 +147,8 @@ async def test_a_damaged_plan_is_refused_by_name_and_the_one_before_it_is_served
         site.kept.write_bytes(content)
 
         await site.relay()
-        assert f"{site.kept} is refused: " in site.said("relay")
+        refused = await site.until_told("relay.file_refused")
+        assert f"{site.kept} is refused: " in str(refused["problem"])
         edge = await site.envoy()
         async with edge.session:
             await until(edge.serves, "Envoy serves the plan before", polls=SOON_POLLS)
@@ -161,19 +158,12 @@ async def test_a_damaged_plan_is_refused_by_name_and_the_one_before_it_is_served
 async def test_where_no_plan_was_ever_made_it_is_said_and_the_first_one_arrives() -> None:
     async with outage("a") as site:
         await site.relay()
-
-        async def is_said() -> bool:
-            said = "so='an Envoy that starts before Foreshard answers has no configuration'"
-            return "relay.nothing_kept" in site.said("relay") and said in site.said("relay")
-
-        await until(is_said, "the relay says that it has nothing")
+        said = await site.until_told("relay.nothing_kept")
+        assert said["so"] == "an Envoy that starts before Foreshard answers has no configuration"
         edge = await site.envoy()
         async with edge.session:
-
-            async def asks() -> bool:
-                return "discovery.connected" in site.said("relay")
-
-            await until(asks, "Envoy asks the relay, which has nothing")
+            # It asks the relay, which has nothing.
+            await site.until_told("discovery.connected")
             assert (await edge.ask("/search"))[0] == 0
             await site.serve()
             await commit(site, 1, "a")
@@ -188,9 +178,6 @@ async def test_a_plan_with_another_key_is_never_kept() -> None:
         (site.directory / "relay.key").write_bytes(b"a secret that only one has")
         await site.relay()
         await commit(site, 1, "a")
-
-        async def is_refused() -> bool:
-            return "made with another key" in site.said("relay")
-
-        await until(is_refused, "the relay refuses the edition")
+        refused = await site.until_told("relay.refused")
+        assert "made with another key" in str(refused["because"])
         assert not site.kept.exists()
