@@ -104,10 +104,12 @@ class Watch:
         """The arguments of `scores.Conduct`."""
         if self.status is None:
             return {}
+        # Its version is no figure of a run.
+        figures = {k: v for k, v in self.status["engine"].items() if not isinstance(v, str)}
         return {
             "decisions": self.status["decisions"],
             "shares": Shares(t_s=np.array(self._samples.t_s), share=np.array(self._samples.share)),
-            "engine": {**self.status["engine"], "rss_mb": self.resident_mb},
+            "engine": {**figures, "rss_mb": self.resident_mb},
         }
 
     def time_scale(self) -> Mapping[str, Any]:
