@@ -58,6 +58,11 @@ class Kind(StrEnum):
         return self in {Kind.CRASH, Kind.OUTAGE, Kind.MAINTENANCE}
 
     @property
+    def is_of_classes(self) -> bool:
+        """Whether it may befall the requests of one class alone."""
+        return self in CLASSED
+
+    @property
     def is_sudden(self) -> bool:
         """Whether there is no half of it, so that it cannot grow."""
         return self.takes_down or self in SUDDEN
@@ -71,6 +76,11 @@ SUDDEN: Final = frozenset(
         Kind.ZERO_METRICS,
         Kind.MISSING_METRICS,
     }
+)
+
+
+CLASSED: Final = frozenset(
+    {Kind.SLOW_DEPENDENCY, Kind.LATENCY, Kind.ERRORS, Kind.DEPLOY, Kind.SURGE}
 )
 
 
@@ -195,7 +205,8 @@ class FaultLine:
         period_s: Of a saw-tooth's teeth, or of turns; > 0.
         collected: Of a saw-tooth, the share that collections give back; in [0, 1], 1 = all.
         stagger_s: A roll-out: each further cell begins so much later.
-        request_class: The only one that suffers; "" = all that can.
+        request_class: The only one that suffers, or by which the shape `load` goes; "" = all
+            that can.
         origin: Of a surge; "" = all.
         known_s: When it is announced; None = never. Maintenance and deploys only.
     """
@@ -261,6 +272,14 @@ class FaultLine:
             (
                 bool(self.origin) and kind is not Kind.SURGE,
                 "origin is set, but only a surge comes from somewhere",
+            ),
+            (
+                of_demand and self.shape is Shape.LOAD,
+                "shape is load, but demand serves nothing",
+            ),
+            (
+                bool(self.request_class) and not (kind.is_of_classes or self.shape is Shape.LOAD),
+                "request_class is set, but it befalls all classes alike",
             ),
         )
         return [says for is_wrong, says in checks if is_wrong]
