@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
+    "NO_TRUTH",
     "TAGS",
     "WORDS",
     "Address",
@@ -74,6 +75,8 @@ def _no_truth(value: object) -> object:
     return value
 
 
+NO_TRUTH = BeforeValidator(_no_truth)
+"""For numbers with bounds of their own, behind the bounds."""
 Address = Annotated[str, Field(pattern=ADDRESS, examples=["127.0.0.1:9901"], max_length=261)]
 """`host:port`; the host is a name or an IPv4 address."""
 NodeAddress = Annotated[str, Field(pattern=NODE, examples=["10.0.1.7:8080"])]
@@ -90,12 +93,12 @@ PathPrefix = Annotated[str, Field(pattern=PREFIX, examples=["/search"])]
 MetricName = Annotated[str, Field(pattern=METRIC, examples=["process_resident_memory_bytes"])]
 Url = Annotated[str, Field(pattern=URL, examples=["http://127.0.0.1:8080/events"])]
 # The bound stands before the validator: behind it, it would be missing in the JSON Schema.
-Count = Annotated[int, Field(ge=1), BeforeValidator(_no_truth)]
-Number = Annotated[float, BeforeValidator(_no_truth)]
-Positive = Annotated[float, Field(gt=0.0), BeforeValidator(_no_truth)]
-NotNegative = Annotated[float, Field(ge=0.0), BeforeValidator(_no_truth)]
-Ratio = Annotated[float, Field(ge=0.0, le=1.0), BeforeValidator(_no_truth)]
-Part = Annotated[float, Field(gt=0.0, le=1.0), BeforeValidator(_no_truth)]
+Count = Annotated[int, Field(ge=1), NO_TRUTH]
+Number = Annotated[float, NO_TRUTH]
+Positive = Annotated[float, Field(gt=0.0), NO_TRUTH]
+NotNegative = Annotated[float, Field(ge=0.0), NO_TRUTH]
+Ratio = Annotated[float, Field(ge=0.0, le=1.0), NO_TRUTH]
+Part = Annotated[float, Field(gt=0.0, le=1.0), NO_TRUTH]
 """A ratio that is not 0."""
 
 

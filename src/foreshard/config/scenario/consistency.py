@@ -12,7 +12,15 @@ from typing import Any, TypeGuard
 
 from foreshard.config.consistency import Contradiction
 from foreshard.config.scenario.fault import MEANINGLESS
-from foreshard.config.scenario.topology import TARGETS, Placed, chosen, placed
+from foreshard.config.scenario.topology import (
+    FILTERS,
+    MOST_CELLS,
+    TARGETS,
+    Placed,
+    chosen,
+    counted,
+    placed,
+)
 from foreshard.lab.scenario.fault import FAULT_RANGES, Kind, Shape
 from foreshard.lab.service import MIX
 
@@ -49,6 +57,8 @@ def _whole(values: Values) -> Said:
         where = "warm_up_s" if "warm_up_s" in values else "duration_s"
         says = f"warm_up_s ({warm_up:g}) must be less than duration_s ({duration:g})"
         yield where, f"leaves nothing to score: {says}"
+    if (count := counted(values.get("regions"))) > MOST_CELLS:
+        yield "regions", f"holds {count} cells, a scenario has at most {MOST_CELLS}"
     names = _class_names(values)
     default = values.get("default_class")
     if isinstance(default, str) and default and default not in names:
@@ -72,13 +82,15 @@ def _classes(values: Values) -> Iterator[Contradiction]:
             yield Contradiction(where=(*where, "timeout_s"), says=says)
         wanted = each.get("regions")
         named = [one for one in wanted if isinstance(one, str)] if isinstance(wanted, list) else []
-        if named and not set(named) & set(regions):
+        if named and regions and not set(named) & set(regions):
             says = f"is {named}, no cell stands there; name one of {_some(regions)}"
             yield Contradiction(where=(*where, "regions"), says=says)
 
 
 def _places(values: Values) -> Iterator[Contradiction]:
     cells = placed(values.get("regions"))
+    if not cells:
+        return
     regions = sorted({each.site.region for each in cells})
     names = {each.site.name for each in cells}
     origins = _origins(values)
@@ -131,25 +143,29 @@ def _whom(fault: Values, kind: Kind, cells: tuple[Placed, ...]) -> Said:
     if kind.is_of_demand:
         for key in told:
             yield key, f"is set, but a {kind} befalls the demand and no cell; leave it out"
-        return
-    if not told:
+    elif not told:
         says = f"is {kind.value!r}, which befalls cells: name {', '.join(TARGETS[:-1])} or share"
         yield "kind", says
-        return
-    if "cells" in told:
+    elif "cells" in told:
         for key in told[1:]:
             yield key, "is set beside cells; say whom by the one or by the other"
-        yield from _named(fault, [each.site.name for each in cells])
-        return
+        if cells:
+            yield from _named(fault, [each.site.name for each in cells])
+    elif cells:
+        yield from _filtered(fault, told, cells)
+
+
+def _filtered(fault: Values, told: list[str], cells: tuple[Placed, ...]) -> Said:
     if "count" in told and "share" in told:
         yield "share", "is set beside count; keep one"
-    found = len(told)
-    for key in ("zone", "region", "version"):
+        return
+    strange = False
+    for key in FILTERS:
         there = sorted({_of(each, key) for each in cells})
         if isinstance(name := fault.get(key), str) and name and name not in there:
             yield key, _unknown(f"{key} of a cell", name, there)
-            found = 0
-    if found and cells and not chosen(fault, cells):
+            strange = True
+    if not strange and not chosen(fault, cells):
         yield told[0], f"finds no cell together with {', '.join(told[1:]) or 'itself'}"
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from foreshard.config.field import Count, Name, NotNegative, Number, Part, Positive, Ratio, Strict
-from foreshard.config.scenario.topology import MOST_CELLS, Placed, chosen
+from foreshard.config.field import Name, NotNegative, Number, Part, Positive, Ratio, Strict
+from foreshard.config.scenario.topology import Cells, Placed, chosen
 from foreshard.lab.scenario.fault import FaultLine, Kind, Recovery, Shape
 
 __all__ = ["MEANINGLESS", "FaultSettings"]
@@ -49,9 +49,7 @@ class FaultSettings(Strict):
     zone: str = Field(default="", description="All cells of this zone.")
     region: str = Field(default="", description="All cells of this region.")
     version: str = Field(default="", description="All cells with this version.")
-    count: Count | None = Field(
-        default=None, le=MOST_CELLS, description="Only the first so many of them."
-    )
+    count: Cells | None = Field(default=None, description="Only the first so many of them.")
     share: Part | None = Field(
         default=None, description="Only the first of them, this share; rounded up."
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from foreshard.config.field import (
+    NO_TRUTH,
     Count,
     Label,
     Name,
@@ -18,7 +19,7 @@ from foreshard.config.field import (
 )
 from foreshard.config.scenario.consistency import scenario_contradictions
 from foreshard.config.scenario.fault import FaultSettings
-from foreshard.config.scenario.topology import MOST_CELLS, Placed, placed
+from foreshard.config.scenario.topology import Cells, Placed, placed
 from foreshard.lab import service
 from foreshard.lab.scenario.scenario import (
     SHOP,
@@ -43,8 +44,8 @@ LONGEST_S = 7.0 * 86_400.0
 class RegionSettings(Strict):
     """The cells of one region."""
 
-    cells: Count = Field(le=MOST_CELLS, description="How many; they are called eu-001 and so on.")
-    zones: Annotated[Count, Field(le=26)] = Field(
+    cells: Cells = Field(description="How many; they are called eu-001 and so on.")
+    zones: Annotated[int, Field(ge=1, le=26), NO_TRUTH] = Field(
         default=3, description="Failure domains, dealt to the cells in turn: eua, eub and so on."
     )
     size: Positive = Field(default=1.0, description="Cpus of its cells, relative to `cell.cpus`.")
@@ -79,7 +80,7 @@ class CellMakeSettings(Strict):
         default=CellMake().cold_s,
         description="Seconds after a start in which requests cost up to twice their cpu.",
     )
-    service_cv: Annotated[Positive, Field(le=2.0)] = Field(
+    service_cv: Annotated[float, Field(gt=0.0, le=2.0), NO_TRUTH] = Field(
         default=CellMake().service_cv, description="Coefficient of variation of cpu times."
     )
 
@@ -155,10 +156,10 @@ class OfferSettings(Strict):
 class LoadSettings(Strict):
     """What is asked."""
 
-    utilisation: Annotated[Positive, Field(le=10.0)] = Field(
+    utilisation: Annotated[float, Field(gt=0.0, le=10.0), NO_TRUTH] = Field(
         default=Load().utilisation, description="Mean share of all cpus that the demand needs."
     )
-    swing_ratio: Annotated[NotNegative, Field(lt=1.0)] = Field(
+    swing_ratio: Annotated[float, Field(ge=0.0, lt=1.0), NO_TRUTH] = Field(
         default=Load().swing_ratio, description="Amplitude of the sinus of a day."
     )
     period_s: Positive = Field(default=Load().period_s, description="Seconds of that day.")
@@ -168,7 +169,7 @@ class LoadSettings(Strict):
         "first region.",
     )
     keys: Count = Field(default=Load().keys, description="Partition keys of a keyed class.")
-    client_retries: Annotated[int, Field(ge=0, le=10)] = Field(
+    client_retries: Annotated[int, Field(ge=0, le=10), NO_TRUTH] = Field(
         default=Load().client_retries,
         description="How often a client asks again after a failure: what feeds an overload.",
     )
@@ -190,7 +191,7 @@ class TelemetrySettings(Strict):
         default=Telemetry().noise_ratio,
         description="Standard deviation of a gauge reading, relative.",
     )
-    gap_ratio: Annotated[Ratio, Field(lt=1.0)] = Field(
+    gap_ratio: Annotated[float, Field(ge=0.0, lt=1.0), NO_TRUTH] = Field(
         default=Telemetry().gap_ratio, description="Share of readings that never arrive."
     )
 
@@ -206,11 +207,13 @@ class ScenarioSettings(Strict):
     about: str = Field(
         min_length=1, description="Two sentences: what happens, what a good engine does."
     )
-    duration_s: Annotated[Positive, Field(le=LONGEST_S)] = Field(description="Seconds of traffic.")
+    duration_s: Annotated[float, Field(gt=0.0, le=LONGEST_S), NO_TRUTH] = Field(
+        description="Seconds of traffic."
+    )
     warm_up_s: NotNegative = Field(
         default=60.0, description="Seconds at the start in which nothing is scored."
     )
-    pace: Annotated[Positive, Field(le=1_000.0)] = Field(
+    pace: Annotated[float, Field(gt=0.0, le=1_000.0), NO_TRUTH] = Field(
         default=1.0,
         description="How many times faster than in production everything goes: whoever steers "
         "has its patience and its horizons divided by this.",

@@ -10,14 +10,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from foreshard.config.field import NO_TRUTH
 from foreshard.lab import service
 from foreshard.lab.service import Site
 
-__all__ = ["FILTERS", "MOST_CELLS", "TARGETS", "Placed", "chosen", "placed"]
+__all__ = ["FILTERS", "MOST_CELLS", "TARGETS", "Cells", "Placed", "chosen", "counted", "placed"]
 
 MOST_CELLS = 20_000
+Cells = Annotated[int, Field(ge=1, le=MOST_CELLS), NO_TRUTH]
 DEFAULT_ZONES = 3
 DEFAULT_VERSION = "1.0"
 FILTERS = ("zone", "region", "version")
@@ -37,15 +41,25 @@ def placed(regions: object) -> tuple[Placed, ...]:
     """The cells of the regions, in the order of the file; the demo's six where none are named.
 
     Cells are called `eu-001` and so on; zones, `eua` and so on, and versions are dealt in turn.
+    More than `MOST_CELLS` are none: whoever asks must not be made to count them.
     """
     if not isinstance(regions, Mapping) or not regions:
         return tuple(Placed(site=site) for site in service.SITES)
+    if counted(regions) > MOST_CELLS:
+        return ()
     return tuple(
         each
         for name, region in regions.items()
         if isinstance(name, str) and isinstance(region, Mapping)
         for each in _cells(name, region)
     )
+
+
+def counted(regions: object) -> int:
+    """How many cells the regions ask for."""
+    told = regions.values() if isinstance(regions, Mapping) else ()
+    counts = [region.get("cells") for region in told if isinstance(region, Mapping)]
+    return sum(count for count in counts if isinstance(count, int) and _is_whole(count))
 
 
 def chosen(fault: Mapping[str, Any], cells: Sequence[Placed]) -> tuple[str, ...]:
@@ -55,12 +69,12 @@ def chosen(fault: Mapping[str, Any], cells: Sequence[Placed]) -> tuple[str, ...]
     left = [
         each
         for each in cells
-        if fault.get("zone") in {None, "", each.site.zone}
-        and fault.get("region") in {None, "", each.site.region}
-        and fault.get("version") in {None, "", each.version}
+        if fault.get("zone") in (None, "", each.site.zone)
+        and fault.get("region") in (None, "", each.site.region)
+        and fault.get("version") in (None, "", each.version)
     ]
     names = [each.site.name for each in left]
-    if is_whole(count := fault.get("count")):
+    if _is_whole(count := fault.get("count")):
         return tuple(names[:count])
     share = fault.get("share")
     if isinstance(share, int | float) and not isinstance(share, bool) and 0.0 < share <= 1.0:
@@ -69,14 +83,14 @@ def chosen(fault: Mapping[str, Any], cells: Sequence[Placed]) -> tuple[str, ...]
     return tuple(names) if any(fault.get(key) for key in FILTERS) else ()
 
 
-def is_whole(value: object) -> bool:
+def _is_whole(value: object) -> bool:
     """Whether it is a number of cells."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_CELLS
 
 
 def _cells(name: str, region: Mapping[str, Any]) -> list[Placed]:
     count, zones = region.get("cells"), region.get("zones", DEFAULT_ZONES)
-    if not (is_whole(count) and is_whole(zones)) or not isinstance(count, int):
+    if not (_is_whole(count) and _is_whole(zones)) or not isinstance(count, int):
         return []
     told = region.get("versions")
     versions = told if isinstance(told, list) and told else [DEFAULT_VERSION]
