@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foreshard.lab.scenario.fault import FAULT_RANGES, FaultLine, Kind, Recovery, Shape
+from foreshard.lab.scenario.fault import FaultLine, Kind, Recovery, Shape
 from foreshard.lab.simulation.course import Cause
 from foreshard.lab.simulation.effects import GAUGES, Effects, calm
-from foreshard.lab.simulation.foresight import Foresight
-from foreshard.lab.simulation.load import mean_rps
 from foreshard.lab.simulation.weather import Weather
 from foreshard.model.errors import InvalidValueError, LabError
 from foreshard.model.events import EventKind
@@ -20,7 +18,10 @@ from tests.lab.simulation.playing import (
     CLASSES,
     NAMES,
     RESTART_S,
+    faults,
+    line,
     play,
+    same,
     scenario,
     served,
     weather,
@@ -30,25 +31,6 @@ MEMORY, DISK, DESCRIPTORS, THREADS = (GAUGES.index(name) for name in GAUGES)
 # The heap of a healthy cell breathes up to so much.
 BREATH = 0.5 * 0.03
 CHECKOUT, SEARCH, REPORT = range(3)
-
-
-def line(kind: Kind, **changes: object) -> FaultLine:
-    """From 100 s on, whole at 200 s, for 50 s, in eu-2 or in the demand."""
-    told: dict[str, object] = {
-        "kind": kind,
-        "cells": () if kind.is_of_demand else ("eu-2",),
-        "at_s": 100.0,
-        "grows_s": 0.0 if kind.is_sudden else 100.0,
-        "holds_s": 50.0,
-    }
-    return FaultLine(**{**told, **changes})  # type: ignore[arg-type]  # a table of changes
-
-
-def same(one: Effects, other: Effects) -> bool:
-    return all(
-        np.array_equal(getattr(one, field.name), getattr(other, field.name))
-        for field in fields(Effects)
-    )
 
 
 def but_for_breath(effects: Effects) -> Effects:
@@ -376,31 +358,6 @@ def test_the_declared_stretches_say_when_each_cell_is_felt() -> None:
     ]
 
 
-MAGNITUDES = {
-    kind: st.floats(max(0.05, right.above), min(1.0, right.most), allow_nan=False)
-    for kind, right in FAULT_RANGES.items()
-}
-
-
-@st.composite
-def faults(draw: st.DrawFn, kinds: tuple[Kind, ...] = tuple(Kind)) -> FaultLine:
-    kind = draw(st.sampled_from(kinds))
-    shapes = [s for s in Shape if s is not Shape.LOAD or not kind.is_of_demand]
-    cells = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
-    return FaultLine(
-        kind=kind,
-        cells=() if kind.is_of_demand else tuple(cells),
-        at_s=draw(st.floats(0.0, 40.0)),
-        grows_s=0.0 if kind.is_sudden else draw(st.floats(0.0, 40.0)),
-        holds_s=draw(st.floats(1.0, 40.0)),
-        magnitude=draw(MAGNITUDES[kind]),
-        shape=draw(st.sampled_from(shapes)),
-        recovery=draw(st.sampled_from(Recovery)),
-        period_s=draw(st.floats(1.0, 20.0)),
-        stagger_s=draw(st.floats(0.0, 10.0)),
-    )
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.lists(faults(), max_size=5))
 def test_whatever_befalls_whom_the_effects_make_sense_and_are_repeated_to_the_bit(
@@ -451,95 +408,3 @@ def test_a_seed_changes_how_heaps_breathe_and_nothing_else() -> None:
     one, other = play(weather(fault, seed=1), 150.0), play(weather(fault, seed=2), 150.0)
     assert not np.array_equal(one.used, other.used)
     assert same(but_for_breath(one), but_for_breath(other))
-
-
-@settings(max_examples=12, deadline=None)
-@given(st.lists(faults(), max_size=4))
-def test_what_is_foreseen_at_the_start_is_what_happens_when_nobody_acts(
-    told: list[FaultLine],
-) -> None:
-    if any(fault.shape is Shape.LOAD for fault in told):
-        # Foreseen by its mean only.
-        return
-    played = weather(*told)
-    truth = Foresight(played)
-    foreseen = {to_s: truth.effects(to_s) for to_s in (80.0, 20.0, 50.0)}
-    for to_s in (20.0, 50.0, 80.0):
-        assert same(foreseen[to_s], play(played, to_s, step_s=0.1))
-
-
-def test_a_leak_that_grows_with_load_is_foreseen_to_a_few_seconds() -> None:
-    played = weather(line(Kind.LEAK, shape=Shape.LOAD, holds_s=math.inf))
-    truth = Foresight(played)
-    # The day's first half asks for more than the mean.
-    ups = [bool(truth.effects(float(at_s)).is_up[1]) for at_s in (180, 195, 200, 207)]
-    assert ups[:2] == [True, False]
-    assert ups[3]
-
-
-def test_the_truth_knows_what_a_restart_has_cured_and_plays_nothing_itself() -> None:
-    played = weather(line(Kind.LEAK, holds_s=math.inf))
-    truth = Foresight(played)
-    assert not truth.effects(201.0).is_up[1]
-    play(played, 150.0)
-    played.restart("eu-2", 150.0)
-    assert truth.effects(201.0).is_up[1]
-    assert played.now_s == 150.0
-    with pytest.raises(LabError, match="ask for now or later"):
-        truth.effects(100.0)
-
-
-def test_the_truth_tells_mean_demand_with_its_day_and_its_surges() -> None:
-    fault = line(Kind.SURGE, magnitude=3.0, request_class="report")
-    told = scenario(fault, origins=("eu", "us"))
-    truth = Foresight(Weather(told, seed=1))
-    mean = mean_rps(told)
-    assert mean.sum() == pytest.approx(told.rate_rps())
-    start = truth.demand_rps(0.0)
-    assert start["us", "search"] == pytest.approx(mean[1, SEARCH])
-    later = truth.demand_rps(200.0)
-    swing = 1.0 + told.load.swing_ratio * math.sin(2.0 * math.pi * 200.0 / told.load.period_s)
-    assert later["eu", "report"] == pytest.approx(3.0 * swing * mean[0, REPORT])
-    assert later["eu", "checkout"] == pytest.approx(swing * mean[0, CHECKOUT])
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"kind": Kind.LEAK, "cells": ()}, "name at least one"),
-        ({"kind": Kind.LEAK, "magnitude": 1.5}, "magnitude is 1.5, must be over 0 and at most 1"),
-        ({"kind": Kind.SURGE, "cells": ("eu-1",)}, "must be none: it befalls demand"),
-        ({"kind": Kind.CREEP, "cells": ("eu-1", "eu-1")}, "a cell is named twice"),
-        ({"kind": Kind.PARTITION, "grows_s": 3.0}, "there is no half of it"),
-        ({"kind": Kind.MAINTENANCE, "holds_s": math.inf}, "over 0 and finite"),
-        ({"kind": Kind.CREEP, "known_s": 3.0}, "only maintenance and deploys are announced"),
-        ({"kind": Kind.DEPLOY, "known_s": 300.0}, "at most at_s"),
-        ({"kind": Kind.CREEP, "origin": "eu"}, "only a surge comes from somewhere"),
-        ({"kind": Kind.SURGE, "shape": Shape.LOAD}, "demand serves nothing"),
-        ({"kind": Kind.CREEP, "request_class": "search"}, "it befalls all classes alike"),
-        ({"kind": Kind.CREEP, "at_s": -1.0}, "at_s is -1.0, must be 0 or more"),
-        ({"kind": Kind.CREEP, "period_s": 0.0}, "period_s is 0.0, must be > 0"),
-        ({"kind": Kind.CREEP, "collected": 2.0}, r"must lie in \[0, 1\]"),
-    ],
-)
-def test_a_fault_that_makes_no_sense_is_refused(changes: dict[str, object], says: str) -> None:
-    with pytest.raises(InvalidValueError, match=says):
-        line(**changes)  # type: ignore[arg-type]  # a table of changes
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        line(Kind.CREEP, cells=("mars-1",), magnitude=0.5),
-        line(Kind.ERRORS, magnitude=0.5, request_class="video"),
-        line(Kind.SURGE, magnitude=2.0, origin="mars"),
-    ],
-)
-def test_a_scenario_refuses_faults_of_strangers(fault: FaultLine) -> None:
-    with pytest.raises(InvalidValueError, match="scenario sample: fault"):
-        scenario(fault)
-
-
-def test_a_scenario_refuses_a_default_class_that_is_none() -> None:
-    with pytest.raises(InvalidValueError, match="default_class is 'video'"):
-        replace(scenario(), default_class="video")

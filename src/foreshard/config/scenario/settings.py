@@ -34,7 +34,14 @@ from foreshard.lab.scenario.scenario import (
 from foreshard.lab.service import Work
 from foreshard.model.workload import Match, Needs, Priority, RequestClass
 
-__all__ = ["ScenarioSettings"]
+__all__ = [
+    "CellMakeSettings",
+    "LoadSettings",
+    "OfferSettings",
+    "RegionSettings",
+    "ScenarioSettings",
+    "TelemetrySettings",
+]
 
 PRIORITIES = [p.name.lower() for p in Priority]
 PriorityName = Annotated[Priority, WithJsonSchema({"type": "string", "enum": PRIORITIES})]
