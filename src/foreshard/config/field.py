@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from foreshard.model.workload import Priority
 
 __all__ = [
     "NO_TRUTH",
@@ -27,6 +29,7 @@ __all__ = [
     "Part",
     "PathPrefix",
     "Positive",
+    "PriorityName",
     "Ratio",
     "ScenarioName",
     "Strict",
@@ -68,6 +71,17 @@ TAGS = frozenset({"as a metric", "as a number"})
 """Which part of a union was meant; no part of a path."""
 
 
+PRIORITIES = {each.name.lower(): each for each in Priority}
+
+
+def _priority(value: object) -> object:
+    if isinstance(value, str):
+        if value not in PRIORITIES:
+            raise ValueError(f"must be one of {', '.join(PRIORITIES)}")
+        return PRIORITIES[value]
+    return value
+
+
 def _no_truth(value: object) -> object:
     """`yes` and `on` are truth values in YAML, and would count as 1."""
     if isinstance(value, bool):
@@ -98,6 +112,11 @@ Number = Annotated[float, NO_TRUTH]
 Positive = Annotated[float, Field(gt=0.0), NO_TRUTH]
 NotNegative = Annotated[float, Field(ge=0.0), NO_TRUTH]
 Ratio = Annotated[float, Field(ge=0.0, le=1.0), NO_TRUTH]
+PriorityName = Annotated[
+    Priority,
+    BeforeValidator(_priority),
+    WithJsonSchema({"type": "string", "enum": list(PRIORITIES)}),
+]
 Part = Annotated[float, Field(gt=0.0, le=1.0), NO_TRUTH]
 """A ratio that is not 0."""
 

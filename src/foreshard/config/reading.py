@@ -19,7 +19,7 @@ from foreshard.model.errors import ConfigError, InvalidValueError
 
 __all__ = ["load", "parse", "read_as", "read_text"]
 
-Model = TypeVar("Model", bound=BaseModel)
+T = TypeVar("T", bound=BaseModel)
 Rules = Callable[[Mapping[str, Any]], tuple[Contradiction, ...]]
 
 # More are one mistake made many times.
@@ -75,7 +75,7 @@ def parse(text: str, *, name: str = "configuration") -> Settings:
     return read_as(text, name=name, root=Settings, rules=contradictions, hint="`foreshard init`")
 
 
-def read_as(text: str, *, name: str, root: type[Model], rules: Rules, hint: str) -> Model:
+def read_as(text: str, *, name: str, root: type[T], rules: Rules, hint: str) -> T:
     """A YAML text as settings, or everything that is wrong with it.
 
     Args:

@@ -11,7 +11,6 @@ from pydantic import (
     PlainSerializer,
     Tag,
     WithJsonSchema,
-    field_validator,
     model_validator,
 )
 
@@ -27,6 +26,7 @@ from foreshard.config.field import (
     NotNegative,
     PathPrefix,
     Positive,
+    PriorityName,
     Strict,
     Url,
     UrlPath,
@@ -34,7 +34,7 @@ from foreshard.config.field import (
 from foreshard.config.patience import BudgetSettings, ForecastSettings, ThresholdSettings
 from foreshard.model.plan import Mode
 from foreshard.model.topology import Cell, Fleet, Node
-from foreshard.model.workload import Match, Needs, OwnedData, Priority, RequestClass
+from foreshard.model.workload import Match, Needs, OwnedData, RequestClass
 
 __all__ = [
     "BalancerSettings",
@@ -51,8 +51,6 @@ __all__ = [
     "Settings",
 ]
 
-PRIORITIES = [p.name.lower() for p in Priority]
-PriorityName = Annotated[Priority, WithJsonSchema({"type": "string", "enum": PRIORITIES})]
 Names = Annotated[frozenset[str], PlainSerializer(sorted, when_used="json")]
 
 
@@ -127,16 +125,6 @@ class ClassSettings(Strict):
         description="Seconds for which the requests of a moved key count as bad; null = 1 for a "
         "free class, 3 for a keyed one, 120 for one that owns data.",
     )
-
-    @field_validator("priority", mode="before")
-    @classmethod
-    def _named(cls, value: object) -> object:
-        names = {p.name.lower(): p for p in Priority}
-        if isinstance(value, str):
-            if value not in names:
-                raise ValueError(f"must be one of {', '.join(names)}")
-            return names[value]
-        return value
 
     @model_validator(mode="after")
     def _meaningful(self) -> ClassSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from foreshard.config.field import (
     NO_TRUTH,
@@ -13,6 +13,7 @@ from foreshard.config.field import (
     Name,
     NotNegative,
     Positive,
+    PriorityName,
     Ratio,
     ScenarioName,
     Strict,
@@ -32,7 +33,7 @@ from foreshard.lab.scenario.scenario import (
     Telemetry,
 )
 from foreshard.lab.service import Work
-from foreshard.model.workload import Match, Needs, Priority, RequestClass
+from foreshard.model.workload import Match, Needs, RequestClass
 
 __all__ = [
     "CellMakeSettings",
@@ -43,8 +44,6 @@ __all__ = [
     "TelemetrySettings",
 ]
 
-PRIORITIES = [p.name.lower() for p in Priority]
-PriorityName = Annotated[Priority, WithJsonSchema({"type": "string", "enum": PRIORITIES})]
 LONGEST_S = 7.0 * 86_400.0
 
 
@@ -123,16 +122,6 @@ class OfferSettings(Strict):
         default=None,
         description="Seconds for which requests of a moved key count as bad; null = by kind.",
     )
-
-    @field_validator("priority", mode="before")
-    @classmethod
-    def _named(cls, value: object) -> object:
-        names = {p.name.lower(): p for p in Priority}
-        if isinstance(value, str):
-            if value not in names:
-                raise ValueError(f"must be one of {', '.join(names)}")
-            return names[value]
-        return value
 
     def noun(self) -> Offer:
         """The offer in the lab's words."""
