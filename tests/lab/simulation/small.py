@@ -66,12 +66,14 @@ class Told(Calm):
     def __init__(self, scenario: Scenario, *, gone: Gone, events: tuple[SystemEvent, ...]) -> None:
         super().__init__(scenario, gone=gone, events=events)
         self.changes: dict[str, Any] = {}
+        self.served: list[Floats] = []
 
     def tell(self, **changes: object) -> None:
         """From the next step on these fields of the effects are so."""
         self.changes.update(changes)
 
     def at(self, now_s: float, served: Floats) -> Effects:
+        self.served.append(served)
         return replace(super().at(now_s, served), **self.changes)
 
 

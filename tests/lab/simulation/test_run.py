@@ -197,3 +197,10 @@ def test_a_core_may_bring_its_own_weather() -> None:
 
     record = run(scenario_of(), Static(), seed=1, core=replace(FORMULA, sky=gone))
     assert [one.cell for one in record.lives] == ["us-1", "us-1"]
+
+
+def test_calm_weather_knows_the_truth_about_itself() -> None:
+    scenario = scenario_of()
+    calm = Calm(scenario, gone={"us-1": (10.0, 20.0)})
+    assert calm.effects(15.0).is_up.sum() == 5
+    assert sum(calm.demand_rps(0.0).values()) == pytest.approx(scenario.rate_rps())

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from foreshard.lab.simulation.effects import Effects, Floats
 from foreshard.lab.simulation.world import STEP_S, Life
 from foreshard.model.errors import LabError
 from tests.lab.simulation.small import START_S, Scene, scenario_of
@@ -58,15 +56,8 @@ def test_deaths_starts_and_wishes_are_noted_once_each() -> None:
 
 def test_weather_is_told_what_was_served_since_it_was_asked() -> None:
     scene = Scene.of(scenario_of())
-    heard: list[np.ndarray] = []
-    ask = scene.sky.at
-
-    def at(now_s: float, served: Floats) -> Effects:
-        heard.append(served)
-        return ask(now_s, served)
-
-    scene.sky.at = at  # type: ignore[method-assign] - an ear on it
     scene.world.advance(START_S + 3.0)
+    heard = scene.sky.served[1:]
     assert len(heard) == 30
     assert sum(each.sum() for each in heard) == pytest.approx(3.0 * scene.scenario.rate_rps())
     assert heard[0].shape == (6, 3)

@@ -10,13 +10,14 @@ import numpy as np
 
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.effects import Effects, Floats, calm
+from foreshard.lab.simulation.load import day, mean_rps
 from foreshard.model.events import SystemEvent
 
 __all__ = ["Calm"]
 
 
 class Calm:
-    """A `Sky` in which all is well but what a test says.
+    """A `Sky` in which all is well but what a test says, and the `Truth` about it.
 
     Args:
         scenario: Gives the shapes, and how long a restart takes.
@@ -58,3 +59,16 @@ class Calm:
     def events(self, now_s: float) -> tuple[SystemEvent, ...]:
         """What is announced and not over."""
         return tuple(e for e in self._events if e.known_at_s <= now_s < e.ends_at_s)
+
+    def effects(self, at_s: float) -> Effects:
+        """See `Truth`."""
+        return self.at(at_s, np.zeros((len(self._scenario.sites), len(self._scenario.offers))))
+
+    def demand_rps(self, at_s: float) -> dict[tuple[str, str], float]:
+        """See `Truth`."""
+        rates = mean_rps(self._scenario) * day(self._scenario, at_s)
+        return {
+            (origin, each.name): float(rates[o, k])
+            for o, origin in enumerate(self._scenario.origins)
+            for k, each in enumerate(self._scenario.classes)
+        }
