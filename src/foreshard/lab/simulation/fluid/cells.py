@@ -93,13 +93,16 @@ class Cells:
         self._age_s[cells] = 0.0
         self.cold.forget(cells)
 
-    def step(self, effects: Effects, expected: Floats, real: Floats, *, step_s: float) -> Passage:
+    def step(
+        self, effects: Effects, expected: Floats, real: Floats, *, even: Floats, step_s: float
+    ) -> Passage:
         """Take in a step's requests and let all move on.
 
         Args:
             effects: What holds.
             expected: [K, C] amounts that come to the process, in the mean.
             real: [K, C] the same with chance.
+            even: [C] how much shorter lines are than by chance arrivals, as a factor.
             step_s: Length of the step.
         """
         cold = self.cold.meet(real) if self.cold.is_needed else np.zeros_like(expected)
@@ -116,7 +119,9 @@ class Cells:
         entering = self._delay(door.admitted, delay_s, step_s)
         usual_s, real_s = (expected * cpu_s).sum(axis=0), (real * cpu_s).sum(axis=0)
         chance = np.where(usual_s > TINY, real_s / np.maximum(usual_s, TINY), 1.0)
-        wait = self._cpus.step(entering, cpu_s, chance=chance, speed=effects.speed, step_s=step_s)
+        wait = self._cpus.step(
+            entering, cpu_s, chance=chance, speed=effects.speed, even=even, step_s=step_s
+        )
         alone_s = cpu_s * self._cpus.servers / (self._capacity * effects.speed)
         amount = np.maximum(expected.sum(axis=0), TINY)
         holds_s = (expected * (delay_s + alone_s)).sum(axis=0) / amount

@@ -21,7 +21,7 @@ from foreshard.lab.simulation.effects import Floats
 from foreshard.lab.simulation.fluid.slots import failed_over, owned
 from foreshard.lab.simulation.routing import Pick, Routing
 
-__all__ = ["Choice", "two_choices"]
+__all__ = ["Choice", "evenness", "two_choices"]
 
 # As Envoy is told (adapters.routing.envoy.settings): the pull, and where it is corrected for.
 BIAS = 0.5
@@ -31,6 +31,9 @@ SLOWEST = 0.1
 # Fewer cells are compared each with each; of more, these many stand for all.
 FEW = 48
 SAMPLES = 8
+NODES = 33
+# A mean of nothing open still has a scatter, or the comparison would be all or nothing.
+SCATTER = 0.25
 # Steps of the fixed point, each this far: converges for n up to some hundreds.
 STEPS = 4
 PART = 0.4
@@ -50,6 +53,7 @@ class Choice:
         self.routing = routing
         origins, classes, self._cells = routing.weight.shape
         keys = scenario.load.keys
+        self._cpu_s = np.array([offer.work.cpu_s for offer in scenario.offers])
         self._proxies = float(scenario.proxies)
         self._own = np.zeros((origins, classes, self._cells + 1))
         self._hot = np.zeros_like(self._own)
@@ -102,6 +106,18 @@ class Choice:
                 given[o, k] = failed_over(given[o, k], seen, self.routing.backups[k])
         return _normal(given), shed
 
+    def even(self, open_: Floats, flow: Floats) -> Floats:
+        """[C] how much shorter lines are than by chance arrivals, as a factor.
+
+        Args:
+            open_: [O, K, C] requests in flight.
+            flow: [O, K, C] requests that are sent.
+        """
+        work = flow * self._cpu_s[:, None]
+        part = work / np.maximum(work.sum(axis=(0, 1)), 1e-300)
+        compared = (self._pulls | self._compares | self._probes)[:, :, None]
+        return evenness(open_, part * compared, proxies=self._proxies)
+
     def settle(
         self,
         able: Floats,
@@ -152,6 +168,24 @@ class Choice:
         self.share[self._probes] = share + part * (target - share)
 
 
+def evenness(open_: Floats, weight: Floats, *, proxies: float) -> Floats:
+    """[C] by how much lines are shorter because balancers avoid busy cells, as a factor.
+
+    Whoever compares what it has open sends less to where more waits, the more exactly the more
+    it sees: with n open requests of a class in a cell the line is `1 / (1 + 2.5 sqrt(n))` of the
+    line before chance arrivals. Measured in the core that follows every request, for loads of
+    0.4 to 0.9, 6 and 20 cells, 1 to 10 proxies: within 20 % of the line.
+
+    Args:
+        open_: [O, K, C] requests in flight.
+        weight: [O, K, C] share of each cell's work that each flow is, 0 for those that are not
+            compared.
+        proxies: Of each origin.
+    """
+    told = 2.5 * (1.0 - 1.0 / open_.shape[2]) * np.sqrt(np.maximum(open_, 0.0) / proxies)
+    return np.asarray(1.0 / (1.0 + (weight * told).sum(axis=(0, 1))))
+
+
 def two_choices(drawn: Floats, n: Floats) -> Floats:
     """[F, C] share of each cell when the emptier of two that are drawn is chosen.
 
@@ -160,19 +194,37 @@ def two_choices(drawn: Floats, n: Floats) -> Floats:
         n: [F, C] mean number that each has open.
     """
     if drawn.shape[1] <= FEW:
-        other, weight = n, drawn
-    else:
-        order = np.sort(np.where(drawn > 0.0, n, np.inf), axis=1)
-        count = (drawn > 0.0).sum(axis=1)[:, None]
-        at = ((np.arange(SAMPLES) + 0.5) / SAMPLES * count).astype(np.intp)
-        other = np.take_along_axis(order, np.minimum(at, np.maximum(0, count - 1)), axis=1)
-        other = np.where(np.isfinite(other), other, 0.0)
-        weight = np.full(other.shape, 1.0 / SAMPLES)
+        return drawn * 2.0 * _emptier(n, n, drawn)
+    order = np.sort(np.where(drawn > 0.0, n, np.inf), axis=1)
+    count = (drawn > 0.0).sum(axis=1)[:, None]
+    at = ((np.arange(SAMPLES) + 0.5) / SAMPLES * count).astype(np.intp)
+    other = np.take_along_axis(order, np.minimum(at, np.maximum(0, count - 1)), axis=1)
+    other = np.where(np.isfinite(other), other, 0.0)
+    # The curve over n is smooth: it is computed at some points, and read between them.
+    scale = np.log(n + SCATTER)
+    low, high = scale.min(axis=1, keepdims=True), scale.max(axis=1, keepdims=True) + 1e-6
+    node = low + (high - low) * np.linspace(0.0, 1.0, NODES)
+    curve = _emptier(np.exp(node) - SCATTER, other, np.full(other.shape, 1.0 / SAMPLES))
+    place = (scale - low) / (high - low) * (NODES - 1)
+    left = np.minimum(place.astype(np.intp), NODES - 2)
+    left_value = np.take_along_axis(curve, left, axis=1)
+    step = np.take_along_axis(np.diff(curve, axis=1), left, axis=1)
+    return np.asarray(drawn * 2.0 * (left_value + (place - left) * step))
+
+
+def _emptier(n: Floats, other: Floats, weight: Floats) -> Floats:
+    """[F, N] probability that a cell of n open ones has fewer than another that is drawn.
+
+    Args:
+        n: [F, N] mean numbers.
+        other: [F, D] mean numbers of the others.
+        weight: [F, D] with which probability each is drawn.
+    """
     gap = other[:, None, :] - n[:, :, None]
-    apart = gap / np.sqrt(other[:, None, :] + n[:, :, None] + 0.25)
+    apart = gap / np.sqrt(other[:, None, :] + n[:, :, None] + SCATTER)
     # The logistic curve is within 0.01 of Phi, and cheaper.
     fewer = 1.0 / (1.0 + np.exp(-1.702 * np.clip(apart, -40.0, 40.0)))
-    return np.asarray(drawn * 2.0 * np.einsum("fcd,fd->fc", fewer, weight))
+    return np.asarray(np.einsum("fnd,fd->fn", fewer, weight))
 
 
 def _pull(drawn: Floats, n: Floats) -> Floats:

@@ -61,7 +61,9 @@ class Cpus:
     @property
     def inside(self) -> Floats:
         """[C] requests on a cpu or in line for one."""
-        return np.asarray(self._work_s / self._mean_s + self._load * self.servers)
+        # Little's law: as many wait as come within the wait, and what is being served is part of
+        # the work that a wait is made of.
+        return np.asarray(self._load * (self._work_s / self._mean_s + self.servers))
 
     def end(self, cells: Bools) -> None:
         """These [C] are killed."""
@@ -69,7 +71,14 @@ class Cpus:
             row[cells] = 0.0
 
     def step(
-        self, entering: Floats, cpu_s: Floats, *, chance: Floats, speed: Floats, step_s: float
+        self,
+        entering: Floats,
+        cpu_s: Floats,
+        *,
+        chance: Floats,
+        speed: Floats,
+        even: Floats,
+        step_s: float,
     ) -> Wait:
         """Take work in and let time pass.
 
@@ -78,11 +87,13 @@ class Cpus:
             cpu_s: [K, C] or [K, 1] mean work of each.
             chance: [C] how much more came than was expected, as a factor.
             speed: [C] of each cpu, 1 = well.
+            even: [C] how much shorter the line is than by chance arrivals, as a factor.
             step_s: Length of the step.
         """
         came_s = self._mix(entering, cpu_s)
         able = self._cpus * speed
         scale_s = self._mean_s if self._is_shared else self._square_s / (2.0 * self._mean_s)
+        scale_s = scale_s * even
         before_s = self._work_s
         drained = self._lines.drain(before_s + came_s, could_s=able * step_s, scale_s=scale_s)
         self._work_s, self._load = drained.work_s, drained.load
@@ -92,7 +103,7 @@ class Cpus:
         self._owed_s = self._owed_s - spent_s
         self.busy_s += spent_s / speed
         wait_s = (before_s + drained.work_s) / (2.0 * able)
-        return self._wait(wait_s, drained.queued, able, step_s)
+        return self._wait(wait_s, drained.queued, able, even=even, step_s=step_s)
 
     def _mix(self, entering: Floats, cpu_s: Floats) -> Floats:
         """Follow the mean and the mean square of the work that comes; returns all of it."""
@@ -105,17 +116,20 @@ class Cpus:
         self._square_s = np.where(is_known, squared / divisor, self._square_s)
         return np.asarray(came_s)
 
-    def _wait(self, wait_s: Floats, queued: Floats, able: Floats, step_s: float) -> Wait:
+    def _wait(
+        self, wait_s: Floats, queued: Floats, able: Floats, *, even: Floats, step_s: float
+    ) -> Wait:
         zero = np.zeros_like(wait_s)
         alone_s = self._mean_s * self.servers / able
         if self._is_shared:
             stretch = 1.0 + wait_s / alone_s
             return Wait(queued=zero, wait_s=zero, spread_s=zero, stretch=stretch, load=self._load)
-        # The scatter of a line grows as that of what comes, and never beyond a steady line's.
+        # The scatter of a line grows as that of what comes, and never beyond a steady line's;
+        # a line that balancers keep short scatters less.
         grown = self._load * self._square_s / (self._mean_s * able) * step_s
         queued = np.maximum(queued, TINY)
         mean_s = wait_s / queued
-        self._spread = np.minimum(np.sqrt(self._spread**2 + grown), mean_s)
+        self._spread = np.minimum(np.sqrt(self._spread**2 + grown), mean_s * even)
         return Wait(
             queued=queued,
             wait_s=mean_s,

@@ -17,6 +17,10 @@ from foreshard.model.safety_net import SafetyNet
 __all__ = ["Checks", "Ejections"]
 
 
+# Fewer failures than this in one step are the tail of a distribution.
+FEW = 1e-3
+
+
 class Checks:
     """Health checks of all proxies.
 
@@ -81,11 +85,12 @@ class Ejections:
 
         Args:
             net: Limits.
-            tries, failed: [O, K, C] amounts; zero for keyed classes.
+            tries: [O, K, C] amounts that ended; zero for keyed classes.
+            failed: [O, K, C] of them.
             now_s: The end of the step.
             proxies: Among whom they are divided.
         """
-        if self._is_quiet and not failed.any():
+        if self._is_quiet and not (failed > FEW).any():
             return
         self._is_quiet = False
         p = np.clip(failed / np.maximum(tries, 1e-300), 0.0, 1.0 - 1e-9)
@@ -99,7 +104,7 @@ class Ejections:
             self._judged_s = now_s
             is_due |= self._is_often(net)
             is_in = self._until_s <= now_s
-            self._is_quiet = not (self._failed.any() or self._times.any())
+            self._is_quiet = not ((self._failed > FEW).any() or self._times.any())
             self._times = np.where(is_in, np.maximum(0.0, self._times - 1.0), self._times)
             self._tries[:] = self._failed[:] = 0.0
         if is_due.any():

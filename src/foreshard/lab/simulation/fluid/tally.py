@@ -10,6 +10,7 @@ import numpy as np
 
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.effects import Floats
+from foreshard.lab.simulation.fluid.callers import Asked
 from foreshard.lab.simulation.fluid.outcome import Prospect
 from foreshard.lab.simulation.fluid.sojourn import Part, points
 from foreshard.lab.simulation.fluid.tries import Amounts
@@ -76,6 +77,12 @@ class Tally:
         at = np.broadcast_to(at, amount.shape)
         origin, request_class = np.indices(amount.shape)
         np.add.at(self._fates, (at, origin, request_class, int(fate)), amount)
+
+    def ask(self, asked: Asked, *, now_s: float) -> None:
+        """Write down what was asked and what was shed of it."""
+        self.arrived += asked.arrived
+        self.shed += asked.shed
+        self.fate(Fate.SHED, asked.shed, now_s=now_s, age_s=asked.shed_lag_s)
 
     def see(self, seen: Seen, prospect: Prospect, *, now_s: float) -> None:
         """Write down what ended in a step."""

@@ -96,7 +96,8 @@ class Tries:
 
         Args:
             came: By what will become of it.
-            good_s, slow_s: [O, K, C] mean times of these two.
+            good_s: [O, K, C] mean time of the good.
+            slow_s: [O, K, C] mean time of the slow.
             waits_s: [2] times of the expired and the unlinked.
             number: Of the bin.
             step_s: Length of the step.
