@@ -136,6 +136,7 @@ class Scenario:
             has its patience and horizons divided by this, the same for all. 1 = real time.
         sites: The cells, in index order.
         sizes: Cpus relative to `make.cpus`, by cell; 1 where nothing is said.
+        versions: Of what runs in a cell; "1.0" where nothing is said.
         make: What a cell is.
         offers: The classes, in index order.
         load: What is asked.
@@ -155,6 +156,7 @@ class Scenario:
     pace: float = 1.0
     sites: tuple[Site, ...] = service.SITES
     sizes: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
     make: CellMake = field(default_factory=CellMake)
     offers: tuple[Offer, ...] = SHOP
     load: Load = field(default_factory=Load)
@@ -172,6 +174,12 @@ class Scenario:
                 f"less than duration_s ({self.duration_s})"
             )
         names = {site.name for site in self.sites}
+        classes = {offer.request_class.name for offer in self.offers}
+        if self.default_class not in classes:
+            raise InvalidValueError(
+                f"scenario {self.name}: default_class is {self.default_class!r}, must be one of "
+                f"{', '.join(sorted(classes))}"
+            )
         for fault in self.faults:
             strangers = sorted(set(fault.cells) - names)
             if strangers:
@@ -179,6 +187,15 @@ class Scenario:
                     f"scenario {self.name}: fault {fault.kind} is of cells {strangers}, which "
                     f"are not among its {len(names)} cells"
                 )
+            for what, named, known in (
+                ("request_class", fault.request_class, classes),
+                ("origin", fault.origin, set(self.origins)),
+            ):
+                if named and named not in known:
+                    raise InvalidValueError(
+                        f"scenario {self.name}: fault {fault.kind}: {what} is {named!r}, must "
+                        f"be one of {', '.join(sorted(known))}"
+                    )
 
     @property
     def classes(self) -> tuple[RequestClass, ...]:
