@@ -119,15 +119,15 @@ def seated(setting: Setting, before: SlotRow | None, likes: Floats, shed: float 
 
 
 def table_of_draft(draft: Draft, setting: Setting, *, version: int) -> RoutingTable:
-    """For real balancers, which know weights, least request and slots, and no other way to pick.
+    """For real balancers, which know weights and slots and pick by least request.
 
     Raises:
         LabError: It needs a way of picking that exists in the simulation only.
     """
-    if draft.free is not Pick.LEAST_REQUEST:
+    if draft.free is Pick.PREQUAL:
         raise LabError(
-            f"picking by {draft.free.name} is simulated only; real balancers pick by least "
-            "request, run this policy on the simulated stage"
+            f"picking by {draft.free.name} is simulated only: the real balancers have no probes; "
+            "run this policy on the simulated stage"
         )
     routes = []
     for k, one in enumerate(setting.classes):

@@ -12,17 +12,19 @@ load balancing" (distribute and failover).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from foreshard.lab.policy.peer import Peer, Rule
 from foreshard.lab.policy.program import Draft, even_shares, even_slots
 from foreshard.lab.policy.setting import SAME_RING_MS, Setting
 from foreshard.lab.policy.view import View
 from foreshard.lab.simulation.effects import Floats
 from foreshard.lab.simulation.routing import Pick
 
-__all__ = ["Static", "near_first"]
+__all__ = ["NearFirst", "Static", "near_first"]
 
 # What people plan a cell for; a fleet that is busier than this is filled evenly.
 PLANNED_UTILISATION = 0.7
@@ -63,7 +65,7 @@ def near_first(distance_ms: Floats, work: Floats, size: Floats, *, planned: floa
     return np.where(total > 0.0, given / np.where(total > 0.0, total, 1.0), idle)
 
 
-class Static:
+class NearFirst:
     """The rule: measure once, then leave it."""
 
     def __init__(self, setting: Setting) -> None:
@@ -99,3 +101,11 @@ class Static:
             shares[:, k] = near_first(setting.distance_ms, work, size, planned=PLANNED_UTILISATION)
         shares = np.where(setting.allowed[None], shares, 0.0)
         return np.asarray(shares / shares.sum(axis=2, keepdims=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Static(Peer):
+    """The `Policy`."""
+
+    name: str = "static"
+    begin: Callable[[Setting], Rule] = NearFirst
