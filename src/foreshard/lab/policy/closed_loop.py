@@ -196,11 +196,11 @@ class ClosedLoop:
         now_s = view.now_s * setting.pace
         passed_s = max(0.0, now_s - self._seen_s)
         self._seen_s = now_s
-        self._count(view)
+        excess = self._excess(view)
         cpu = np.where(view.is_down, np.nan, view.cpu)
         mean = self._cpu_where_traffic_is(cpu)
         hot = (cpu > HOT_CPU) & (mean < BUSY_CPU)
-        trust = relieved(self._trust, excess_harm(*self._counts), hot, setting.size, now_s=now_s)
+        trust = relieved(self._trust, excess, hot, setting.size, now_s=now_s)
         has_room = ~(cpu > ROOM_CPU) & ~view.is_down
         trust = returned(trust, has_room, passed_s=passed_s, now_s=now_s)
         self._trust = replace(trust, weight=np.where(view.is_down, 0.0, trust.weight))
@@ -210,12 +210,15 @@ class ClosedLoop:
             self._draft = self._drawn()
         return self._draft
 
-    def _count(self, view: View) -> None:
+    def _excess(self, view: View) -> Floats:
+        """[K, C] harm of late that has not ended yet."""
         heard = np.isfinite(view.rate_rps)
+        if not heard.any():
+            return np.zeros(self._trust.weight.shape)
         rate = np.where(heard, view.rate_rps, 0.0)
-        bad = np.where(heard, view.bad_ratio, 0.0) * rate
-        if heard.any():
-            self._counts = MEMORY * self._counts + np.array([bad, rate])
+        ratio = np.where(heard, view.bad_ratio, 0.0)
+        self._counts = MEMORY * self._counts + np.array([ratio * rate, rate])
+        return np.where(ratio > HARM_RATIO, excess_harm(*self._counts), 0.0)
 
     def _cpu_where_traffic_is(self, cpu: Floats) -> float:
         carried = self._trust.weight.mean(axis=0) * self._setting.size * np.isfinite(cpu)

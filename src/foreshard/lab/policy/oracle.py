@@ -31,7 +31,13 @@ from foreshard.model.errors import DriverError, LabError
 from foreshard.model.routing import SlotRow
 from foreshard.model.workload import Flow
 from foreshard.planning.exact import ExactSolver
-from foreshard.planning.problem import SOFT_UTILISATION, Problem, reference_shares
+from foreshard.planning.formulation import BANDS
+from foreshard.planning.problem import (
+    HARD_UTILISATION,
+    SOFT_UTILISATION,
+    Problem,
+    reference_shares,
+)
 from foreshard.planning.solver import Solver
 
 __all__ = ["Oracle", "drafted", "posed"]
@@ -44,6 +50,8 @@ LOOK_S = 0.5
 DEMAND_AHEAD_S = (0.1, 0.6, 1.2)
 # Smaller changes of capacity and demand are not worth another plan.
 FINE, COARSE, LARGE_FLEET = 0.01, 0.04, 200
+# The planner gives up sheddable work before utilisation rises above this.
+SHED_UTILISATION = SOFT_UTILISATION + BANDS[0] * (HARD_UTILISATION - SOFT_UTILISATION)
 # A capacity of zero is one that is not eligible; the planner wants more than none.
 LEAST = 1e-6
 
@@ -68,7 +76,7 @@ def posed(
     useful = outlook.in_time & (outlook.cpu > LEAST)[None, None]
     eligible = useful.reshape(origins * classes, cells)
     eligible = np.where(eligible.any(axis=1, keepdims=True), eligible, allowed)
-    capacity = np.stack((outlook.cpu / SOFT_UTILISATION, outlook.connections), axis=1)
+    capacity = np.stack((outlook.cpu / SHED_UTILISATION, outlook.connections), axis=1)
     capacity = np.maximum(capacity, LEAST)
     nominal = np.where(outlook.cpu > LEAST, setting.size, LEAST)[:, None]
     return Problem(
