@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from foreshard.app.deciding import engine_of
+from foreshard.app.steering import engine_of
 from foreshard.config import Settings, load, parse
 from foreshard.lab import service
 from foreshard.lab.steering import HORIZONS_S, Site, demo_config

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from foreshard.app.deciding import engine_of
+from foreshard.app.steering import engine_of
 from foreshard.config import parse
 from foreshard.engine import Engine
 from foreshard.lab import service

@@ -6,9 +6,8 @@ import asyncio
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import structlog
@@ -29,22 +28,15 @@ from foreshard.app.gauges import gauge_of
 from foreshard.app.heartbeat import beater, patience_s
 from foreshard.app.places import alone, state_dir, turns_dir
 from foreshard.app.signals import stop_on_signals
+from foreshard.app.steering import loop_of
 from foreshard.config import Settings
-from foreshard.controller.foresight import Foresight
 from foreshard.controller.loop import Loop, World
 from foreshard.controller.page import engine_page
 from foreshard.controller.recording import Recording
 from foreshard.controller.vitals import Vitals
-from foreshard.engine import Engine
-from foreshard.forecast.forecaster import Forecaster
-from foreshard.forecast.window import WindowBuffer
-from foreshard.model.errors import ConfigError, StoreError
-from foreshard.planning.budget import Budget
-from foreshard.planning.exact import ExactSolver
-from foreshard.planning.judgement import Thresholds
-from foreshard.planning.policy import Policy
+from foreshard.model.errors import StoreError
 
-__all__ = ["engine_of", "run_engine_process"]
+__all__ = ["run_engine_process"]
 
 log = structlog.get_logger(__name__)
 
@@ -66,33 +58,6 @@ def run_engine_process(settings: Settings) -> None:
             await loop.run(stop)
 
     stop_on_signals(work)
-
-
-def engine_of(settings: Settings) -> Engine:
-    """The engine of a configuration."""
-    judged = {
-        "doubt_p",
-        "urgent_p",
-        "relent_p",
-        "doubt_s",
-        "confirm_s",
-        "relent_s",
-        "class_first_s",
-    }
-    patience = settings.thresholds.model_dump()
-    thresholds = Thresholds(**{k: v for k, v in patience.items() if k in judged})
-    policy = Policy(
-        thresholds=thresholds, **{k: v for k, v in patience.items() if k not in judged}
-    )
-    return Engine(
-        fleet=settings.fleet(),
-        classes=settings.request_classes(),
-        origins=settings.origins(),
-        default_class=settings.default_class,
-        solver=ExactSolver(),
-        policy=policy,
-        budget=Budget(**settings.budget.model_dump()),
-    )
 
 
 def _pages_of(vitals: Vitals, limit_s: float) -> Mapping[str, Ask]:
@@ -146,14 +111,7 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack, vitals: Vitals) ->
         vitals=vitals,
         recording=Recording(TurnFiles(turns_dir(settings))),
     )
-    return Loop(
-        engine_of(settings),
-        fleet,
-        world,
-        foresight=_foresight(settings, executor),
-        tick_s=settings.tick_s,
-        mode=settings.mode,
-    )
+    return loop_of(settings, world, executor)
 
 
 async def _mover(
@@ -192,21 +150,3 @@ def _store(directory: Path) -> SqliteStore:
     if taken is not None:
         store.put("memory", unpack(taken))
     return store
-
-
-def _foresight(settings: Settings, executor: ThreadExecutor) -> Foresight | None:
-    forecast = settings.forecast
-    if forecast.model == "none":
-        return None
-    found = entry_points(group="foreshard.forecasters")
-    if forecast.model not in found.names:
-        names = ", ".join((*sorted(found.names), "none"))
-        raise ConfigError(f"forecast.model is {forecast.model!r}, must be one of {names}")
-    make: Callable[..., Forecaster] = found[forecast.model].load()
-    length = max(2, round(forecast.window_s / settings.tick_s))
-    return Foresight(
-        make(horizons_s=tuple(forecast.horizons_s)),
-        WindowBuffer(settings.request_classes(), length=length),
-        executor,
-        every_s=forecast.every_s,
-    )

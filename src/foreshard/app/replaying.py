@@ -16,7 +16,7 @@ from zipfile import BadZipFile, ZipFile
 from foreshard import __version__
 from foreshard.adapters.store.exact import restored
 from foreshard.adapters.store.turns import SUFFIX, essence, lines_of
-from foreshard.app.deciding import engine_of
+from foreshard.app.steering import engine_of
 from foreshard.config import load
 from foreshard.engine import Engine
 from foreshard.model.errors import InvalidValueError, StoreError

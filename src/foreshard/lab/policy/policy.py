@@ -21,6 +21,7 @@ from foreshard.ports import (
     EventSource,
     Executor,
     RouteSink,
+    StateStore,
     TrafficSource,
 )
 
@@ -58,6 +59,7 @@ class Stage:
         sink: Takes routing tables.
         balancer: Takes wider programs; None on the live stage.
         driver: Restarts cells.
+        store: Remembers decisions, reasons and forecasts for whoever explains the run.
         truth: None for all but the oracle.
         seed: For a policy's own chance, if it has any.
     """
@@ -73,6 +75,7 @@ class Stage:
     sink: RouteSink
     balancer: Balancer | None
     driver: CellDriver
+    store: StateStore
     truth: Truth | None
     seed: int
 

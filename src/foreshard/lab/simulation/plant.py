@@ -61,12 +61,15 @@ class Counts:
 class Ledger:
     """What became of all requests.
 
+    There are `ceil(duration_s)` seconds; what ends later counts in the last one.
+
     Attributes:
         fates: [second of arrival, O, K, Fate] requests (a client's retries are no new ones).
         served: [second, C, K] tries that ended well at each cell, by second of their end.
         latency: [K, B] histogram of the latency of GOOD and SLOW requests that arrived after
-            the warm-up, by `LATENCY_EDGES_S`.
-        crossed: [second] requests served in another region than their origin.
+            the warm-up, between the `LATENCY_EDGES_S`; what lies outside counts at the edge.
+        crossed: [second] tries that ended well in another region than their origin, by second
+            of their end.
     """
 
     fates: Floats

@@ -32,8 +32,8 @@ class Pick(IntEnum):
 
     `LEAST_REQUEST` is Envoy's: two choices while all weights are equal, else the earliest
     deadline of `weight / (in flight + 1) ** bias`. `RANDOM` goes by weight alone. `SLOTS` goes
-    by the hash of the key to the slot's owner, or to the first living backup once the proxy's
-    health checks have noticed the owner's death.
+    by the hash of the key to the slot's owner; once the proxy's health checks have noticed the
+    owner's death its keys are spread over the living backups, as the renderer's clusters do.
     """
 
     LEAST_REQUEST = 0

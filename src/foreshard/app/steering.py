@@ -1,0 +1,87 @@
+"""This module is the engine and its loop, put together from settings, on any world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from foreshard.config import Settings
+from foreshard.controller.foresight import Foresight
+from foreshard.controller.loop import Loop, World
+from foreshard.engine import Engine
+from foreshard.forecast.forecaster import Forecaster
+from foreshard.forecast.window import WindowBuffer
+from foreshard.model.errors import ConfigError
+from foreshard.planning.budget import Budget
+from foreshard.planning.exact import ExactSolver
+from foreshard.planning.judgement import Thresholds
+from foreshard.planning.policy import Policy
+from foreshard.ports import Executor
+
+__all__ = ["engine_of", "loop_of"]
+
+
+def engine_of(settings: Settings) -> Engine:
+    """The engine of a configuration."""
+    judged = {
+        "doubt_p",
+        "urgent_p",
+        "relent_p",
+        "doubt_s",
+        "confirm_s",
+        "relent_s",
+        "class_first_s",
+    }
+    patience = settings.thresholds.model_dump()
+    thresholds = Thresholds(**{k: v for k, v in patience.items() if k in judged})
+    policy = Policy(
+        thresholds=thresholds, **{k: v for k, v in patience.items() if k not in judged}
+    )
+    return Engine(
+        fleet=settings.fleet(),
+        classes=settings.request_classes(),
+        origins=settings.origins(),
+        default_class=settings.default_class,
+        solver=ExactSolver(),
+        policy=policy,
+        budget=Budget(**settings.budget.model_dump()),
+    )
+
+
+def loop_of(settings: Settings, world: World, executor: Executor) -> Loop:
+    """The loop of a configuration.
+
+    Args:
+        settings: How it decides.
+        world: What it looks at and acts on.
+        executor: Where forecasts are computed.
+
+    Raises:
+        ConfigError: There is no such forecaster.
+    """
+    return Loop(
+        engine_of(settings),
+        settings.fleet(),
+        world,
+        foresight=_foresight(settings, executor),
+        tick_s=settings.tick_s,
+        mode=settings.mode,
+    )
+
+
+def _foresight(settings: Settings, executor: Executor) -> Foresight | None:
+    forecast = settings.forecast
+    if forecast.model == "none":
+        return None
+    found = entry_points(group="foreshard.forecasters")
+    if forecast.model not in found.names:
+        names = ", ".join((*sorted(found.names), "none"))
+        raise ConfigError(f"forecast.model is {forecast.model!r}, must be one of {names}")
+    make: Callable[..., Forecaster] = found[forecast.model].load()
+    length = max(2, round(forecast.window_s / settings.tick_s))
+    return Foresight(
+        make(horizons_s=tuple(forecast.horizons_s)),
+        WindowBuffer(settings.request_classes(), length=length),
+        executor,
+        every_s=forecast.every_s,
+    )

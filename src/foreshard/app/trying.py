@@ -1,0 +1,161 @@
+"""This module is Foreshard as shipped, on trial: default settings, on the lab's stage.
+
+No scenario has settings of its own. A scenario that goes faster than production (`pace`) has
+every patience, horizon and window divided by that, and what may move in a minute multiplied, by
+the same rule for all. What concerns the machine (tick, time-outs, staleness) stays real time, as
+it does in the demo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from foreshard.app.steering import loop_of
+from foreshard.config import BudgetSettings, ForecastSettings, Settings, ThresholdSettings
+from foreshard.controller.loop import Loop, World
+from foreshard.lab.policy.policy import Stage
+from foreshard.lab.policy.steered import Foreshard
+from foreshard.lab.scenario.scenario import Scenario
+from foreshard.model.errors import LabError
+from foreshard.model.topology import Cell
+from foreshard.model.workload import RequestClass
+
+__all__ = ["foreshard", "loop_on", "settings_for"]
+
+# Of ports that nobody listens on: every balancer needs an address of its own.
+FIRST_ADMIN_PORT = 20_000
+GAUGES = ("memory", "disk", "descriptors", "threads")
+
+
+def foreshard(forecast: str = "trend", *, name: str = "") -> Foreshard:
+    """The policy that is Foreshard.
+
+    Args:
+        forecast: A forecaster by name, or `none`.
+        name: As on the command line; "" = `foreshard`, with `-FORECAST` if it is not the
+            shipped default.
+    """
+    default = ForecastSettings().model
+    own = "foreshard" if forecast == default else f"foreshard-{forecast}"
+    return Foreshard(name or own, loop_on(forecast))
+
+
+def loop_on(forecast: str) -> Callable[[Stage], Loop]:
+    """What puts the shipped loop on a stage."""
+
+    def make(stage: Stage) -> Loop:
+        settings = settings_for(stage.scenario, forecast=forecast)
+        world = World(
+            clock=stage.clock,
+            cells=stage.cells,
+            traffic=stage.traffic,
+            events=stage.events,
+            sink=stage.sink,
+            driver=stage.driver,
+            store=stage.store,
+        )
+        return loop_of(settings, world, stage.executor)
+
+    return make
+
+
+def settings_for(scenario: Scenario, *, forecast: str = "trend") -> Settings:
+    """The shipped defaults for a scenario's fleet and classes, at its pace.
+
+    Args:
+        scenario: Whose topology, classes and pace; nothing of what befalls it is looked at.
+        forecast: A forecaster by name, or `none`.
+
+    Raises:
+        LabError: The pace is not positive.
+    """
+    pace = scenario.pace
+    if not pace > 0.0:
+        raise LabError(f"scenario {scenario.name}: pace is {pace}, must be > 0")
+    fleet = scenario.fleet()
+    latency_ms: dict[str, dict[str, float]] = {}
+    for (origin, region), distance_ms in scenario.latency_ms.items():
+        if region in fleet.regions:
+            latency_ms.setdefault(origin, {})[region] = distance_ms
+    return Settings.model_validate(
+        {
+            "service": scenario.name,
+            "classes": [_class(each) for each in scenario.classes],
+            "default_class": scenario.default_class,
+            "cells": [_cell(cell) for cell in fleet.cells],
+            "latency_ms": latency_ms,
+            "scrape": {
+                "gauges": [
+                    _gauge("cpu", counter=True, scales_with_load=True, capacity=True),
+                    _gauge("connections", scales_with_load=True),
+                    *(_gauge(name) for name in GAUGES),
+                ]
+            },
+            "balancers": [
+                {"admin": f"127.0.0.1:{FIRST_ADMIN_PORT + number}", "origin": origin}
+                for number, origin in enumerate(scenario.origins)
+            ],
+            **_patience(pace, forecast),
+        }
+    )
+
+
+def _patience(pace: float, forecast: str) -> dict[str, Any]:
+    """Every time that is about the service, as short as the scenario is fast."""
+    foresight = ForecastSettings().model_dump()
+    thresholds = ThresholdSettings().model_dump()
+    budget = BudgetSettings().model_dump()
+    moved = budget["max_moved_per_minute"]
+    return {
+        "forecast": foresight
+        | {
+            "model": forecast,
+            "every_s": foresight["every_s"] / pace,
+            "window_s": foresight["window_s"] / pace,
+            "horizons_s": [horizon_s / pace for horizon_s in foresight["horizons_s"]],
+        },
+        "thresholds": {
+            key: value / pace if key.endswith("_s") else value for key, value in thresholds.items()
+        },
+        "budget": budget
+        | {
+            "confirm_s": budget["confirm_s"] / pace,
+            "max_moved_per_minute": min(1.0, moved * max(1.0, pace)),
+        },
+    }
+
+
+def _class(each: RequestClass) -> Mapping[str, Any]:
+    values: dict[str, Any] = {
+        "name": each.name,
+        "priority": each.priority.name.lower(),
+        "weight": each.weight,
+        "objective_s": each.objective_s,
+        "timeout_s": each.timeout_s,
+        "match": {"method": each.match.method, "path_prefix": each.match.path_prefix},
+        "retriable": each.retriable,
+        "key_header": each.key_header,
+        "regions": sorted(each.regions),
+        "dependencies": sorted(each.dependencies),
+        "needs": dict(each.declared.per_request),
+        "move_cost_s": each.move_cost_s,
+    }
+    if each.data is not None:
+        values["replicas"] = {home: list(others) for home, others in each.data.replicas.items()}
+    return values
+
+
+def _cell(cell: Cell) -> Mapping[str, Any]:
+    nodes = [f"{node.host}:{node.port}" for node in cell.nodes]
+    return {"name": cell.name, "region": cell.region, "zone": cell.zone, "nodes": nodes}
+
+
+def _gauge(resource: str, **more: bool) -> Mapping[str, Any]:
+    """A gauge as the stage's cells have it; the metric's name is never read there."""
+    return {
+        "resource": resource,
+        "used": {"metric": "cell_resource_used", "labels": {"resource": resource}},
+        "limit": {"metric": "cell_resource_limit", "labels": {"resource": resource}},
+        **more,
+    }
