@@ -1,0 +1,34 @@
+"""This module is how this room's kernels are compiled, and when a kept one is out of date.
+
+Numba keeps a compiled function as long as the file it stands in is unchanged, also when what it
+calls in other files has changed. Types are part of what a kept one is found by, so the digest of
+all sources in the room is the name of a field of the record that every kernel is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, TypeVar, cast
+
+from numba import njit
+
+__all__ = ["SOURCES", "kernel"]
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def _digest() -> str:
+    found = sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+SOURCES: Final = f"sources_{_digest()}"
+
+
+def kernel(function: F) -> F:
+    """Compile on the first call, and keep it for later processes."""
+    return cast(F, njit(cache=True)(function))
