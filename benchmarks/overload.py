@@ -5,7 +5,7 @@
 Runs the stories `zone`, `surge` and `tight` once a seed with `--forecast none`, each about two
 minutes. Points are percent of weighted demand that was bad while the fault or surge was felt;
 the oracle is the fluid one that knows everything and gives up the least important class first
-(`foreshard.lab.oracle`). Finished runs are kept under `build/bench`, by commit, and not run
+(`foreshard.lab.policy.bound`). Finished runs are kept under `build/bench`, by commit, and not run
 again; `--fresh` forgets them. Exit status 1 when a claim does not hold.
 
 A machine that is busy with something else makes every queue longer: a run whose load generator

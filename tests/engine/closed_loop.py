@@ -35,7 +35,8 @@ from foreshard.lab.cell.cpu import CpuQueue
 from foreshard.lab.cell.draw import CPU, DEPENDENCY, erlang
 from foreshard.lab.cell.faults import FaultKind, Faults
 from foreshard.lab.faults import FaultSpec
-from foreshard.lab.oracle import burden_of, least_harm
+from foreshard.lab.oracle import burden_of
+from foreshard.lab.policy.bound import least_harm
 from foreshard.lab.scores import SETTLE_S
 from foreshard.lab.steering import Site, demo_config
 from foreshard.lab.story import Story, story

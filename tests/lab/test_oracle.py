@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foreshard.lab import service
-from foreshard.lab.oracle import BIN_S, Burden, burden_of, capacity_cpu_s, least_harm
+from foreshard.lab.oracle import burden_of, capacity_cpu_s
+from foreshard.lab.policy.bound import BIN_S, Burden, least_harm
 from foreshard.lab.story import story
 from foreshard.lab.timeline import Lives
 from foreshard.lab.traffic import arrivals

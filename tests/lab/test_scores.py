@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from foreshard.lab import service
 from foreshard.lab.cell.faults import Fault, FaultKind
 from foreshard.lab.faults import FaultSpec
-from foreshard.lab.oracle import BIN_S, Burden
+from foreshard.lab.policy.bound import BIN_S, Burden
 from foreshard.lab.records import UNKNOWN_CELL, Outcome, Records, Run, judge
 from foreshard.lab.scores import Conduct, Trial, report
 from foreshard.lab.story import Story

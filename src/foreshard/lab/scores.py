@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from foreshard.lab.cell.faults import FaultKind
 from foreshard.lab.faults import FaultSpec
-from foreshard.lab.oracle import Burden, Harm, least_harm
+from foreshard.lab.policy.bound import Burden, Harm, least_harm
 from foreshard.lab.records import Outcome, Records, Run, Verdict, judge
 from foreshard.lab.story import Story
 from foreshard.lab.timeline import (

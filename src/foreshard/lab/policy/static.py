@@ -1,64 +1,111 @@
-"""This module is the least that anybody does: every request goes to its own region, evenly.
+"""This module is locality weights: near cells first, set once, and failover by health checks.
 
-What the safety net does underneath (health checks, ejection, retries, backups of slots) is all
-that ever reacts. It is AWS's "static stability" taken at its word.
+Weights are those of an operator who knows what each origin asks for: the nearest cells are
+filled up to a planned utilisation, what is left goes to the next nearest that have room. They
+are set after the first minute was measured and never again. Nothing is ejected for failing
+requests; health checks alone take a dead cell out, and the other cells of the origin's list
+share its part. Keyed classes stay with their slots.
+
+Source: Envoy documentation, "Locality weighted load balancing"; Istio documentation, "Locality
+load balancing" (distribute and failover).
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from foreshard.lab.policy.policy import Stage
-from foreshard.model.plan import Plan, Split
-from foreshard.model.topology import Fleet
-from foreshard.model.workload import Flow, RequestClass
-from foreshard.planning.table import table_of
+import numpy as np
 
-__all__ = ["Static", "even_split"]
+from foreshard.lab.policy.peer import Peer, Rule
+from foreshard.lab.policy.program import Draft, even_shares, even_slots
+from foreshard.lab.policy.setting import SAME_RING_MS, Setting
+from foreshard.lab.policy.view import View
+from foreshard.lab.simulation.effects import Floats
+from foreshard.lab.simulation.routing import Pick
+
+__all__ = ["NearFirst", "Static", "near_first"]
+
+# What people plan a cell for; a fleet that is busier than this is filled evenly.
+PLANNED_UTILISATION = 0.7
+# What an origin asks for is measured for so long, in production's time.
+MEASURED_S = 60.0
+# Out of reach: nothing is ejected.
+NEVER = 1_000_000_000
 
 
-def even_split(
-    origin: str, request_class: RequestClass, fleet: Fleet, origins: Collection[str]
-) -> Split:
-    """The same for every cell of the own region, and of regions that nobody else would use.
-
-    Where neither may serve the class, every cell that may gets the same.
+def near_first(distance_ms: Floats, work: Floats, size: Floats, *, planned: float) -> Floats:
+    """Fill near cells first.
 
     Args:
-        origin: Where the requests come from.
-        request_class: Whose they are.
-        fleet: The cells.
-        origins: Where requests come from at all.
+        distance_ms: [O, C] round trip.
+        work: [O] cpus that each origin keeps busy.
+        size: [C] cpus.
+        planned: Utilisation up to which a cell is filled; raised where all work needs more.
+
+    Returns:
+        [O, C] shares; rows sum to 1.
     """
-    able = [cell for cell in fleet.cells if request_class.allows_region(cell.region)]
-    own = [c for c in able if c.region == origin or c.region not in origins] or able
-    return Split(shares={cell.name: 1.0 / len(own) for cell in own})
+    filled = max(planned, float(work.sum() / size.sum()) * (1.0 + 1e-9))
+    room = filled * size
+    given = np.zeros_like(distance_ms)
+    left = work.astype(np.float64).copy()
+    # Nearest ring of every origin before the second nearest of any.
+    rings = np.floor((distance_ms - distance_ms.min(axis=1, keepdims=True)) / SAME_RING_MS)
+    for ring in np.unique(rings):
+        for origin in range(len(work)):
+            able = np.where(rings[origin] == ring, room, 0.0)
+            taken = min(float(left[origin]), float(able.sum()))
+            if taken > 0.0:
+                given[origin] += taken * able / able.sum()
+                room = room - taken * able / able.sum()
+                left[origin] -= taken
+    total = given.sum(axis=1, keepdims=True)
+    idle = np.repeat((size / size.sum())[None], len(work), axis=0)
+    return np.where(total > 0.0, given / np.where(total > 0.0, total, 1.0), idle)
 
 
-class Static:
-    """A `Policy` that decides once."""
+class NearFirst:
+    """The rule: measure once, then leave it."""
 
-    @property
-    def name(self) -> str:
-        """As on the command line."""
-        return "static"
-
-    async def steer(self, stage: Stage, stop: asyncio.Event) -> None:
-        """Give out the even table, and wait for the end."""
-        scenario, fleet = stage.scenario, stage.fleet
-        splits = {
-            Flow(origin, each.name): even_split(origin, each, fleet, scenario.origins)
-            for origin in scenario.origins
-            for each in scenario.classes
-        }
-        table = table_of(
-            Plan(splits=splits),
-            version=1,
-            fleet=fleet,
-            classes=scenario.classes,
-            default_class=scenario.default_class,
-            previous=None,
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        net = replace(
+            setting.net, consecutive_5xx=NEVER, consecutive_local=NEVER, failure_ratio=1.0
         )
-        await stage.sink.apply(table)
-        await stop.wait()
+        self._draft = Draft(
+            share=even_shares(setting), free=Pick.RANDOM, slots=even_slots(setting), net=net
+        )
+        self._is_set = False
+        self._work: list[Floats] = []
+
+    def decide(self, view: View) -> Draft:
+        """Even weights for a minute, then near cells first."""
+        if self._is_set:
+            return self._draft
+        share_of_origin = view.demand_rps.sum(axis=1) / max(float(view.demand_rps.sum()), 1e-9)
+        work = float(np.nanmean(view.cpu)) if np.isfinite(view.cpu).any() else np.nan
+        if np.isfinite(work) and np.isfinite(share_of_origin).all():
+            self._work.append(share_of_origin * work * float(self._setting.size.sum()))
+        if view.now_s >= MEASURED_S / self._setting.pace and self._work:
+            self._is_set = True
+            self._draft = replace(self._draft, share=self._shares(np.mean(self._work, axis=0)))
+        return self._draft
+
+    def _shares(self, work: Floats) -> Floats:
+        setting = self._setting
+        even = even_shares(setting)
+        shares = np.zeros_like(even)
+        for k, allowed in enumerate(setting.allowed):
+            size = np.where(allowed, setting.size, 1e-9)
+            shares[:, k] = near_first(setting.distance_ms, work, size, planned=PLANNED_UTILISATION)
+        shares = np.where(setting.allowed[None], shares, 0.0)
+        return np.asarray(shares / shares.sum(axis=2, keepdims=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Static(Peer):
+    """The `Policy`."""
+
+    name: str = "static"
+    begin: Callable[[Setting], Rule] = NearFirst
