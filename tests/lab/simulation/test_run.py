@@ -100,7 +100,7 @@ def test_a_record_survives_its_file(leaks: dict[str, RunRecord], tmp_path: Path)
         kept = RunRecord.load(path)
         assert kept.digest() == record.digest()
         assert kept.played == record.played
-        assert kept.wall_s == record.wall_s
+        assert kept.cost_s == record.cost_s
     path.write_bytes(b"something else")
     with pytest.raises(LabError, match=r"run\.npz cannot be read"):
         RunRecord.load(path)
