@@ -11,13 +11,13 @@ import pytest
 from foreshard.app.trying import foreshard
 from foreshard.lab.policy.policy import Policy, Stage, Truth
 from foreshard.lab.policy.static import Static
+from foreshard.lab.run import run
 from foreshard.lab.scenario.fault import FaultLine, Kind
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.calm import Calm
 from foreshard.lab.simulation.foresight import Foresight
 from foreshard.lab.simulation.plant import Fate
 from foreshard.lab.simulation.record import RunRecord
-from foreshard.lab.simulation.run import run
 from foreshard.lab.simulation.world import Life, Sky
 from foreshard.model.errors import LabError
 from tests.lab.simulation.small import FORMULA, scenario_of
