@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from foreshard.lab.run import Core
 from foreshard.lab.scenario.fault import FaultLine
 from foreshard.lab.scenario.scenario import CellMake, Family, Scenario, Telemetry
 from foreshard.lab.simulation.calm import Calm
 from foreshard.lab.simulation.effects import Effects, Floats
 from foreshard.lab.simulation.routing import NOBODY, Pick, Routing
-from foreshard.lab.simulation.run import Core
 from foreshard.lab.simulation.virtual_time import VirtualClock, VirtualLoop
 from foreshard.lab.simulation.world import World
 from foreshard.model.events import SystemEvent

@@ -201,7 +201,7 @@ class World:
         self.in_flight = counts.in_flight.sum(axis=(0, 2))
         self._effects = self.sky.at(self.now_s, (counts.tries - counts.failed).sum(axis=0))
         self._live_on(before)
-        self._remember(counts.inside)
+        self._remember(counts.inside.copy())
 
     def _live_on(self, before: Effects) -> None:
         """Note who died and who started."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, NoReturn
 
 import numpy as np
@@ -95,17 +95,17 @@ def run(
     Raises:
         LabError: The policy gave up, or nothing would ever happen again.
     """
-    began = perf_counter()
+    began, began_cpu = perf_counter(), process_time()
     sky, truth = core.sky(scenario, seed)
     world = World(scenario, core.plant(scenario, seed), sky, start_s=START_S)
     ready = perf_counter()
-    plant_s = 0.0
+    world_s = 0.0
 
     def advance(to_s: float) -> None:
-        nonlocal plant_s
+        nonlocal world_s
         before = perf_counter()
         world.advance(to_s)
-        plant_s += perf_counter() - before
+        world_s += perf_counter() - before
 
     phase_s = int(np.random.default_rng([seed, 100]).integers(1, PHASES)) * STEP_S
     loop = VirtualLoop(start_s=START_S - LEAD_S - phase_s, advance=advance)
@@ -129,11 +129,12 @@ def run(
             "acts": diary.acts,
             "unsaid": diary.unsaid,
         },
-        wall_s={
+        cost_s={
             "setting_up": ready - began,
-            "world": plant_s + ended - steered,
-            "steering": steered - ready - plant_s,
+            "world": world_s + ended - steered,
+            "steering": steered - ready - world_s,
             "whole": ended - began,
+            "cpu": process_time() - began_cpu,
         },
     )
 

@@ -11,13 +11,13 @@ import pytest
 from foreshard.app.trying import foreshard
 from foreshard.lab.policy.policy import Policy, Stage, Truth
 from foreshard.lab.policy.static import Static
+from foreshard.lab.run import run
 from foreshard.lab.scenario.fault import FaultLine, Kind
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.calm import Calm
 from foreshard.lab.simulation.foresight import Foresight
 from foreshard.lab.simulation.plant import Fate
 from foreshard.lab.simulation.record import RunRecord
-from foreshard.lab.simulation.run import run
 from foreshard.lab.simulation.world import Life, Sky
 from foreshard.model.errors import LabError
 from tests.lab.simulation.small import FORMULA, scenario_of
@@ -100,7 +100,7 @@ def test_a_record_survives_its_file(leaks: dict[str, RunRecord], tmp_path: Path)
         kept = RunRecord.load(path)
         assert kept.digest() == record.digest()
         assert kept.played == record.played
-        assert kept.wall_s == record.wall_s
+        assert kept.cost_s == record.cost_s
     path.write_bytes(b"something else")
     with pytest.raises(LabError, match=r"run\.npz cannot be read"):
         RunRecord.load(path)
