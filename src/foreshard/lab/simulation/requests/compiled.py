@@ -2,7 +2,7 @@
 
 Numba keeps a compiled function as long as the file it stands in is unchanged, also when what it
 calls in other files has changed. Types are part of what a kept one is found by, so the digest of
-all sources in the room is in the name of the type that every kernel is given (`world.HeldType`).
+all sources in the room is the name of a field of the record that every kernel is given (`world.STATE`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _digest() -> str:
     return found.hexdigest()[:16]
 
 
-SOURCES: Final = _digest()
+SOURCES: Final = f"sources_{_digest()}"
 
 
 def entry(function: F) -> F:

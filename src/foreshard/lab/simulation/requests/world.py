@@ -39,7 +39,7 @@ STATE: Final = _record(
     f8="now_s next_s until_s swing turn hot_ratio warm_up_s pool_wait_s cold_s shape",
     i8="order keys",
     i4="events open live free free_count next_flow client_retries backlog proxies",
-    b1="is_sharing is_closed",
+    b1=f"is_sharing is_closed {SOURCES}",
 )
 NET: Final = _record(
     f8="connect_timeout_s slow_start_s eject_interval_s eject_base_s eject_max_s "
@@ -150,7 +150,7 @@ class HeldType(types.StructRef):
     def __init__(self, fields: tuple[tuple[str, Any], ...]) -> None:
         super().__init__(fields)
         spelt = sha256(repr(self._fields).encode()).hexdigest()[:16]
-        self.name = f"Held_{SOURCES}_{spelt}"
+        self.name = f"Held_{spelt}"
 
     def get_data_type(self) -> Any:
         """What it refers to."""
