@@ -131,8 +131,11 @@ def test_an_overload_is_shed_and_not_suffered() -> None:
     assert harm("surge", "closed-loop") < 0.25 * harm("surge", "sticky")
 
 
-def test_a_line_through_the_last_minutes_harms_a_busy_fleet_that_nothing_happens_to() -> None:
-    assert harm("quiet", "predict-linear", load=0.8) > 10.0 * harm("quiet", "sticky", load=0.8)
+def test_a_line_through_the_last_minutes_helps_against_a_leak_and_ruins_a_busy_quiet_fleet() -> (
+    None
+):
+    assert harm("leak", "predict-linear") < harm("leak", "sticky")
+    assert harm("quiet", "predict-linear", load=0.8) > 10_000.0 > harm("quiet", "sticky", load=0.8)
 
 
 def test_outlier_detection_ejects_a_cell_that_fails_everything() -> None:

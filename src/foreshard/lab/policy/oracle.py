@@ -262,4 +262,5 @@ class Oracle:
                 except DriverError:
                     # It cannot be reached: then it is of no use either, and is asked again.
                     desk.nurse.refused(cell)
-            await hand.put(desk.plan(now_s))
+            # Asking took a moment, and truth knows nothing of the past.
+            await hand.put(desk.plan(max(0.0, stage.clock.now_s() - stage.start_s)))
