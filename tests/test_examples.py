@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import yaml
 
-from foreshard.app.steering import engine_of
 from foreshard.app.serving import bootstrap_of
+from foreshard.app.steering import engine_of
 from foreshard.config import load
 from foreshard.model.plan import Mode
 from tests.architecture.source import ROOT

@@ -19,9 +19,9 @@ from foreshard import __version__
 from foreshard.adapters.store import turns
 from foreshard.adapters.store.turns import SUFFIX, TurnFiles, lines_of
 from foreshard.app.bundling import bundle
-from foreshard.app.steering import engine_of
 from foreshard.app.places import turns_dir
 from foreshard.app.replaying import Replayed, replay
+from foreshard.app.steering import engine_of
 from foreshard.config import Settings, load
 from foreshard.controller.loop import Loop
 from foreshard.controller.recording import Recording

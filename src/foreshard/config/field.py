@@ -22,10 +22,12 @@ __all__ = [
     "Name",
     "NodeAddress",
     "NotNegative",
+    "Number",
     "Part",
     "PathPrefix",
     "Positive",
     "Ratio",
+    "ScenarioName",
     "Strict",
     "Url",
     "UrlPath",
@@ -44,6 +46,7 @@ PATH = r"^/\S*$"
 MAYBE_PATH = r"^(/\S*)?$"
 PREFIX = r"^(/.*)?$"
 METRIC = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
+SCENARIO = r"^[a-z][a-z0-9-]*$"
 URL = r"^https?://[^/\s]+"
 PORTS = "the port 1 to 65535"
 WORDS = {
@@ -56,6 +59,7 @@ WORDS = {
     MAYBE_PATH: "must start with '/', or be empty",
     PREFIX: "must start with '/', or be empty",
     METRIC: "must be the name of a metric, for example process_open_fds",
+    SCENARIO: "must be lower-case letters, digits and '-', and begin with a letter",
     URL: "must start with http:// or https://",
 }
 """What would be right, by pattern."""
@@ -78,6 +82,7 @@ Name = Annotated[str, Field(pattern=NAME, max_length=63, examples=["eu-1"])]
 """A name that is safe in headers, file names and the names of clusters."""
 Label = Annotated[str, Field(pattern=LABEL, max_length=63, examples=["checkout"])]
 """A name that is also a part of a counter's name, so without a dot."""
+ScenarioName = Annotated[str, Field(pattern=SCENARIO, max_length=63, examples=["keyed-leak"])]
 HeaderName = Annotated[str, Field(pattern=HEADER, max_length=100)]
 UrlPath = Annotated[str, Field(pattern=PATH)]
 MaybeUrlPath = Annotated[str, Field(pattern=MAYBE_PATH)]
@@ -86,6 +91,7 @@ MetricName = Annotated[str, Field(pattern=METRIC, examples=["process_resident_me
 Url = Annotated[str, Field(pattern=URL, examples=["http://127.0.0.1:8080/events"])]
 # The bound stands before the validator: behind it, it would be missing in the JSON Schema.
 Count = Annotated[int, Field(ge=1), BeforeValidator(_no_truth)]
+Number = Annotated[float, BeforeValidator(_no_truth)]
 Positive = Annotated[float, Field(gt=0.0), BeforeValidator(_no_truth)]
 NotNegative = Annotated[float, Field(ge=0.0), BeforeValidator(_no_truth)]
 Ratio = Annotated[float, Field(ge=0.0, le=1.0), BeforeValidator(_no_truth)]

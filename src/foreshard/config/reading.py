@@ -5,19 +5,22 @@ Every error is reported at once, each with its line, key, value and what would b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from foreshard.config.consistency import contradictions
+from foreshard.config.consistency import Contradiction, contradictions
 from foreshard.config.document import MOST_CHARACTERS, Document, read_document
 from foreshard.config.refusal import Refusal, refusal_of
 from foreshard.config.settings import Settings
 from foreshard.model.errors import ConfigError, InvalidValueError
 
-__all__ = ["load", "parse"]
+__all__ = ["load", "parse", "read_as", "read_text"]
+
+Model = TypeVar("Model", bound=BaseModel)
+Rules = Callable[[Mapping[str, Any]], tuple[Contradiction, ...]]
 
 # More are one mistake made many times.
 MOST_TOLD = 200
@@ -29,19 +32,7 @@ def load(path: Path) -> Settings:
     Raises:
         ConfigError: It cannot be read, or something in it is wrong; all errors are listed.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(4 * MOST_CHARACTERS + 1)
-        text = raw.decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); name a YAML file"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path}: is not text in UTF-8 (byte {error.start}); name a YAML file"
-        ) from error
-    settings = parse(text, name=str(path))
+    settings = parse(read_text(path), name=str(path))
     base = path.resolve().parent
     key_file = settings.envoy.relay_key_file
     return settings.model_copy(
@@ -55,22 +46,58 @@ def load(path: Path) -> Settings:
     )
 
 
+def read_text(path: Path) -> str:
+    """What a file says, no more of it than a configuration may have.
+
+    Raises:
+        ConfigError: It cannot be read, or is no text.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(4 * MOST_CHARACTERS + 1)
+        return raw.decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); name a YAML file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: is not text in UTF-8 (byte {error.start}); name a YAML file"
+        ) from error
+
+
 def parse(text: str, *, name: str = "configuration") -> Settings:
     """The configuration in a YAML text.
 
     Raises:
         ConfigError: As `load`.
     """
+    return read_as(text, name=name, root=Settings, rules=contradictions, hint="`foreshard init`")
+
+
+def read_as(text: str, *, name: str, root: type[Model], rules: Rules, hint: str) -> Model:
+    """A YAML text as settings, or everything that is wrong with it.
+
+    Args:
+        text: Of the file.
+        name: Of the file, for messages.
+        root: The settings that it should hold.
+        rules: What they must agree on; told the plain values.
+        hint: What to try when there is nothing in it.
+
+    Raises:
+        ConfigError: Something in it is wrong; all errors are listed.
+    """
     document = read_document(text, name=name)
     values = document.values
     if not isinstance(values, dict):
         what = "is empty" if values is None else f"is of type {type(values).__name__}"
-        raise ConfigError(f"{name}: must be a mapping of keys, {what}; try `foreshard init`")
+        raise ConfigError(f"{name}: must be a mapping of keys, {what}; try {hint}")
     found = list(_doubled(document))
     try:
-        settings = Settings.model_validate(values)
+        settings = root.model_validate(values)
     except (ValidationError, InvalidValueError) as error:
-        found += _wrong(document, error)
+        found += _wrong(document, error, root, rules)
         raise ConfigError(_told(found, name)) from error
     if found:
         raise ConfigError(_told(found, name))
@@ -92,7 +119,12 @@ def _doubled(document: Document) -> Iterator[Refusal]:
         )
 
 
-def _wrong(document: Document, error: ValidationError | InvalidValueError) -> Iterator[Refusal]:
+def _wrong(
+    document: Document,
+    error: ValidationError | InvalidValueError,
+    root: type[BaseModel],
+    rules: Rules,
+) -> Iterator[Refusal]:
     """Errors of single values, then what does not fit together and is not among them."""
     errors: list[dict[str, Any]] = []
     if isinstance(error, ValidationError):
@@ -100,10 +132,10 @@ def _wrong(document: Document, error: ValidationError | InvalidValueError) -> It
     of_values = [one for one in errors if not _is_of_a_whole(one)]
     told = set()
     for one in of_values:
-        where, says = refusal_of(one, root=Settings)
+        where, says = refusal_of(one, root=root)
         told.add(where)
         yield Refusal(place=document.place(where), where=where, says=says)
-    fit = [each for each in contradictions(document.values) if each.where not in told]
+    fit = [each for each in rules(document.values) if each.where not in told]
     for each in fit:
         told.add(each.where)
         yield Refusal(place=document.place(each.where), where=each.where, says=each.says)
@@ -111,7 +143,7 @@ def _wrong(document: Document, error: ValidationError | InvalidValueError) -> It
         return
     # A rule that only the core knows: told as the core says it.
     for one in errors:
-        where, says = refusal_of(one, root=Settings)
+        where, says = refusal_of(one, root=root)
         yield Refusal(place=document.place(where), where=where, says=says)
     if not errors:
         yield Refusal(place=document.place(()), where=(), says=f"is wrong: {error}")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -137,13 +137,17 @@ def _first(description: str | None) -> str:
 def _model_at(root: type[BaseModel], where: Sequence[int | str]) -> type[BaseModel] | None:
     """The settings that stand at a path."""
     model: type[BaseModel] | None = root
+    is_name = False
     for part in where:
-        if isinstance(part, int):
+        if isinstance(part, int) or is_name:
+            is_name = False
             continue
         field = model.model_fields.get(part) if model else None
         if field is None:
             return None
         model = _model_in(field.annotation)
+        # In a mapping by name, the next part of the path is a name and no key.
+        is_name = get_origin(field.annotation) is dict
     return model
 
 

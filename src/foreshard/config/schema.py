@@ -10,9 +10,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from foreshard.config.settings import Settings
 
-__all__ = ["MODELINE", "SCHEMA_FILE", "schema", "schema_text"]
+__all__ = ["MODELINE", "SCHEMA_FILE", "schema", "schema_of", "schema_text"]
 
 SCHEMA_FILE = "foreshard.schema.json"
 """Its name where it is written beside a configuration."""
@@ -24,8 +26,13 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 def schema() -> Mapping[str, Any]:
     """The schema, as plain values."""
-    made = Settings.model_json_schema(mode="validation")
-    return {"$schema": DRAFT, "title": "Foreshard configuration"} | {
+    return schema_of(Settings, title="Foreshard configuration")
+
+
+def schema_of(root: type[BaseModel], *, title: str) -> Mapping[str, Any]:
+    """The schema of any settings, as plain values."""
+    made = root.model_json_schema(mode="validation")
+    return {"$schema": DRAFT, "title": title} | {
         key: _lean(value) for key, value in made.items() if key != "title"
     }
 

@@ -8,16 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from foreshard.lab.policy.policy import Truth
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.effects import Effects, Floats, calm
+from foreshard.lab.simulation.load import day, mean_rps
 from foreshard.model.events import SystemEvent
 
 __all__ = ["Calm"]
 
 
 class Calm:
-    """A `Sky` in which all is well but what a test says.
+    """A `Sky` in which all is well but what a test says, and the `Truth` about it.
 
     Args:
         scenario: Gives the shapes, and how long a restart takes.
@@ -33,10 +33,8 @@ class Calm:
         events: tuple[SystemEvent, ...] = (),
     ) -> None:
         self._scenario = scenario
-        self._gone = {
-            index: (gone or {}).get(site.name, (math.inf, math.inf))
-            for index, site in enumerate(scenario.sites)
-        }
+        never = (math.inf, math.inf)
+        self._gone = {site.name: (gone or {}).get(site.name, never) for site in scenario.sites}
         self._events = events
         self._calm = calm(
             len(scenario.sites),
@@ -50,32 +48,27 @@ class Calm:
         up = [not begins <= now_s < ends for begins, ends in self._gone.values()]
         return replace(self._calm, is_up=np.array(up))
 
-    def restart(self, cell_index: int, now_s: float) -> None:
+    def restart(self, cell: str, now_s: float) -> bool:
         """The cell is gone for as long as a restart takes."""
-        self._gone[cell_index] = now_s, now_s + self._scenario.make.restart_s
+        begins, ends = self._gone[cell]
+        if begins <= now_s < ends:
+            return False
+        self._gone[cell] = now_s, now_s + self._scenario.make.restart_s
+        return True
 
     def events(self, now_s: float) -> tuple[SystemEvent, ...]:
         """What is announced and not over."""
         return tuple(e for e in self._events if e.known_at_s <= now_s < e.ends_at_s)
 
-    def truth(self) -> Truth:
-        """Itself: there is nothing to tell."""
-        return self
-
     def effects(self, at_s: float) -> Effects:
         """See `Truth`."""
-        return self.at(at_s, np.zeros(len(self._scenario.sites)))
+        return self.at(at_s, np.zeros((len(self._scenario.sites), len(self._scenario.offers))))
 
     def demand_rps(self, at_s: float) -> dict[tuple[str, str], float]:
-        """See `Truth`; without a swing."""
-        offers = self._scenario.offers
-        whole = sum(offer.share for offer in offers)
-        origins = self._scenario.load.origins or {self._scenario.origins[0]: 1.0}
+        """See `Truth`."""
+        rates = mean_rps(self._scenario) * day(self._scenario, at_s)
         return {
-            (origin, offer.request_class.name): self._scenario.rate_rps()
-            * part
-            * offer.share
-            / whole
-            for origin, part in origins.items()
-            for offer in offers
+            (origin, each.name): float(rates[o, k])
+            for o, origin in enumerate(self._scenario.origins)
+            for k, each in enumerate(self._scenario.classes)
         }

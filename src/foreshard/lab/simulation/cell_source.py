@@ -14,13 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from foreshard.lab.scenario.fault import Kind
+from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.effects import GAUGES
 from foreshard.lab.simulation.world import STEP_S, Moment, World
 from foreshard.model.telemetry import CellMetrics, Fresh, Gauge, Health, Missing
 from foreshard.model.topology import Cell
 from foreshard.ports import Clock
 
-__all__ = ["MEASURED", "WorldCellSource"]
+__all__ = ["MEASURED", "WorldCellSource", "deploys_of"]
 
 # All gauges, in the order in which noise is drawn.
 MEASURED = ("cpu", "connections", *GAUGES)
@@ -28,7 +30,19 @@ MEASURED = ("cpu", "connections", *GAUGES)
 TIMEOUT_S = 0.8
 BRIDGE_S = 3.0
 FROZEN_AFTER_S = 15.0
-VERSION = "1"
+# Of a cell of which the scenario says nothing.
+VERSION = "1.0"
+
+
+def deploys_of(scenario: Scenario) -> list[list[tuple[str, float, float]]]:
+    """By cell: number among the faults, begin and end of each deploy, seconds."""
+    found: list[list[tuple[str, float, float]]] = [[] for _ in scenario.sites]
+    index = {site.name: c for c, site in enumerate(scenario.sites)}
+    for number, fault in enumerate(scenario.faults):
+        for position, cell in enumerate(fault.cells if fault.kind is Kind.DEPLOY else ()):
+            begins_s = fault.begins_s(position)
+            found[index[cell]].append((str(number), begins_s, begins_s + fault.lasts_s))
+    return found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +93,8 @@ class WorldCellSource:
             "descriptors": float(make.descriptors),
             "threads": float(make.threads),
         }
+        self._versions = [scenario.versions.get(site.name, VERSION) for site in scenario.sites]
+        self._deploys = deploys_of(scenario)
         self._pages = [_Page() for _ in scenario.sites]
 
     async def read(self, cells: tuple[Cell, ...]) -> Mapping[str, tuple[Health, Fresh | Missing]]:
@@ -156,9 +172,14 @@ class WorldCellSource:
         return CellMetrics(
             gauges=gauges,
             capacity={"cpu": self._cpus[index]},
-            version=VERSION,
+            version=self._version(index, moment.at_s),
             started_at_s=self._world.start_s + float(moment.started_s[index]) + page.skew_s,
         )
+
+    def _version(self, index: int, at_s: float) -> str:
+        """What runs there; a deploy adds its number while it lasts."""
+        on = (n for n, begins_s, ends_s in self._deploys[index] if begins_s <= at_s < ends_s)
+        return "+".join((self._versions[index], *on))
 
     def _rate(self, page: _Page, index: int, moment: Moment) -> float | None:
         """Cpu seconds a second since the sample before; None for the first of a process."""

@@ -72,7 +72,7 @@ class RunRecord:
         lives: Deaths, starts and restarts that somebody asked for.
         log: The last lines that were logged.
         counts: `decisions` made, `acts` among them, reasons `unsaid`.
-        wall_s: What the run cost in real seconds, by part; not compared.
+        cost_s: What the run cost in real seconds: by part, as a whole, and of cpu; not compared.
     """
 
     played: Played
@@ -83,7 +83,7 @@ class RunRecord:
     lives: tuple[LifeEvent, ...]
     log: tuple[Mapping[str, str | float], ...]
     counts: Mapping[str, int]
-    wall_s: Mapping[str, float] = field(default_factory=dict)
+    cost_s: Mapping[str, float] = field(default_factory=dict)
 
     def values(self) -> dict[str, Any]:
         """All that is no array, as JSON values, without what the machine adds."""
@@ -119,7 +119,7 @@ class RunRecord:
         Raises:
             LabError: It cannot be written.
         """
-        text = _canonical(self.values() | {"wall_s": dict(self.wall_s)})
+        text = _canonical(self.values() | {"cost_s": dict(self.cost_s)})
         contents: dict[str, Any] = {"run": np.array(text), **self.arrays()}
         try:
             with path.open("wb") as file:
@@ -167,7 +167,7 @@ def _record(values: Mapping[str, Any], arrays: Mapping[str, Array]) -> RunRecord
         lives=tuple(LifeEvent(**one) for one in lives),
         log=tuple(values["log"]),
         counts=values["counts"],
-        wall_s=values["wall_s"],
+        cost_s=values["cost_s"],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +43,8 @@ class Shares:
         """Every state there was: moments [N], and the shares from each on [N, O, K, C + 1]."""
         moments, starts = np.unique(self.at_s, return_index=True)
         whole = np.zeros((len(moments), int(np.prod(self.shape))))
-        ends = [*starts[1:].tolist(), len(self.at_s)]
-        for n, (start, end) in enumerate(zip(starts.tolist(), ends, strict=True)):
+        bounds = [*starts.tolist(), len(self.at_s)]
+        for n, (start, end) in enumerate(pairwise(bounds)):
             whole[n] = whole[n - 1] if n else 0.0
             whole[n, self.place[start:end]] = self.share[start:end]
         return moments, whole.reshape((len(moments), *self.shape.tolist()))

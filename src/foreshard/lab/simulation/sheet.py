@@ -169,7 +169,7 @@ class Composer:
             used[:, DISK] += room * np.minimum(sheet["filled"], 1.0)
         for name, gauge in (("descriptors", DESCRIPTORS), ("threads", THREADS)):
             if name in sheet:
-                used[:, gauge] = 1.0 - (1.0 - self._base[gauge]) * sheet[name]
+                used[:, gauge] += (1.0 - self._base[gauge]) * (1.0 - sheet[name])
         return used
 
 

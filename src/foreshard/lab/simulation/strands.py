@@ -97,7 +97,8 @@ def strands_of(scenario: Scenario) -> Strands:
         cell=cell,
         begins_s=begins_s,
         lasts_s=lasts_s,
-        rate=1.0 / np.maximum(column(lambda line: line.grows_s), TINY_S),
+        # Half of it: what is whole at once is so in spite of the last bits.
+        rate=1.0 / np.maximum(column(lambda line: line.grows_s), TINY_S / 2.0),
         amplitude=column(_amplitude),
         period_s=column(lambda line: line.period_s),
         collected=column(lambda line: line.collected),

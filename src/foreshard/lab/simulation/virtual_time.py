@@ -67,12 +67,12 @@ def _descriptor(file: Any) -> int:  # noqa: ANN401 - a number, or whatever has o
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose `time()` is virtual.
 
-    Timers of the same moment run in the order in which they were set, so a run is the same to
-    the bit as long as nobody in it asks the real world for anything.
+    Timers of the same moment run in an order that is the same in every run (asyncio's heap has
+    no other promise), so a run is the same to the bit as long as nobody in it asks the real
+    world for anything.
 
     Args:
-        start_s: The first moment. Not so large that doubles are coarser than a timer: up to
-            some million seconds are fine.
+        start_s: The first moment.
         advance: Called with the moment that time jumps to, before anything of it runs.
     """
 
@@ -83,6 +83,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._advance = advance
         self._turns = 0
         super().__init__(_Leap(self._leap))
+        # What lies closer together is one moment: a timer must be due at the very double it
+        # names, also where doubles are coarser than the nanosecond of the system's clock.
+        self._clock_resolution = 1e-6
 
     def time(self) -> float:
         """The present virtual moment, seconds."""

@@ -14,11 +14,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from foreshard.lab.policy.policy import Truth
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.effects import Effects, Floats
 from foreshard.lab.simulation.plant import Plant
-from foreshard.model.errors import LabError
 from foreshard.model.events import SystemEvent
 
 __all__ = ["STEP_S", "Life", "LifeEvent", "Meters", "Moment", "Sky", "World"]
@@ -41,17 +39,14 @@ class Sky(Protocol):
 
         Args:
             now_s: Of the scenario; never less than in the call before.
-            served: [C] requests that each cell answered well since the call before.
+            served: [C, K] requests that each cell answered well since the call before.
         """
 
-    def restart(self, cell_index: int, now_s: float) -> None:
-        """Somebody restarts a cell."""
+    def restart(self, cell: str, now_s: float) -> bool:
+        """Somebody restarts a cell; returns whether there was a process to end."""
 
     def events(self, now_s: float) -> tuple[SystemEvent, ...]:
         """What is announced by then and not over, in seconds of the scenario."""
-
-    def truth(self) -> Truth:
-        """The whole schedule."""
 
 
 class Life(StrEnum):
@@ -162,13 +157,13 @@ class World:
         self._life = np.zeros(cells, dtype=np.int64)
         self._started_s = np.full(cells, -RAN_BEFORE_S)
         self._moments: deque[Moment] = deque(maxlen=round(KEPT_S / STEP_S) + 1)
-        self._effects = sky.at(0.0, np.zeros(cells))
+        self._effects = sky.at(0.0, np.zeros((cells, len(scenario.offers))))
         self._remember(np.zeros(cells))
 
     @property
     def now_s(self) -> float:
         """How far the plant is, seconds of the scenario."""
-        return round(self._steps * STEP_S, 6)
+        return self._steps * STEP_S
 
     @property
     def effects(self) -> Effects:
@@ -189,13 +184,10 @@ class World:
         """Restart a cell now.
 
         Raises:
-            LabError: There is no such cell.
+            InvalidValueError: There is no such cell.
         """
-        names = [site.name for site in self.scenario.sites]
-        if cell not in names:
-            raise LabError(f"world: there is no cell {cell}, it has {', '.join(names)}")
-        self.lives.append(LifeEvent(at_s=self.now_s, cell=cell, what=Life.ASKED))
-        self.sky.restart(names.index(cell), self.now_s)
+        if self.sky.restart(cell, self.now_s):
+            self._note(cell, Life.ASKED)
 
     def _step(self) -> None:
         before = self._effects
@@ -207,9 +199,9 @@ class World:
             total = getattr(meters, name)
             total += getattr(counts, name)
         self.in_flight = counts.in_flight.sum(axis=(0, 2))
-        self._effects = self.sky.at(self.now_s, (counts.tries - counts.failed).sum(axis=(0, 2)))
+        self._effects = self.sky.at(self.now_s, (counts.tries - counts.failed).sum(axis=0))
         self._live_on(before)
-        self._remember(counts.inside)
+        self._remember(counts.inside.copy())
 
     def _live_on(self, before: Effects) -> None:
         """Note who died and who started."""
@@ -222,13 +214,10 @@ class World:
             if is_up:
                 self._life[index] += 1
                 self._started_s[index] = self.now_s
-            self.lives.append(
-                LifeEvent(
-                    at_s=self.now_s,
-                    cell=self.scenario.sites[index].name,
-                    what=Life.STARTED if is_up else Life.DIED,
-                )
-            )
+            self._note(self.scenario.sites[index].name, Life.STARTED if is_up else Life.DIED)
+
+    def _note(self, cell: str, what: Life) -> None:
+        self.lives.append(LifeEvent(at_s=round(self.now_s, 6), cell=cell, what=what))
 
     def _remember(self, inside: Floats) -> None:
         self._moments.append(

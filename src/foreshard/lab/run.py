@@ -9,29 +9,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, NoReturn
 
 import numpy as np
 
 from foreshard import __version__
-from foreshard.lab.policy.policy import Policy, Stage
+from foreshard.lab.policy.policy import Policy, Stage, Truth
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.actuators import Proxies, WorldCellDriver, WorldRouteSink
 from foreshard.lab.simulation.canonical import text_of
 from foreshard.lab.simulation.cell_source import WorldCellSource
 from foreshard.lab.simulation.diary import Diary
+from foreshard.lab.simulation.foresight import Foresight
 from foreshard.lab.simulation.hearing import heard
 from foreshard.lab.simulation.plant import Ledger, Plant
 from foreshard.lab.simulation.record import Played, RunRecord
 from foreshard.lab.simulation.shares import SharesLog
 from foreshard.lab.simulation.sources import WorldEventSource, WorldTrafficSource
 from foreshard.lab.simulation.virtual_time import VirtualClock, VirtualExecutor, VirtualLoop
+from foreshard.lab.simulation.weather import Weather
 from foreshard.lab.simulation.world import STEP_S, Sky, World
 from foreshard.model.errors import LabError
 from foreshard.model.safety_net import SafetyNet
 
-__all__ = ["Core", "run"]
+__all__ = ["Core", "run", "weather_of"]
 
 # Far from 0, which is "unknown" for a start; near enough for timers to be exact in doubles.
 START_S = 1_000_000.0
@@ -48,6 +50,12 @@ PROGRESS_S = 10.0
 THINKING_S = 0.2
 
 
+def weather_of(scenario: Scenario, seed: int) -> tuple[Sky, Truth]:
+    """The weather that a scenario declares, and its whole schedule."""
+    weather = Weather(scenario, seed=seed)
+    return weather, Foresight(weather)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
     """What simulates.
@@ -55,13 +63,13 @@ class Core:
     Attributes:
         name: Of the plant, on the record.
         plant: Makes one, for a scenario and a seed.
-        sky: Makes the weather, for the same.
+        sky: Makes the weather for the same, and the truth about it.
         thinking_s: Virtual time that a forecast takes.
     """
 
     name: str
     plant: Callable[[Scenario, int], Plant]
-    sky: Callable[[Scenario, int], Sky]
+    sky: Callable[[Scenario, int], tuple[Sky, Truth]] = weather_of
     thinking_s: float = THINKING_S
 
 
@@ -87,21 +95,22 @@ def run(
     Raises:
         LabError: The policy gave up, or nothing would ever happen again.
     """
-    began = perf_counter()
-    sky = core.sky(scenario, seed)
+    began, began_cpu = perf_counter(), process_time()
+    sky, truth = core.sky(scenario, seed)
     world = World(scenario, core.plant(scenario, seed), sky, start_s=START_S)
     ready = perf_counter()
-    plant_s = 0.0
+    world_s = 0.0
 
     def advance(to_s: float) -> None:
-        nonlocal plant_s
+        nonlocal world_s
         before = perf_counter()
         world.advance(to_s)
-        plant_s += perf_counter() - before
+        world_s += perf_counter() - before
 
     phase_s = int(np.random.default_rng([seed, 100]).integers(1, PHASES)) * STEP_S
     loop = VirtualLoop(start_s=START_S - LEAD_S - phase_s, advance=advance)
-    stage, diary, shares = _stage(world, loop, seed=seed, core=core, is_told=is_told)
+    told = truth if is_told else None
+    stage, diary, shares = _stage(world, loop, seed=seed, core=core, truth=told)
     with heard(lambda: round(loop.time() - START_S, 6)) as log:
         _play(loop, _steered(stage, policy, progress))
     steered = perf_counter()
@@ -120,17 +129,18 @@ def run(
             "acts": diary.acts,
             "unsaid": diary.unsaid,
         },
-        wall_s={
+        cost_s={
             "setting_up": ready - began,
-            "world": plant_s + ended - steered,
-            "steering": steered - ready - plant_s,
+            "world": world_s + ended - steered,
+            "steering": steered - ready - world_s,
             "whole": ended - began,
+            "cpu": process_time() - began_cpu,
         },
     )
 
 
 def _stage(
-    world: World, loop: VirtualLoop, *, seed: int, core: Core, is_told: bool
+    world: World, loop: VirtualLoop, *, seed: int, core: Core, truth: Truth | None
 ) -> tuple[Stage, Diary, SharesLog]:
     scenario, clock = world.scenario, VirtualClock(loop)
     fleet = scenario.fleet()
@@ -152,7 +162,7 @@ def _stage(
         balancer=proxies,
         driver=WorldCellDriver(world, clock),
         store=diary,
-        truth=world.sky.truth() if is_told else None,
+        truth=truth,
         seed=seed,
     )
     return stage, diary, shares

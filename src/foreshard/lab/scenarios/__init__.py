@@ -1,0 +1,1 @@
+"""Scenarios that are shipped: one YAML file each, read by `config.scenario`."""
