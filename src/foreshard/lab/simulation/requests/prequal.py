@@ -28,9 +28,11 @@ Q_RIF: Final = 2.0**-0.25
 # With fewer answers than this in the pool a cell is drawn at random.
 FEWEST: Final = 2
 # The server's answer: of its last so many requests the median latency of those that met about as
-# many others as there are now.
+# many others as there are now. Older ones do not count, or a cell that was once slow, and is
+# shunned for it, would never be found well again; one that has served nothing lately says 0.
 RECENT: Final = 32
 NEAREST: Final = 9
+RECENT_S: Final = 1.0
 ONE: Final = np.uint64(1)
 
 
@@ -161,28 +163,39 @@ def probe(w: World, p: int, k: int) -> None:
         row.probes += 1
         answer.cell = c
         answer.rif = cell.inside
-        answer.latency_s = _latency_s(w, c)
+        answer.latency_s = _latency_s(w, c, k)
         answer.at_s = w.state[0].now_s
         answer.uses = 0
 
 
 @kernel
-def _latency_s(w: World, c: int) -> float:
-    """What a request would take now, as the cell's latest ones say."""
+def _latency_s(w: World, c: int, k: int) -> float:
+    """What a request of this class would take now, as the cell's latest ones say."""
     cell = w.cells[c]
-    known = min(cell.recent, RECENT)
-    count = min(known, NEAREST)
+    known = min(w.ended[c, k], RECENT)
+    taken = np.uint64(0)
+    count = 0
+    for place in range(known):
+        if w.state[0].now_s - w.recent[c, k, place].at_s > RECENT_S:
+            taken |= ONE << np.uint64(place)
+        else:
+            count += 1
+    count = min(count, NEAREST)
     if count == 0:
         return 0.0
     near = np.empty(count)
-    taken = np.uint64(0)
     for n in range(count):
         best = NONE
         away = 0
         for place in range(known):
-            apart = abs(w.recent[c, place].rif - cell.inside)
+            apart = abs(w.recent[c, k, place].rif - cell.inside)
             if not taken & (ONE << np.uint64(place)) and (best == NONE or apart < away):
                 best, away = place, apart
         taken |= ONE << np.uint64(best)
-        near[n] = w.recent[c, best].latency_s
-    return float(np.median(near))
+        latency_s = w.recent[c, k, best].latency_s
+        above = n
+        while above > 0 and near[above - 1] > latency_s:
+            near[above] = near[above - 1]
+            above -= 1
+        near[above] = latency_s
+    return float(near[count // 2])
