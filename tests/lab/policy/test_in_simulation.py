@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -9,14 +10,14 @@ import pytest
 
 from foreshard.lab.policy.bound import capacity_of, fluid_bound, work_of
 from foreshard.lab.policy.registry import PEERS, policy
+from foreshard.lab.run import Core, run
 from foreshard.lab.scenario.fault import FaultLine, Kind
 from foreshard.lab.scenario.scenario import Family, Load, Scenario
-from foreshard.lab.simulation.effects import Effects, Floats
 from foreshard.lab.simulation.foresight import Foresight
+from foreshard.lab.simulation.record import RunRecord
 from foreshard.lab.simulation.requests.core import RequestPlant
-from foreshard.lab.simulation.run import Core, run
 from foreshard.lab.simulation.weather import Weather
-from foreshard.model.events import SystemEvent
+from foreshard.lab.simulation.world import Life
 
 WARM_UP_S = 10
 FAULTS = {
@@ -60,31 +61,7 @@ FAULTS = {
 }
 
 
-class Sky:
-    """The weather, as the world asks for it."""
-
-    def __init__(self, scenario: Scenario, seed: int) -> None:
-        self._weather = Weather(scenario, seed=seed)
-        self._names = [site.name for site in scenario.sites]
-        self._classes = len(scenario.offers)
-
-    def at(self, now_s: float, served: Floats) -> Effects:
-        each = served if served.ndim == 2 else np.tile(served[:, None], self._classes)
-        return self._weather.at(now_s, each)
-
-    def restart(self, cell_index: int, now_s: float) -> None:
-        self._weather.restart(self._names[cell_index], now_s)
-
-    def events(self, now_s: float) -> tuple[SystemEvent, ...]:
-        return self._weather.events(now_s)
-
-    def truth(self) -> Foresight:
-        return Foresight(self._weather)
-
-
-CORE = Core(
-    name="requests", plant=lambda scenario, seed: RequestPlant(scenario, seed=seed), sky=Sky
-)
+CORE = Core(name="requests", plant=lambda scenario, seed: RequestPlant(scenario, seed=seed))
 
 
 def a_scenario(name: str, *, load: float = 0.62) -> Scenario:
@@ -104,7 +81,14 @@ def a_scenario(name: str, *, load: float = 0.62) -> Scenario:
 def harm(name: str, who: str, *, load: float = 0.62) -> float:
     """Weighted bad requests after the warm-up."""
     scenario = a_scenario(name, load=load)
-    record = run(scenario, policy(who), seed=1, core=CORE, is_told=who == "oracle")
+    return harm_of(played(scenario, who), scenario)
+
+
+def played(scenario: Scenario, who: str) -> RunRecord:
+    return run(scenario, policy(who), seed=1, core=CORE, is_told=who == "oracle")
+
+
+def harm_of(record: RunRecord, scenario: Scenario) -> float:
     weight = np.array([c.weight for c in scenario.classes])
     bad = record.ledger.fates[WARM_UP_S:, :, :, 1:].sum(axis=(0, 1, 3))
     return float(bad @ weight)
@@ -124,6 +108,24 @@ def test_nobody_beats_the_bound(name: str) -> None:
     least = fluid_bound(scenario, capacity_of(scenario, truth), work_of(scenario, truth))
     # The bound is of the mean demand; one run's lies a little beside it.
     assert harm(name, "oracle") >= 0.8 * least.bound[WARM_UP_S:].sum()
+
+
+def test_the_oracle_parts_twin_leaks_in_a_fleet_of_two_regions() -> None:
+    twins = FaultLine(kind=Kind.LEAK, cells=("eu-1", "us-2"), at_s=20.0, grows_s=40.0)
+    scenario = replace(
+        a_scenario("quiet"),
+        load=Load(period_s=240.0, origins={"eu": 0.6, "us": 0.4}, client_retries=1),
+        latency_ms={("eu", "us"): 90.0, ("us", "eu"): 90.0},
+        sizes={"eu-1": 2.0, "us-3": 0.5},
+        proxies=2,
+        faults=(twins,),
+    )
+    known, best = played(scenario, "oracle"), played(scenario, "outlier")
+    asked = [life for life in known.lives if life.what is Life.ASKED]
+    assert len(asked) == 1
+    died_s = sorted(life.at_s for life in known.lives if life.what is Life.DIED)
+    assert died_s[1] - died_s[0] > scenario.make.restart_s
+    assert harm_of(known, scenario) < 0.1 * harm_of(best, scenario)
 
 
 def test_an_overload_is_shed_and_not_suffered() -> None:

@@ -5,9 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from foreshard.lab import service
-from foreshard.lab.policy.oracle import Oracle, drafted, posed
+from foreshard.lab.policy.crowd import crowded
+from foreshard.lab.policy.oracle import SHED_UTILISATION, Oracle, drafted, posed
 from foreshard.lab.policy.outlook import FULLEST, Outlook, fullness, outlook_of
 from foreshard.lab.policy.program import Draft, even_slots
 from foreshard.lab.policy.restarts import Nurse, is_curable
@@ -116,6 +119,25 @@ def test_a_cell_with_few_connections_gets_what_they_can_hold() -> None:
 def test_when_nobody_can_serve_in_time_everybody_tries() -> None:
     draft = planned(waiting(SEARCH, list(range(6)), 2.0))
     assert draft.share[0, SEARCH].sum() == pytest.approx(1.0)
+
+
+@given(st.lists(st.sampled_from([0.3, 0.6, 1.0]), min_size=6, max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_cells_that_are_alike_may_be_planned_as_one(speeds: list[float]) -> None:
+    setting, demand = shop(), asked(0.62)
+    found = outlook(slowed(dict(enumerate(speeds))))
+    crowd = crowded(setting, found)
+    apart, together = (
+        ExactSolver().solve(posed(where, CPU_S, CPU_S + 0.01, what, demand))
+        for where, what in ((setting, found), (crowd.setting, crowd.outlook))
+    )
+    assert together.shed == pytest.approx(apart.shed, abs=0.01)
+    shares = crowd.spread(together.shares.reshape(crowd.setting.shape))
+    assert shares.sum(axis=2)[0] == pytest.approx(1.0 - together.shed, abs=1e-6)
+    used = (shares[0] * demand[0, :, None] * CPU_S[:, None]).sum(axis=0)
+    assert (used <= found.cpu / SHED_UTILISATION * 0.98 + 1e-6).all()
+    alike = {(group, round(u / 3.0, 6)) for group, u in zip(crowd.group, used, strict=True)}
+    assert len(alike) == len(set(crowd.group.tolist()))
 
 
 def line(kind: Kind, **more: object) -> FaultLine:
