@@ -79,6 +79,12 @@ class Setting:
         )
 
     @property
+    def is_placeless(self) -> Bools:
+        """[O] whether all cells are equally far, so that nothing is gained by staying near."""
+        far: Bools = np.ptp(self.distance_ms, axis=1) <= SAME_RING_MS
+        return far
+
+    @property
     def home(self) -> Bools:
         """[O, C] cells of the origin's region; where it has none, those of the nearest ring."""
         regions = np.array([cell.region for cell in self.fleet.cells])
