@@ -13,7 +13,7 @@ from foreshard.lab.simulation.routing import Pick
 from tests.lab.simulation.fluid_stand import free, queue, shop, still, wide
 
 SERVICE_S = 0.02
-LOADS = (0.3, 0.5, 0.7, 0.8, 0.9)
+LOADS = (0.3, 0.6, 0.8, 0.9)
 every_load = pytest.mark.parametrize("load", LOADS)
 
 
@@ -25,12 +25,12 @@ def settled(scenario: Scenario) -> tuple[float, float, float]:
     """Mean latency, busy cpus and connections in use once all has settled."""
     plant, effects = FluidPlant(scenario, seed=1), still(scenario)
     plant.route(free(scenario, pick=Pick.RANDOM))
-    plant.advance(40.0, effects)
+    plant.advance(15.0, effects)
     plant.count()
-    plant.advance(100.0, effects)
+    plant.advance(35.0, effects)
     seen = plant.count()
     mean_s = seen.latency_s.sum() / seen.tries.sum()
-    return float(mean_s), float(seen.busy_s.sum()) / 60.0, float(seen.inside.sum())
+    return float(mean_s), float(seen.busy_s.sum()) / 20.0, float(seen.inside.sum())
 
 
 def waits(servers: int, load: float) -> float:
@@ -77,8 +77,8 @@ def test_a_shared_server_does_not_mind_the_scatter_within_2_percent(
 @every_load
 def test_cpus_are_busy_and_connections_held_as_little_says(load: float) -> None:
     mean_s, busy, inside = settled(at(wide(cpus=3, service_cv=0.5), load))
-    assert busy == pytest.approx(3.0 * load, rel=0.04)
-    assert inside == pytest.approx(3.0 * load / SERVICE_S * mean_s, rel=0.04)
+    assert busy == pytest.approx(3.0 * load, rel=0.06)
+    assert inside == pytest.approx(3.0 * load / SERVICE_S * mean_s, rel=0.06)
 
 
 @pytest.mark.parametrize("servers", [1, 2, 5, 40])
