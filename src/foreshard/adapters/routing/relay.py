@@ -103,6 +103,7 @@ class _Relay:
         self._editions: dict[str, Edition] = {}
         self._confirmed_at_s: dict[str, float] = {}
         self._unsaved = {origin: asyncio.Event() for origin in settings.origins}
+        self._saved: dict[str, str] = {}
         target = f"{settings.upstream[0]}:{settings.upstream[1]}"
         self._followers = {
             origin: Follower(target, origin, settings.seal, heard=self._hear)
@@ -119,6 +120,8 @@ class _Relay:
                 continue
             self._editions[origin] = kept.edition
             self._confirmed_at_s[origin] = kept.confirmed_at_s
+            if kept.is_newest:
+                self._saved[origin] = _mark(kept.edition)
             log.info("relay.loaded", **self._facts(origin))
         self._serve()
 
@@ -139,18 +142,25 @@ class _Relay:
         await self._followers[origin].run(self._editions.get(origin))
 
     async def keep(self, origin: str) -> None:
-        """Write what is new to the disk; while one is written the newest waits, not all."""
+        """Write what is new to the disk; while one is written the newest waits, not all.
+
+        What could not be written is tried again, and until it is nothing is confirmed: the file
+        is of an older plan.
+        """
         store, unsaved = self._stores[origin], self._unsaved[origin]
         noted_s = 0.0
         while True:
-            is_new = await _is_set(unsaved, CONFIRM_S)
+            await _is_set(unsaved, CONFIRM_S)
             unsaved.clear()
+            one = self._editions.get(origin)
+            if one is None:
+                continue
             try:
-                if is_new:
-                    one = self._editions[origin]
+                if self._saved.get(origin) != _mark(one):
                     await asyncio.to_thread(store.save, one)
+                    self._saved[origin] = _mark(one)
                     log.info("relay.kept", origin=origin, version=one.version)
-                elif self._confirmed_at_s.get(origin, 0.0) > noted_s:
+                elif self._confirmed_at_s[origin] > noted_s:
                     await asyncio.to_thread(store.confirm)
                 noted_s = time.time()
             except SinkError as error:
@@ -203,7 +213,7 @@ class _Relay:
         self._sign()
 
     def _is_heard(self) -> bool:
-        return all(follower.is_hearing for follower in self._followers.values())
+        return all(follower.is_answering for follower in self._followers.values())
 
     def _remind(self) -> None:
         """Say in the log, and to every proxy that asks, how old the plan is."""
@@ -239,6 +249,10 @@ class _Relay:
 
 def _render_nothing(table: RoutingTable, origin: str) -> Resources:
     raise SinkError(f"a relay renders nothing, not even table {table.version} for {origin}")
+
+
+def _mark(one: Edition) -> str:
+    return f"{one.version} {one.digest}"
 
 
 async def _is_set(event: asyncio.Event, within_s: float) -> bool:
