@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -294,3 +295,43 @@ async def test_it_ticks_each_second_until_it_is_told_to_stop() -> None:
     await asyncio.gather(stage.loop.run(stop), end())
     assert stage.status()["engine"]["ticks"] == 10
     assert stage.clock.now_s() == pytest.approx(START_S + 10.0)
+
+
+async def test_a_heartbeat_stops_when_the_sink_dies_while_nothing_is_sent() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    stage.sink.cut("no route to host")
+    await stage.wait(30)
+    beat_s = stage.loop.vitals.heartbeat_s
+    assert beat_s is not None
+    assert stage.clock.now_s() - beat_s >= 15.0
+    assert stage.loop.vitals.turns["unsent"] >= 15
+    stage.sink.cut("")
+    await stage.wait(1)
+    assert stage.loop.vitals.heartbeat_s == stage.clock.now_s()
+
+
+async def test_a_sink_that_hangs_holds_up_a_turn_for_moments_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage()
+    await stage.turn(12)
+
+    async def hang() -> RoutingTable | None:
+        await asyncio.sleep(3_600)
+        return None
+
+    monkeypatch.setattr(stage.sink, "live", hang)
+    monkeypatch.setattr("foreshard.controller.loop.ASK_WITHIN_S", 0.01)
+    async with asyncio.timeout(10):
+        await stage.wait(30)
+    assert stage.loop.vitals.turns["unsent"] >= 15
+
+
+async def test_what_another_hand_made_live_is_found_out_and_adopted() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    other = replace(stage.live, version=stage.live.version + 7)
+    await stage.sink.apply(other)
+    await stage.wait(12)
+    assert stage.status()["version"] == other.version

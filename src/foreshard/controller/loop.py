@@ -48,6 +48,9 @@ log = structlog.get_logger(__name__)
 VERIFY_AFTER_S = 4.0
 # What was refused is likely to be refused again: the balancers are left alone for a moment.
 REJECTED_PAUSE_S = 3.0
+# A sink that nothing is sent to for so long is asked whether it is still there, and what is live;
+# nobody waits for a hung one longer than a tick or two.
+ASK_AFTER_S, ASK_WITHIN_S = 10.0, 2.0
 # Codes of reasons that a person may have to look at.
 ALARMING = ("guard.panic", "guard.refuses", "telemetry.", "forecast.stale", "cell.quarantined")
 
@@ -102,6 +105,7 @@ class Loop:
         self._mode = mode
         self._outcome = "applied"
         self._push_at_s = float("-inf")
+        self._asked_s = float("-inf")
         self._events: tuple[SystemEvent, ...] = ()
         self._state: EngineState | None = None
         self._is_adopted = False
@@ -154,6 +158,7 @@ class Loop:
             await self._apply(decision.routing)
         else:
             self._outcome = "applied"  # nothing is wanted that is not live
+            await self._look_after_sink()
         for recycle in decision.recycle:
             self._errand(recycle)
         self._verify(observation)
@@ -170,19 +175,32 @@ class Loop:
     async def _adopt(self) -> None:
         """Start from what is live, so that a restart, ours or the sink's, changes nothing."""
         try:
-            live = await self._world.sink.live()
-        except SinkError as error:
+            async with asyncio.timeout(ASK_WITHIN_S):
+                live = await self._world.sink.live()
+        except (SinkError, TimeoutError) as error:
             log.warning(
-                "sink.unreachable", error=str(error), effect="nothing is steered until it answers"
+                "sink.unreachable",
+                error=str(error) or f"no answer within {ASK_WITHIN_S:g} s",
+                effect="nothing is steered until it answers",
             )
             return
-        self._is_adopted = True
+        now_s = self._world.clock.now_s()
+        self._is_adopted, self._asked_s = True, now_s
         if self._state is None:
-            now_s = self._world.clock.now_s()
             self._state = self._engine.begin(live, self._remembered(), now_s=now_s)
+        elif live == self._state.table:
+            return
         else:
             self._state = self._engine.adopt(self._state, live)
         log.info("plan.adopted", version=live.version if live else 0)
+
+    async def _look_after_sink(self) -> None:
+        """Find out that a sink is gone before something has to be sent to it."""
+        if self._is_adopted and self._world.clock.now_s() >= self._asked_s + ASK_AFTER_S:
+            self._is_adopted = False
+            await self._adopt()
+        if not self._is_adopted:
+            self._outcome = "unsent"
 
     def _remembered(self) -> Mapping[str, Any]:
         try:
@@ -237,6 +255,7 @@ class Loop:
             self._outcome = "unsent"
             self._world.vitals.plans["unsent"] += 1
             return
+        self._asked_s = self._world.clock.now_s()
         applied = isinstance(outcome, Applied)
         self._state = self._engine.settle(self._state, applied=applied)
         if isinstance(outcome, Rejected) and outcome.because.startswith("frozen"):
