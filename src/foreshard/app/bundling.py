@@ -13,9 +13,10 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from foreshard import __version__
@@ -171,5 +172,15 @@ class _Packing:
 
     def _clean(self, content: bytes) -> bytes:
         for secret in self.secrets:
-            content = content.replace(secret, LEFT_OUT.encode())
+            for form in _forms(secret):
+                content = content.replace(form, LEFT_OUT.encode())
         return content
+
+
+def _forms(secret: bytes) -> Iterator[bytes]:
+    """A secret as it may stand in a text, in JSON and in a URL."""
+    text = secret.decode(errors="replace")
+    yield secret
+    yield json.dumps(text)[1:-1].encode()
+    yield json.dumps(text, ensure_ascii=False)[1:-1].encode()
+    yield quote(text, safe="").encode()

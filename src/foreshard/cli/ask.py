@@ -93,6 +93,8 @@ def replay(
         typer.echo(
             f"  they were made by {', '.join(sorted(done.versions))}, this is {__version__}"
         )
+    for name, because in done.cut.items():
+        typer.echo(f"  {name} ends early: {because}")
     for now_s in done.differing[:10]:
         typer.echo(f"  otherwise: the turn at {now_s:.3f}")
     if done.differing:
