@@ -25,7 +25,7 @@ def run_relay_process(settings: Settings, *, origins: tuple[str, ...], keep: Pat
     """
     if settings.envoy.relay is None:
         raise ConfigError(
-            "envoy.relay is missing: say where the relay listens, such as 127.0.0.1:18001, and "
+            "envoy.relay is missing: say where the relay listens, such as 127.0.0.1:18010, and "
             "print the bootstrap of the Envoys anew"
         )
     host, _, port = settings.envoy.relay.rpartition(":")

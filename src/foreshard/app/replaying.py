@@ -31,7 +31,7 @@ __all__ = ["Replayed", "replay"]
 MOST_OF_A_MEMBER = 64 * 1024 * 1024
 # What a damaged, encrypted or foreign zip, or a segment of something else, is answered with.
 UNREADABLE = (
-    *(OSError, BadZipFile, zlib.error, RuntimeError, NotImplementedError),
+    *(OSError, BadZipFile, zlib.error, RuntimeError),
     *(KeyError, InvalidValueError, StoreError),
 )
 
