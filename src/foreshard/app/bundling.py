@@ -118,7 +118,7 @@ class _Packing:
         for name, part in parts(config, settings).items():
             try:
                 self._add(name, await part())
-            except MissingError as error:
+            except (MissingError, OSError) as error:
                 self.missing[name] = self._clean(str(error).encode()).decode(errors="replace")
         self._add_turns(settings)
         self._add_decisions(settings)
@@ -140,7 +140,7 @@ class _Packing:
                 if left < 0 or not self._put(f"replay/{name}", packed):
                     self.missing[f"replay/{name}"] = "older turns are left out: no room"
                     return
-        except MissingError as error:
+        except (MissingError, OSError) as error:
             self.missing["replay"] = str(error)
 
     def _add_decisions(self, settings: Settings) -> None:
@@ -152,7 +152,7 @@ class _Packing:
                     if not self._add(f"decisions/{number:04}.jsonl", bytes(chunk)):
                         return
                     chunk, number = bytearray(), number + 1
-        except MissingError as error:
+        except (MissingError, OSError) as error:
             self.missing["decisions"] = self._clean(str(error).encode()).decode(errors="replace")
         if chunk:
             self._add(f"decisions/{number:04}.jsonl", bytes(chunk))

@@ -47,7 +47,8 @@ def thaw(config: MaybeConfig = None) -> None:
 
 
 def health(
-    process: Annotated[str, typer.Argument(help="serve or engine.")], config: MaybeConfig = None
+    process: Annotated[str, typer.Argument(help="serve, engine or relay.")],
+    config: MaybeConfig = None,
 ) -> None:
     """Say whether a process is well; exit status 1 when it is not (for probes)."""
     from foreshard.app import asking

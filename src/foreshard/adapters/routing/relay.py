@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from foreshard.adapters.routing.last_good import LastGood
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import RoutingTable
 
-__all__ = ["RelaySettings", "run_relay"]
+__all__ = ["Relay", "RelaySettings", "run_relay"]
 
 log = structlog.get_logger()
 
@@ -76,22 +76,16 @@ async def run_relay(
     Raises:
         SinkError: The port is taken.
     """
-    relay = _Relay(settings)
-    await relay.load()
-    port = await relay.open()
-    if started is not None:
-        started(port)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for origin in settings.origins:
-                tasks.create_task(relay.follow(origin))
-                tasks.create_task(relay.keep(origin))
-            tasks.create_task(relay.send_back())
-    finally:
-        await relay.close()
+    await Relay(settings).run(started=started)
 
 
-class _Relay:
+class Relay:
+    """One relay; `run_relay` for those who ask it nothing.
+
+    Args:
+        settings: See there.
+    """
+
     def __init__(self, settings: RelaySettings) -> None:
         self._settings = settings
         self._discovery = Discovery(_render_nothing, DiscoverySettings(), takes_load_reports=False)
@@ -109,6 +103,45 @@ class _Relay:
             origin: Follower(target, origin, settings.seal, heard=self._hear)
             for origin in settings.origins
         }
+
+    async def run(self, *, started: Callable[[int], None] | None = None) -> None:
+        """Relay until cancelled; see `run_relay`.
+
+        Raises:
+            SinkError: The port is taken.
+        """
+        await self.load()
+        port = await self.open()
+        if started is not None:
+            started(port)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for origin in self._settings.origins:
+                    tasks.create_task(self.follow(origin))
+                    tasks.create_task(self.keep(origin))
+                tasks.create_task(self.send_back())
+        finally:
+            await self.close()
+
+    def status(self) -> Mapping[str, Mapping[str, object]]:
+        """How it fares, by origin, as JSON values.
+
+        `version` and `unconfirmed_s` (None = there is no plan), `is_kept`: whether that plan is
+        on the disk, `is_answering`: whether the control plane answers, `is_refused`: whether
+        what it last said did not verify.
+        """
+        now_s = time.time()
+        found: dict[str, Mapping[str, object]] = {}
+        for origin, follower in self._followers.items():
+            one = self._editions.get(origin)
+            found[origin] = {
+                "version": None if one is None else one.version,
+                "unconfirmed_s": None if one is None else now_s - self._confirmed_at_s[origin],
+                "is_kept": one is not None and self._saved.get(origin) == _mark(one),
+                "is_answering": follower.is_answering,
+                "is_refused": follower.is_refused,
+            }
+        return found
 
     async def load(self) -> None:
         """Serve what was kept, at once."""

@@ -60,6 +60,8 @@ class Follower:
         self.is_answering = False
         """Whether the control plane answers now, with a plan, be it one that is refused here: a
         proxy is better off there."""
+        self.is_refused = False
+        """Whether the last edition did not verify."""
 
     async def run(self, held: Edition | None) -> None:
         """Follow until cancelled.
@@ -82,7 +84,7 @@ class Follower:
                 except SinkError as error:
                     # Next time all of it, rather than a difference.
                     self._held = None
-                    pause_s = REFUSED_AGAIN_S
+                    self.is_refused, pause_s = True, REFUSED_AGAIN_S
                     self._say("relay.refused", f"{self._target}: edition refused: {error}")
                 else:
                     self.is_answering = False
@@ -109,7 +111,7 @@ class Follower:
                 one = await asyncio.to_thread(
                     unpack, frame, self._seal, origin=self._origin, on=self._held
                 )
-                self._held = one
+                self._held, self.is_refused = one, False
                 self._say("relay.heard", "")
                 self._heard(one)
         finally:
