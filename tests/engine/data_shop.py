@@ -14,8 +14,8 @@ from foreshard.model.plan import Decision
 from foreshard.model.routing import RoutingTable, SlotRow
 from foreshard.model.telemetry import Observation
 from foreshard.model.workload import OwnedData, RequestClass
-from foreshard.planning.custody import owners_of
 from foreshard.planning.handover import REST_S
+from foreshard.planning.slots import owners_of
 from tests.engine.shop import CELLS, CLASSES, Shop, engine_of, fleet_of, request_class
 
 __all__ = ["REPLICAS", "DataShop", "Saying", "classes_of", "data_shop", "holders"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from foreshard.model.plan import Plan, Split
 from foreshard.model.routing import RoutingTable, SlotRow, SlotRun, WeightRow
 from foreshard.model.workload import Flow, OwnedData
-from foreshard.planning.custody import owners_of
+from foreshard.planning.slots import owners_of
 from foreshard.planning.table import backups_of, flow_rows, kept_to, plan_of, table_of
 from tests.engine.shop import CELLS, CLASSES, fleet_of, request_class
 

@@ -22,7 +22,7 @@ from foreshard.model.routing import RoutingTable, SlotRow
 from foreshard.model.telemetry import Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
-from foreshard.planning.custody import Ints, Stretch, quota_of
+from foreshard.planning.custody import Stretch
 from foreshard.planning.handover import (
     Handover,
     HandoverPhase,
@@ -34,6 +34,7 @@ from foreshard.planning.handover import (
 )
 from foreshard.planning.problem import Custody, Floats, Problem
 from foreshard.planning.situation import Situation
+from foreshard.planning.slots import Ints
 from foreshard.planning.solver import Solution, Solver, SolveStatus
 
 __all__ = ["Custodian"]
@@ -98,11 +99,10 @@ class Custodian:
         """Whether a table must go out for the sake of data, however small the step."""
         muster = state.muster
         for estate in self._estates.values():
-            if estate.ready(state.handovers) or self._holders(estate, state.table) is None:
+            if estate.ready(state.handovers) or not estate.is_kept(state.table):
                 return True
             owners = estate.owners(state.table)
-            way_out = np.isfinite(estate.rank(state.handovers, muster)).any(axis=1)
-            stuck = estate.are(muster.dead) & way_out
+            stuck = estate.are(muster.dead) & estate.ways_out(state.handovers, muster)
             if owners is not None and stuck[owners].any():
                 return True
         return False
@@ -111,8 +111,7 @@ class Custodian:
         """What guards see, with the cells that must keep a flow because its data is there."""
         muster, keeps = state.muster, np.zeros(situation.eligible.shape, dtype=bool)
         for estate, flows, owners in self._seats(situation.flows, state.table):
-            way_out = np.isfinite(estate.rank(state.handovers, muster)).any(axis=1)
-            can_leave = way_out & estate.are(muster.dead)
+            can_leave = estate.ways_out(state.handovers, muster) & estate.are(muster.dead)
             keeps[flows] = (estate.held(owners) > 0.0) & ~can_leave
         return replace(situation, keeps=keeps) if keeps.any() else situation
 
@@ -143,9 +142,9 @@ class Custodian:
             owners = estate.owners(state.table)
             if owners is None or not state.muster.dead:
                 continue
-            way_out = np.isfinite(estate.rank(state.handovers, state.muster)).any(axis=1)
+            stuck = estate.are(state.muster.dead) & ~estate.ways_out(state.handovers, state.muster)
             left = estate.held(owners) * owners.size
-            for cell in np.flatnonzero(estate.are(state.muster.dead) & ~way_out & (left > 0.0)):
+            for cell in np.flatnonzero(stuck & (left > 0.0)):
                 text = (
                     f"is dead and holds {left[cell]:.0f} slots of {estate.name}; no declared "
                     "replica takes work, so they stay"
@@ -192,7 +191,7 @@ class Custodian:
             patience_s = estate.patience_s
             if patience_s is None:
                 continue
-            wanted = quota_of(shares[flows].mean(axis=0), owners.size)
+            wanted = estate.wanted(shares[flows].mean(axis=0), owners)
             for one in estate.superfluous(state.handovers, owners, wanted, muster):
                 text = "the plan has no use for it any more"
                 gone = advance(one, HandoverTrigger.WITHDRAWN, now_s=muster.now_s, because=text)
@@ -253,10 +252,6 @@ class Custodian:
             owners = estate.owners(table)
             if owners is not None:
                 yield estate, [f for f, w in enumerate(flows) if w.request_class == name], owners
-
-    def _holders(self, estate: Estate, table: RoutingTable | None) -> SlotRow | None:
-        routes = table.classes if table is not None else ()
-        return next((r.holders for r in routes if r.request_class.name == estate.name), None)
 
     def _handover(
         self, estate: Estate, part: Stretch, slot_count: int, muster: Muster

@@ -5,34 +5,36 @@ Nothing here decides that work should move; it says how little has to, and what 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 from foreshard.engine.muster import Muster
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.plan import Plan
-from foreshard.model.routing import RoutingTable, SlotRow
+from foreshard.model.routing import ClassRoute, RoutingTable, SlotRow
 from foreshard.model.topology import Fleet
+from foreshard.model.weights import quotas
 from foreshard.model.workload import RequestClass
-from foreshard.planning.custody import (
-    Ints,
-    Stretch,
-    counts_of,
-    fewest_moves,
-    owners_of,
-    pick,
-    quota_of,
-    row_of,
-)
+from foreshard.planning.custody import Stretch, fewest_moves, pick
 from foreshard.planning.handover import Handover, HandoverPhase
 from foreshard.planning.problem import Flags, Floats
-from foreshard.planning.slots import assign_slots, slot_count_for
+from foreshard.planning.slots import (
+    Ints,
+    assign_slots,
+    counts_of,
+    owners_of,
+    quota_of,
+    row_of,
+    slot_count_for,
+)
 
 __all__ = ["Estate"]
 
 # A wish that differs by less than this part of a mean cell's slots is noise.
 DEAD_BAND = 0.08
+# Less than this part of a class served is the trace that a plan keeps of one that is shed whole.
+NOTHING = 2e-3
 # Hand-overs of one class under way at a time; a service is not flooded.
 MOST_OPEN = 32
 PINNED = frozenset({HandoverPhase.MOVED, HandoverPhase.WITHDRAWN, HandoverPhase.RESTING})
@@ -70,18 +72,22 @@ class Estate:
         A slot whose holder is not in the fleet any more is spread evenly: its data is gone, or
         nobody knows where it went. So is one that was shed before the class owned data.
         """
-        for route in table.classes if table is not None else ():
-            if route.request_class.name != self.name:
-                continue
-            rows = [r for _, r in sorted(route.rows.items()) if isinstance(r, SlotRow)]
-            row = route.holders or next(iter(rows), None)
-            if row is None:
-                return None
-            owners = owners_of(row, self._index)
-            lost, able = np.flatnonzero(owners < 0), np.flatnonzero(self._allowed)
-            owners[lost] = _evenly(able, lost.size)
-            return owners
-        return None
+        route = self._route(table)
+        if route is None:
+            return None
+        rows = [r for _, r in sorted(route.rows.items()) if isinstance(r, SlotRow)]
+        row = route.holders or next(iter(rows), None)
+        if row is None:
+            return None
+        owners = owners_of(row, self._index)
+        lost, able = np.flatnonzero(owners < 0), np.flatnonzero(self._allowed)
+        owners[lost] = _evenly(able, lost.size)
+        return owners
+
+    def is_kept(self, table: RoutingTable | None) -> bool:
+        """Whether a table says who holds what."""
+        route = self._route(table)
+        return route is not None and route.holders is not None
 
     def mine(self, handovers: Collection[Handover]) -> list[Handover]:
         """Those of this class."""
@@ -128,6 +134,22 @@ class Estate:
                 rank[self._index[one.source], self._index[one.target]] = np.inf
         return rank
 
+    def ways_out(self, handovers: Collection[Handover], muster: Muster) -> Flags:
+        """[C] cells that have a replica to which their slots may go now."""
+        return np.asarray(np.isfinite(self.rank(handovers, muster)).any(axis=1))
+
+    def wanted(self, shares: Floats, owners: Ints) -> Ints:
+        """[C] slots that each cell is to hold, for shares of what is asked for.
+
+        What is shed is nobody's share, but its slots have a holder all the same: the others'
+        shares count in proportion. Where nothing to speak of is served, nothing should move.
+        """
+        held = counts_of(owners, len(self._names))
+        if shares.sum() <= NOTHING:
+            return held
+        parts = dict(zip(self._names, shares.tolist(), strict=True))
+        return quota_of(list(quotas(parts, owners.size).values()), held)
+
     def superfluous(
         self, handovers: Collection[Handover], owners: Ints, wanted: Ints, muster: Muster
     ) -> Iterator[Handover]:
@@ -171,9 +193,9 @@ class Estate:
         owners = self.owners(table)
         if owners is None:
             count = slot_count_for(len(self._names))
-            shares = {c: s for c, s in self._wish(plan).items() if s > 0.0}
-            return assign_slots(None, shares, count)
-        wanted = quota_of(np.array(list(self._wish(plan).values())), owners.size)
+            shares = dict(zip(self._names, self._shares(plan).tolist(), strict=True))
+            return assign_slots(None, {c: s for c, s in shares.items() if s > 0.0}, count)
+        wanted = self.wanted(self._shares(plan), owners)
         for one in self.ready(handovers):
             over = counts_of(owners, wanted.size) - wanted
             if over[self._index[one.source]] >= one.length / 2.0:
@@ -181,10 +203,16 @@ class Estate:
         self._move_at_once(owners, wanted, handovers, muster)
         return row_of(owners, self._names)
 
-    def _wish(self, plan: Plan) -> Mapping[str, float]:
-        """Share of every cell, over all origins alike: a key has one owner."""
+    def _shares(self, plan: Plan) -> Floats:
+        """[C] share of every cell, over all origins alike: a key has one owner."""
         splits = [s for f, s in sorted(plan.splits.items()) if f.request_class == self.name]
-        return {c: sum(s.share(c) for s in splits) / len(splits) for c in self._names}
+        shares = np.array([[s.share(c) for c in self._names] for s in splits])
+        return np.asarray(shares.mean(axis=0))
+
+    def _route(self, table: RoutingTable | None) -> ClassRoute | None:
+        """This class in a table."""
+        routes = table.classes if table is not None else ()
+        return next((r for r in routes if r.request_class.name == self.name), None)
 
     def _move_at_once(
         self, owners: Ints, wanted: Ints, handovers: Collection[Handover], muster: Muster
@@ -199,7 +227,7 @@ class Estate:
         moves = fewest_moves(surplus, np.maximum(-more, 0), movable, rank)
         for part in list(pick(owners, free, moves)):
             owners[part.first : part.first + part.length] = part.target
-        for cell in np.flatnonzero(dead & np.isfinite(rank).any(axis=1)).tolist():
+        for cell in np.flatnonzero(dead & self.ways_out(handovers, muster)).tolist():
             left = np.flatnonzero(owners == cell)
             owners[left] = _evenly(np.flatnonzero(np.isfinite(rank[cell])), left.size)
 
