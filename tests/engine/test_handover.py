@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +16,9 @@ from foreshard.model.routing import SlotRow
 from foreshard.planning.exact import ExactSolver
 from foreshard.planning.handover import HandoverPhase
 from foreshard.planning.problem import Problem
+from foreshard.planning.slots import counts_of
 from tests.engine.data_shop import REPLICAS, DataShop, Saying, classes_of, data_shop, holders
+from tests.engine.envoy_model import Fleetwide, Pick
 from tests.engine.shop import (
     BUDGET,
     CELLS,
@@ -113,6 +117,52 @@ def test_a_dead_owner_is_not_asked_and_its_slots_go_to_declared_replicas_at_once
     shop.run(2)
     assert {n.because for n in shop.steps(Step.MOVED)} == {"eu-3 is dead"}
     assert not shop.steps(Step.PREPARE)
+
+
+def keys_at(shop: DataShop, cell: str, *, dead: bool) -> Mapping[int, int]:
+    """Where Envoy sends keys whose slot the live table gives to a cell, by key."""
+    assert shop.state.table is not None
+    route, place = shop.state.table.classes[0], CELLS.index(cell)
+    pick = Pick(0, route, "eu", list(CELLS), random.Random(1))
+    never = [float("inf")] * len(CELLS)
+    alive = Fleetwide(died_s=list(never), open=[[0] * len(CELLS)])
+    found = {key: pick.first(key, alive, 100.0) for key in range(3_000)}
+    hit = Fleetwide(died_s=list(never), open=[[0] * len(CELLS)])
+    if dead:
+        hit.died_s[place] = 0.0
+    return {key: pick.first(key, hit, 100.0) for key, at in found.items() if at == place}
+
+
+@pytest.mark.parametrize("handover_s", [5.0, None])
+def test_a_dead_owners_keys_stay_where_the_balancer_has_sent_them(
+    handover_s: float | None,
+) -> None:
+    shop = data_shop(handover_s=handover_s)
+    sent = keys_at(shop, "eu-3", dead=True)
+    shop.down.add("eu-3")
+    shop.run(2)
+    heir = CELLS.index("eu-1")
+    assert sent
+    assert set(sent.values()) == {heir}
+    kept = keys_at(shop, "eu-1", dead=False)
+    assert set(sent) <= set(kept), "no key moves twice"
+
+
+def test_balancers_are_told_who_stands_in_for_whom_as_soon_as_it_changes() -> None:
+    shop = data_shop()
+    assert shop.state.table is not None
+    assert shop.state.table.classes[0].backups["eu-3"] == ("eu-1",)
+    shop.down.add("eu-1")
+    shop.run(2)
+    assert shop.state.table.classes[0].backups["eu-3"] == ("us-2",)
+    shop.down.add("eu-3")
+    shop.run(2)
+    assert set(np.flatnonzero(counts_of(holders(shop.state.table), 6)).tolist()) == {1, 3, 4, 5}
+    shop.down.clear()
+    shop.started |= {"eu-1": shop.now_s, "eu-3": shop.now_s}
+    shop.run(40)
+    assert shop.phase("eu-1") == "active"
+    assert shop.state.table.classes[0].backups["eu-3"] == ("eu-1",)
 
 
 def test_a_dead_owner_without_a_live_replica_keeps_its_slots() -> None:

@@ -18,7 +18,7 @@ from foreshard.engine.muster import Muster, muster_of
 from foreshard.engine.state import EngineState
 from foreshard.model.handover import Notice
 from foreshard.model.plan import Plan, Reason
-from foreshard.model.routing import RoutingTable, SlotRow
+from foreshard.model.routing import RoutingTable
 from foreshard.model.telemetry import Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
@@ -36,6 +36,7 @@ from foreshard.planning.problem import Custody, Floats, Problem
 from foreshard.planning.situation import Situation
 from foreshard.planning.slots import Ints
 from foreshard.planning.solver import Solution, Solver, SolveStatus
+from foreshard.planning.table import Custodians
 
 __all__ = ["Custodian"]
 
@@ -99,7 +100,7 @@ class Custodian:
         """Whether a table must go out for the sake of data, however small the step."""
         muster = state.muster
         for estate in self._estates.values():
-            if estate.ready(state.handovers) or not estate.is_kept(state.table):
+            if estate.ready(state.handovers) or not estate.is_told(state.table, muster):
                 return True
             owners = estate.owners(state.table)
             stuck = estate.are(muster.dead) & estate.ways_out(state.handovers, muster)
@@ -115,10 +116,13 @@ class Custodian:
             keeps[flows] = (estate.held(owners) > 0.0) & ~can_leave
         return replace(situation, keeps=keeps) if keeps.any() else situation
 
-    def place(self, plan: Plan, state: EngineState) -> Mapping[str, SlotRow]:
+    def place(self, plan: Plan, state: EngineState) -> Mapping[str, Custodians]:
         """Who holds what once a plan is live: by class that owns data."""
         return {
-            name: estate.place(plan, state.table, state.handovers, state.muster)
+            name: Custodians(
+                holders=estate.place(plan, state.table, state.handovers, state.muster),
+                heirs=estate.heirs(state.muster),
+            )
             for name, estate in self._estates.items()
         }
 

@@ -358,7 +358,7 @@ class Engine:
             classes=self._classes,
             default_class=self._default_class,
             previous=state.table,
-            holders=self._custodian.place(plan, state),
+            custodians=self._custodian.place(plan, state),
         )
         if state.table is not None and replace(table, version=state.table.version) == state.table:
             return replace(state, pending_moved=None)

@@ -5,7 +5,7 @@ Nothing here decides that work should move; it says how little has to, and what 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -84,10 +84,13 @@ class Estate:
         owners[lost] = _evenly(able, lost.size)
         return owners
 
-    def is_kept(self, table: RoutingTable | None) -> bool:
-        """Whether a table says who holds what."""
+    def is_told(self, table: RoutingTable | None, muster: Muster) -> bool:
+        """Whether a table says who holds what, and who stands in for whom now."""
         route = self._route(table)
-        return route is not None and route.holders is not None
+        if route is None or route.holders is None:
+            return False
+        heirs = self.heirs(muster)
+        return all(route.backups.get(cell, ())[:1] == (heir,) for cell, heir in heirs.items())
 
     def mine(self, handovers: Collection[Handover]) -> list[Handover]:
         """Those of this class."""
@@ -118,16 +121,32 @@ class Estate:
         everyone = self.patience_s is None
         return np.ones(len(self._names), dtype=bool) if everyone else self.are(muster.dead)
 
+    def heirs(self, muster: Muster) -> Mapping[str, str]:
+        """Who stands in for each cell: its first replica in full service, else at work, else any.
+
+        A dead cell's slots go there and nowhere else: that is where its keys are already, for
+        balancers are told the same name before it dies.
+        """
+        heirs = {}
+        for source, targets in self._data.replicas.items():
+            able = [t for t in targets if self._allowed[self._index[t]]]
+            for group in (muster.fit, muster.able, frozenset(able)):
+                first = next((t for t in able if t in group), None)
+                if first is not None:
+                    heirs[source] = first
+                    break
+        return heirs
+
     def rank(self, handovers: Collection[Handover], muster: Muster) -> Floats:
         """[C, C] place in the source's list of replicas; inf = slots may not go there now."""
         rank = np.full((len(self._names), len(self._names)), np.inf)
+        heirs = self.heirs(muster)
         for source, targets in self._data.replicas.items():
-            able = [t for t in targets if self._allowed[self._index[t]]]
-            fit = muster.fit.intersection(able)
-            if source in muster.dead and not fit:
-                fit = muster.able.intersection(able)
+            takers = muster.fit
+            if source in muster.dead:
+                takers = muster.able.intersection([heirs.get(source, "")])
             for place, target in enumerate(targets):
-                if target in fit:
+                if target in takers and self._allowed[self._index[target]]:
                     rank[self._index[source], self._index[target]] = place
         for one in self.mine(handovers):
             if one.phase in SHUT and one.source not in muster.dead:
@@ -217,19 +236,18 @@ class Estate:
     def _move_at_once(
         self, owners: Ints, wanted: Ints, handovers: Collection[Handover], muster: Muster
     ) -> None:
-        """Move what needs no asking, in place; what is dead goes wherever it may."""
+        """Move what needs no asking, in place; what is dead goes to its heir, and once."""
         at_once, dead = self.at_once(muster), self.are(muster.dead)
         rank = self.rank(handovers, muster)
-        free = at_once[owners] & self._unpinned(handovers, owners, muster)
+        free = (at_once & ~dead)[owners] & self._unpinned(handovers, owners, muster)
+        for cell in np.flatnonzero(dead & self.ways_out(handovers, muster)).tolist():
+            owners[owners == cell] = int(np.argmin(rank[cell]))
         more = counts_of(owners, wanted.size) - wanted
         surplus = np.where(at_once, np.maximum(more, 0), 0)
         movable = counts_of(owners[free], wanted.size)
         moves = fewest_moves(surplus, np.maximum(-more, 0), movable, rank)
         for part in list(pick(owners, free, moves)):
             owners[part.first : part.first + part.length] = part.target
-        for cell in np.flatnonzero(dead & self.ways_out(handovers, muster)).tolist():
-            left = np.flatnonzero(owners == cell)
-            owners[left] = _evenly(np.flatnonzero(np.isfinite(rank[cell])), left.size)
 
     def _unpinned(self, handovers: Collection[Handover], owners: Ints, muster: Muster) -> Flags:
         """[N] slots that may move again: what moved rests, unless its new owner must go."""
