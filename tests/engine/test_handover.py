@@ -3,18 +3,22 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foreshard.engine.muster import muster_of
 from foreshard.engine.question import pose
 from foreshard.model.handover import Answer, Notice, Step
 from foreshard.model.plan import Act
 from foreshard.model.routing import SlotRow
+from foreshard.model.telemetry import CellReading, Health, Missing
 from foreshard.planning.exact import ExactSolver
 from foreshard.planning.handover import HandoverPhase
+from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.problem import Problem
 from foreshard.planning.slots import counts_of
 from tests.engine.data_shop import REPLICAS, DataShop, Saying, classes_of, data_shop, holders
@@ -189,6 +193,33 @@ def test_an_owner_that_dies_while_it_hands_over_does_not_wait_for_ready() -> Non
     asked = {n.handover for n in shop.steps(Step.PREPARE)}
     ended = {n.handover for n in (*shop.steps(Step.MOVED), *shop.steps(Step.FAILED))}
     assert asked <= ended
+
+
+def test_a_live_owner_is_not_restarted_before_its_data_has_left() -> None:
+    shop = data_shop(handover_s=300.0, answer=slowly(25))
+    shop.rates = {"checkout": 2.0, "search": 50.0, "report": 2.0}
+    shop.run(10)
+    restarted = []
+    for _ in range(60):
+        held = int((holders(shop.state.table) == 0).sum())
+        decision = shop.tick(calm(shop.now_s, CELLS, **LEAK))
+        restarted += [(r.cell, held) for r in decision.recycle]
+    assert restarted[0] == ("eu-1", 0), "asked of whom, while it held how many slots"
+    assert not [n for n in shop.steps(Step.MOVED) if n.because]
+
+
+def test_a_cell_that_we_restart_is_dead_only_if_it_does_not_come_back() -> None:
+    down = {"a": CellReading(health=Health.DOWN, reading=Missing("refused"))}
+
+    def dead(at_s: float, **changes: Any) -> bool:  # noqa: ANN401 - any field
+        cell = replace(CellState(phase=Phase.RECYCLING, why=Why.FORECAST, restarts=1), **changes)
+        return bool(muster_of({"a": cell}, down, now_s=at_s, restart_s=20.0).dead)
+
+    assert not dead(19.0)
+    assert dead(20.0)
+    assert dead(1.0, restarts=2), "asked again"
+    assert dead(1.0, why=Why.DOWN)
+    assert dead(1.0, phase=Phase.DRAINED, why=Why.MAINTENANCE)
 
 
 def test_a_target_that_falls_ill_is_given_up() -> None:

@@ -51,6 +51,7 @@ def tick(
     events: tuple[SystemEvent, ...] = (),
     affordable: bool = True,
     panic: bool = False,
+    holding: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, CellState], tuple[Reason, ...], tuple[Recycle, ...]]:
     observation = Observation(
         now_s=START_S + at_s,
@@ -68,6 +69,7 @@ def tick(
         affordable=lambda _: affordable,
         distrusts_forecast=panic,
         distrusts_deaths=panic,
+        holding=holding,
     )
     after, reasons, recycles = live_on(states, outlook, POLICY)
     return dict(after), reasons, recycles
@@ -153,6 +155,18 @@ def test_a_cell_is_restarted_only_once_it_is_empty() -> None:
     states, _, recycles = tick(states, 6, readings={"a": reading(rate=0.0)}, doubts=(doubt("a"),))
     assert [r.cell for r in recycles] == ["a"]
     assert states["a"].phase is Phase.RECYCLING
+
+
+def test_a_cell_that_holds_data_is_not_empty_however_little_is_asked_of_it() -> None:
+    drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
+    quiet = {"a": reading(rate=0.1)}
+    held, _, recycles = tick(
+        fleet(a=drained), 10, readings=quiet, doubts=None, holding=frozenset({"a"})
+    )
+    assert not recycles
+    assert held["a"].phase is Phase.DRAINED
+    _, _, recycles = tick(held, 11, readings=quiet, doubts=None, holding=frozenset({"b"}))
+    assert [r.cell for r in recycles] == ["a"]
 
 
 def test_a_cell_whose_traffic_is_unknown_is_not_restarted() -> None:

@@ -19,7 +19,7 @@ from foreshard.engine.state import EngineState
 from foreshard.model.handover import Notice
 from foreshard.model.plan import Plan, Reason
 from foreshard.model.routing import RoutingTable
-from foreshard.model.telemetry import Observation
+from foreshard.model.telemetry import CellReading, Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
 from foreshard.planning.custody import Stretch
@@ -32,6 +32,7 @@ from foreshard.planning.handover import (
     answered,
     notice_of,
 )
+from foreshard.planning.phases import CellState
 from foreshard.planning.problem import Custody, Floats, Problem
 from foreshard.planning.situation import Situation
 from foreshard.planning.slots import Ints
@@ -51,18 +52,35 @@ class Custodian:
     Args:
         fleet: The cells.
         classes: Those without data are left alone.
+        restart_s: So long may the restart of a cell take.
     """
 
-    def __init__(self, fleet: Fleet, classes: Sequence[RequestClass]) -> None:
+    def __init__(self, fleet: Fleet, classes: Sequence[RequestClass], *, restart_s: float) -> None:
         self._fleet = fleet
+        self._restart_s = restart_s
         self._estates = {c.name: Estate(fleet, c) for c in classes if c.data is not None}
+
+    def muster(
+        self,
+        cells: Mapping[str, CellState],
+        readings: Mapping[str, CellReading],
+        *,
+        now_s: float,
+    ) -> Muster:
+        """Who may give and take slots."""
+        return muster_of(cells, readings, now_s=now_s, restart_s=self._restart_s)
+
+    def holding(self, table: RoutingTable | None) -> frozenset[str]:
+        """Cells that hold slots, by the live table."""
+        found = [owners for e in self._estates.values() if (owners := e.owners(table)) is not None]
+        return frozenset(self._fleet.names[c] for owners in found for c in np.unique(owners))
 
     def hear(
         self, state: EngineState, observation: Observation
     ) -> tuple[EngineState, tuple[Reason, ...]]:
         """The state after the answers and the time of one tick, with what changed."""
         now_s = observation.now_s
-        muster = muster_of(state.cells, observation.cells, now_s=now_s)
+        muster = self.muster(state.cells, observation.cells, now_s=now_s)
         after, reasons = [], []
         for one in state.handovers:
             now = one

@@ -21,7 +21,6 @@ from foreshard.engine.ledger import (
     takers,
 )
 from foreshard.engine.memory import memory_of, recall, recall_handovers
-from foreshard.engine.muster import muster_of
 from foreshard.engine.question import pose
 from foreshard.engine.scrutiny import (
     about_fleet,
@@ -100,7 +99,7 @@ class Engine:
         self._policy = policy
         self._budget = budget
         self._profiler = Profiler(fleet, classes, origins)
-        self._custodian = Custodian(fleet, classes)
+        self._custodian = Custodian(fleet, classes, restart_s=policy.restart_patience_s)
         self._ground = Ground(
             fleet=fleet,
             classes={c.name: c for c in classes},
@@ -140,7 +139,7 @@ class Engine:
             plan=plan,
             version=live.version if live else 0,
             handovers=recall_handovers(remembered),
-            muster=muster_of(cells, {}, now_s=now_s),
+            muster=self._custodian.muster(cells, {}, now_s=now_s),
         )
         return self._custodian.settled(state, live)
 
@@ -195,6 +194,7 @@ class Engine:
             affordable=lambda cell: self._is_affordable(state, estimate, cell, part=0.5),
             distrusts_forecast=alarms[0] is not None or freeze is not None,
             distrusts_deaths=alarms[1] is not None,
+            holding=self._custodian.holding(state.table),
         )
         cells, reasons, recycle = live_on(state.cells, outlook, self._policy)
         shuns, class_reasons = shun(
