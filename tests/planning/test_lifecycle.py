@@ -169,6 +169,17 @@ def test_a_cell_that_holds_data_is_not_empty_however_little_is_asked_of_it() -> 
     assert [r.cell for r in recycles] == ["a"]
 
 
+def test_an_emptied_cell_that_dies_is_dead_though_a_window_is_open() -> None:
+    """Its work may not all have left: the rest could not carry it."""
+    window = maintenance("a", known_s=0.0, starts_s=5.0, ends_s=50.0)
+    drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
+    after, reasons, _ = tick(
+        fleet(a=drained), 10, readings={"a": reading(Health.DOWN)}, events=(window,)
+    )
+    assert [r.code for r in reasons] == ["cell.died"]
+    assert after["a"].phase is Phase.RECYCLING
+
+
 def test_a_cell_whose_traffic_is_unknown_is_not_restarted() -> None:
     drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
     unseen = replace(reading(), traffic=None)

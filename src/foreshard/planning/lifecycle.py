@@ -165,7 +165,9 @@ class _Step:
         return min(open_windows, key=lambda e: (e.starts_at_s, e.id)) if open_windows else None
 
     def _is_expected_down(self, window: SystemEvent | None) -> bool:
-        return window is not None and self.state.phase is Phase.DRAINED
+        # One that a forecast emptied, and not for the window, may still have work.
+        emptied = self.state.phase is Phase.DRAINED and self.state.why is Why.MAINTENANCE
+        return window is not None and emptied
 
     def _prepare(self, window: SystemEvent) -> None:
         lead = window.starts_at_s - self.now_s
