@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foreshard.engine.muster import muster_of
+from foreshard.engine.estate import Estate
+from foreshard.engine.muster import Muster, muster_of
 from foreshard.engine.question import pose
 from foreshard.model.handover import Answer, Notice, Step
 from foreshard.model.plan import Act
 from foreshard.model.routing import SlotRow
 from foreshard.model.telemetry import CellReading, Health, Missing
 from foreshard.planning.exact import ExactSolver
-from foreshard.planning.handover import HandoverPhase
+from foreshard.planning.handover import Handover, HandoverPhase
 from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.problem import Problem
 from foreshard.planning.slots import counts_of
@@ -27,6 +28,7 @@ from tests.engine.shop import (
     BUDGET,
     CELLS,
     POLICY,
+    RATES,
     START_S,
     calm,
     engine_of,
@@ -285,6 +287,72 @@ def test_maintenance_is_announced_to_the_data_too() -> None:
     shop.events.append(maintenance("eu-2", known_s=at_s, starts_s=at_s + 25.0, ends_s=at_s + 60.0))
     shop.run(24)
     assert shop.share("checkout", "eu-2") == 0.0
+
+
+@pytest.mark.parametrize("load", [0.62, 0.72, 0.8, 0.9])
+def test_maintenance_moves_data_however_busy_the_rest_is(load: float) -> None:
+    shop = data_shop(answer=slowly(2))
+    shop.rates = {name: rate * load / 0.62 for name, rate in RATES.items()}
+    shop.run(20)
+    at_s = shop.now_s - START_S
+    shop.events.append(maintenance("eu-2", known_s=at_s, starts_s=at_s + 30.0, ends_s=at_s + 60.0))
+    for _ in range(29):
+        before = shop.share("checkout", "eu-2")
+        shop.tick()
+        data = int((holders(shop.state.table) == 1).sum())
+        if before > 0.0 and data:
+            assert shop.share("checkout", "eu-2") > 0.0, "what it holds, it serves"
+    assert not (holders(shop.state.table) == 1).any(), "slots left at the window"
+    assert ("eu-2", "maintenance.late") not in shop.codes(since=len(shop.decisions) - 5)
+
+
+def test_data_leaves_for_maintenance_though_its_replicas_are_full() -> None:
+    """As much as the plan has room for goes by the plan; the rest goes all the same, and stays."""
+    estate = Estate(fleet_of(), classes_of()[0])
+    owners = np.arange(4_096) * 6 // 4_096
+    wanted = counts_of(owners, 6)
+    wanted[1], wanted[3] = 0, wanted[3] + wanted[1]
+    muster = Muster(now_s=10.0, fit=frozenset(CELLS) - {"eu-2"}, leaving=frozenset({"eu-2"}))
+    closed = replace(muster, fit=frozenset({"eu-3"}))
+    apart = estate.wished((), owners, wanted, muster)
+    parts = estate.wished((), owners, wanted, closed)
+    for found in (apart, parts):
+        assert sum(p.length for p in found if p.source == 1) == (owners == 1).sum()
+    open_ones = tuple(
+        Handover(
+            id=f"h-{p.first}",
+            request_class="checkout",
+            first=p.first,
+            length=p.length,
+            slot_count=4_096,
+            source=CELLS[p.source],
+            target=CELLS[p.target],
+            since_s=10.0,
+            patience_s=5.0,
+        )
+        for p in parts
+    )
+    assert not list(estate.superfluous(open_ones, owners, wanted, closed))
+    assert not estate.wished(open_ones, owners, wanted, closed)
+    back = replace(closed, leaving=frozenset())
+    assert list(estate.superfluous(open_ones, owners, counts_of(owners, 6), back))
+
+
+def test_a_cell_that_holds_data_when_its_window_begins_is_told_of() -> None:
+    shop = data_shop(answer=lambda _, __: Answer.PENDING)
+    at_s = shop.now_s - START_S
+    shop.events.append(maintenance("eu-2", known_s=at_s, starts_s=at_s + 30.0, ends_s=at_s + 60.0))
+    shop.run(18)
+    assert ("eu-2", "maintenance.late") not in shop.codes(), "half of it may stay for now"
+    shop.run(14)
+    late = [
+        r.text
+        for d in shop.decisions
+        for r in d.routing.because
+        if (r.subject, r.code) == ("eu-2", "maintenance.late")
+    ]
+    assert "holds 683 slots of checkout: their data has not moved" in late[0]
+    assert "has begun" in late[-1]
 
 
 def test_both_regions_send_a_key_to_the_same_cell() -> None:

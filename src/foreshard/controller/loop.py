@@ -49,7 +49,15 @@ VERIFY_AFTER_S = 4.0
 # What was refused is likely to be refused again: the balancers are left alone for a moment.
 REJECTED_PAUSE_S = 3.0
 # Codes of reasons that a person may have to look at.
-ALARMING = ("guard.panic", "guard.refuses", "telemetry.", "forecast.stale", "cell.quarantined")
+ALARMING = (
+    "guard.panic",
+    "guard.refuses",
+    "telemetry.",
+    "forecast.stale",
+    "cell.quarantined",
+    "handover.stuck",
+    "maintenance.late",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,12 +16,14 @@ import numpy as np
 from foreshard.engine.estate import Estate
 from foreshard.engine.muster import Muster, muster_of
 from foreshard.engine.state import EngineState
+from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.handover import Notice
 from foreshard.model.plan import Plan, Reason
 from foreshard.model.routing import RoutingTable
 from foreshard.model.telemetry import CellReading, Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
+from foreshard.planning.bounds import OUT
 from foreshard.planning.custody import Stretch
 from foreshard.planning.handover import (
     Handover,
@@ -43,6 +45,9 @@ __all__ = ["Custodian"]
 
 # Shares pass through a solver: its feasibility tolerance is 1e-7.
 SAME = 1e-6
+NO_REPLICA = "no declared replica takes work"
+# A window that begins so soon leaves a person time to stop it, and data time to have left.
+LATE_S = 30.0
 TELLING = frozenset({HandoverPhase.READY, HandoverPhase.FAILED, HandoverPhase.WITHDRAWN})
 
 
@@ -96,7 +101,7 @@ class Custodian:
             if now.phase is not HandoverPhase.OVER:
                 after.append(now)
         state = replace(state, handovers=tuple(after), muster=muster)
-        return state, (*reasons, *self._stuck(state))
+        return state, (*reasons, *self._stuck(state, observation))
 
     def solve(
         self, problem: Problem, state: EngineState, solver: Solver
@@ -107,11 +112,13 @@ class Custodian:
         wish = self._brief(problem, state, asking=True)
         wished = solver.solve(wish)
         reasons: tuple[Reason, ...] = ()
+        able = self._brief(problem, state, asking=False)
         if wished.status is SolveStatus.OPTIMAL:
             state, reasons = self._ask(wish, wished.shares, state)
-            if self._moves_nothing(wish, wished.shares, state):
+            # A wish may shed what a cell that must go holds; until it has gone, it serves it.
+            bound = bool((wish.upper < able.upper).any())
+            if not bound and self._moves_nothing(wish, wished.shares, state):
                 return wish, wished, state, reasons
-        able = self._brief(problem, state, asking=False)
         return able, solver.solve(able), state, reasons
 
     def is_due(self, state: EngineState) -> bool:
@@ -158,20 +165,27 @@ class Custodian:
         told = (notice_of(h) for h in state.handovers if h.request_class in asked)
         return tuple(notice for notice in told if notice is not None)
 
-    def _stuck(self, state: EngineState) -> Iterator[Reason]:
-        """Dead cells whose slots nobody has the data of; a person should know."""
+    def _stuck(self, state: EngineState, observation: Observation) -> Iterator[Reason]:
+        """Cells whose slots do not leave them as they should; a person should know."""
+        muster, due = state.muster, _windows(state, observation)
         for estate in self._estates.values():
             owners = estate.owners(state.table)
-            if owners is None or not state.muster.dead:
+            if owners is None:
                 continue
-            stuck = estate.are(state.muster.dead) & ~estate.ways_out(state.handovers, state.muster)
             left = estate.held(owners) * owners.size
-            for cell in np.flatnonzero(stuck & (left > 0.0)):
-                text = (
-                    f"is dead and holds {left[cell]:.0f} slots of {estate.name}; no declared "
-                    "replica takes work, so they stay"
-                )
-                yield Reason(subject=self._fleet.names[cell], code="handover.stuck", text=text)
+            ways_out = estate.ways_out((), muster)
+            for cell in np.flatnonzero(left > 0.0).tolist():
+                name, what = self._fleet.names[cell], f"{left[cell]:.0f} slots of {estate.name}"
+                if name in muster.dead and not ways_out[cell]:
+                    text = f"is dead and holds {what}; {NO_REPLICA}, so they stay"
+                    yield Reason(subject=name, code="handover.stuck", text=text)
+                elif name in due and name not in muster.dead:
+                    lead = due[name].starts_at_s - observation.now_s
+                    begins = f"begins in {lead:.0f} s" if lead >= 0.0 else "has begun"
+                    why = "their data has not moved" if ways_out[cell] else NO_REPLICA
+                    text = f"maintenance {due[name].id} {begins}, and it holds {what}: {why}"
+                    facts = {"slots": float(left[cell])}
+                    yield Reason(subject=name, code="maintenance.late", text=text, facts=facts)
 
     def _moves_nothing(self, wish: Problem, shares: Floats, state: EngineState) -> bool:
         """Whether a wish is what can go out as well, so that it need not be planned again."""
@@ -198,9 +212,10 @@ class Custodian:
                 )
             )
             lower[flows] = np.minimum(lower[flows], held)
-            # Who lives may keep what it holds, at a price; a dead owner that has an heir may not.
-            heirs = estate.are(state.muster.dead) & ways.any(axis=1)
-            upper[flows] = np.where(heirs, upper[flows], np.maximum(upper[flows], held))
+            # Who is in service may keep what it holds, at a price. Who must go, and has a way to,
+            # may not: no price outranks a full cell, and a bound is what makes work leave it.
+            must_go = estate.are(state.muster.leaving) & ways.any(axis=1)
+            upper[flows] = np.where(must_go, upper[flows], np.maximum(upper[flows], held))
             lower[flows] = np.minimum(lower[flows], upper[flows])
         return replace(problem, lower=lower, upper=upper, custody=tuple(custody))
 
@@ -291,6 +306,18 @@ class Custodian:
             since_s=muster.now_s,
             patience_s=estate.patience_s or 0.0,
         )
+
+
+def _windows(state: EngineState, observation: Observation) -> Mapping[str, SystemEvent]:
+    """The window that is open, or about to be, of every cell that is to be empty for it."""
+    return {
+        name: event
+        for event in sorted(observation.events, key=lambda e: (-e.starts_at_s, e.id))
+        if event.kind is EventKind.MAINTENANCE
+        and event.is_within(observation.now_s, ahead_s=LATE_S)
+        for name in sorted(event.cells)
+        if name in state.cells and state.cells[name].phase in OUT
+    }
 
 
 def _named(one: Handover) -> str:

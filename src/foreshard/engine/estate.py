@@ -172,13 +172,18 @@ class Estate:
     def superfluous(
         self, handovers: Collection[Handover], owners: Ints, wanted: Ints, muster: Muster
     ) -> Iterator[Handover]:
-        """Open hand-overs, the newest first, whose target would get more than it should."""
+        """Open hand-overs, the newest first, whose target would get more than it should.
+
+        What leaves a cell that must go is none: better too many slots than lost ones.
+        """
         open_ones = [h for h in self.mine(handovers) if h.is_open]
         over = counts_of(self.switched(owners, open_ones), wanted.size) - wanted
         for one in sorted(open_ones, key=lambda h: (-h.since_s, h.id)):
-            target = self._index[one.target]
-            if over[target] >= one.length and one.source not in muster.dead:
+            source, target = self._index[one.source], self._index[one.target]
+            must_go = one.source in muster.leaving and over[source] + one.length > 0
+            if over[target] >= one.length and not must_go:
                 over[target] -= one.length
+                over[source] += one.length
                 yield one
 
     def wished(
@@ -199,6 +204,10 @@ class Estate:
         rank = self.rank(handovers, muster)
         movable = counts_of(owners[free], wanted.size)
         moves = fewest_moves(surplus, np.maximum(-more, 0), movable, rank)
+        left = np.minimum(surplus, movable) - moves.sum(axis=1)
+        for cell in np.flatnonzero(leaving & np.isfinite(rank).any(axis=1) & (left > 0)).tolist():
+            # Its replicas have no room for it; without its data they would have no more.
+            moves[cell, int(np.argmin(rank[cell]))] += left[cell]
         return list(pick(owners, free, moves))[: max(MOST_OPEN - len(open_ones), 0)]
 
     def place(
