@@ -16,7 +16,7 @@ from foreshard.engine.question import pose
 from foreshard.model.handover import Answer, Notice, Step
 from foreshard.model.plan import Act
 from foreshard.model.routing import SlotRow
-from foreshard.model.telemetry import CellReading, Health, Missing
+from foreshard.model.telemetry import CellReading, Health, Missing, Outlet
 from foreshard.planning.exact import ExactSolver
 from foreshard.planning.handover import Handover, HandoverPhase
 from foreshard.planning.phases import CellState, Phase, Why
@@ -278,6 +278,62 @@ def test_a_table_that_is_refused_moves_nothing_and_is_tried_again() -> None:
     assert not shop.steps(Step.MOVED)
     shop.refused = False
     leak(shop, 8)
+    assert shop.share("checkout", "eu-1") == 0.0
+
+
+def test_nothing_fails_while_a_table_that_moves_it_may_be_live() -> None:
+    """The answer to the table was lost: balancers may send traffic to the new cell."""
+    shop = data_shop()
+    leak(shop, 3)
+    asked = {n.handover for n in shop.steps(Step.PREPARE)}
+    assert asked
+    before = shop.state.table
+    shop.refused = True
+    leak(shop, 1)
+    sent = shop.decisions[-1].routing
+    assert isinstance(sent, Act)
+    assert (holders(sent.table) != holders(before)).any()
+    leak(shop, 20)
+    assert not shop.steps(Step.FAILED)
+    assert {n.handover for n in shop.steps(Step.PREPARE)} == asked, "nor is more asked for"
+    shop.state = shop.engine.adopt(shop.state, sent.table)
+    shop.refused = False
+    leak(shop, 2)
+    followed = {n.handover for n in shop.steps(Step.MOVED)}
+    assert followed == asked
+    assert not shop.steps(Step.FAILED)
+
+
+def test_what_was_not_live_after_all_has_failed_if_its_time_is_up() -> None:
+    shop = data_shop()
+    leak(shop, 3)
+    before = shop.state.table
+    shop.refused, shop.outlet = True, Outlet.UNKNOWN
+    leak(shop, 20)
+    assert not shop.steps(Step.FAILED)
+    shop.state = shop.engine.adopt(shop.state, before)
+    shop.refused, shop.outlet = False, Outlet.OPEN
+    leak(shop, 1)
+    assert not shop.steps(Step.MOVED), "the service was free to drop the copy by now"
+    because = {n.because for n in shop.steps(Step.FAILED)}
+    assert because == {"ready, but traffic could not follow within 5 s"}
+
+
+def test_a_service_copies_nothing_while_tables_are_refused() -> None:
+    shop = data_shop()
+    leak(shop, 3)
+    asked = len(shop.steps(Step.PREPARE))
+    shop.refused = True
+    shop.outlet = Outlet.SHUT
+    leak(shop, 100)
+    assert len(shop.steps(Step.PREPARE)) == asked
+    assert ("eu-1", "handover.waits") in shop.codes()
+    failed = {n.because for n in shop.steps(Step.FAILED)}
+    assert failed == {"ready, but traffic could not follow within 5 s"}, (
+        "it is known that it did not"
+    )
+    shop.refused, shop.outlet = False, Outlet.OPEN
+    leak(shop, 10)
     assert shop.share("checkout", "eu-1") == 0.0
 
 

@@ -25,7 +25,7 @@ from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import DriverError, SinkError, SourceError, StoreError
 from foreshard.model.events import SystemEvent
 from foreshard.model.plan import Act, Decision, Mode, Plan, Recycle
-from foreshard.model.telemetry import Fresh, Observation
+from foreshard.model.telemetry import Fresh, Observation, Outlet
 from foreshard.model.topology import Fleet
 from foreshard.ports import (
     Applied,
@@ -48,6 +48,8 @@ log = structlog.get_logger(__name__)
 VERIFY_AFTER_S = 4.0
 # What was refused is likely to be refused again: the balancers are left alone for a moment.
 REJECTED_PAUSE_S = 3.0
+# What the engine says of data that it leaves alone because no table is taken.
+WAITS = "handover.waits"
 # Codes of reasons that a person may have to look at.
 ALARMING = (
     "guard.panic",
@@ -110,6 +112,7 @@ class Loop:
         self._mode = mode
         self._outcome = "applied"
         self._push_at_s = float("-inf")
+        self._is_shut = False
         self._events: tuple[SystemEvent, ...] = ()
         self._state: EngineState | None = None
         self._is_adopted = False
@@ -162,6 +165,7 @@ class Loop:
             await self._apply(decision.routing)
         else:
             self._outcome = "applied"  # nothing is wanted that is not live
+            await self._knock(decision)
         for recycle in decision.recycle:
             self._errand(recycle)
         self._verify(observation)
@@ -210,7 +214,7 @@ class Loop:
                 self._events = await world.events.read()
             except SourceError as error:
                 log.warning("events.kept", error=str(error), events=len(self._events))
-        return observation_of(
+        seen_now = observation_of(
             self._fleet,
             now_s=world.clock.now_s(),
             interval_s=self._tick_s,
@@ -219,6 +223,14 @@ class Loop:
             events=self._events,
             replies=self._teller.take(),
         )
+        return replace(seen_now, outlet=self._outlet())
+
+    def _outlet(self) -> Outlet:
+        """Whether tables reach the balancers, as far as the last one has shown."""
+        if not self._is_adopted:
+            return Outlet.UNKNOWN
+        watches = self._mode is Mode.OBSERVE and self._state is not None and self._state.table
+        return Outlet.SHUT if self._is_shut or watches else Outlet.OPEN
 
     async def _apply(self, act: Act) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
@@ -246,6 +258,7 @@ class Loop:
             self._world.vitals.plans["unsent"] += 1
             return
         applied = isinstance(outcome, Applied)
+        self._is_shut = not applied
         self._state = self._engine.settle(self._state, applied=applied)
         if isinstance(outcome, Rejected) and outcome.because.startswith("frozen"):
             if self._outcome != "frozen":
@@ -267,6 +280,23 @@ class Loop:
             self._push_at_s = self._world.clock.now_s() + REJECTED_PAUSE_S
             because = outcome.because.strip().splitlines()[-1:]
             log.error("plan.rejected", version=outcome.version, because="".join(because))
+
+    async def _knock(self, decision: Decision) -> None:
+        """Send what is live once more if something waits for tables to be taken again."""
+        table = self._state.table if self._state is not None else None
+        waits = any(reason.code == WAITS for reason in decision.routing.because)
+        is_due = self._world.clock.now_s() >= self._push_at_s
+        if table is None or not (self._is_shut and waits and self._is_adopted and is_due):
+            return
+        try:
+            outcome = await self._world.sink.apply(table)
+        except SinkError as error:
+            log.warning("plan.unsent", version=table.version, error=str(error))
+            self._is_adopted = False
+            return
+        self._is_shut = isinstance(outcome, Rejected)
+        if self._is_shut:
+            self._push_at_s = self._world.clock.now_s() + REJECTED_PAUSE_S
 
     def _errand(self, recycle: Recycle) -> None:
         if self._outcome != "applied" or self._mode is Mode.OBSERVE:

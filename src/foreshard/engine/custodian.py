@@ -20,7 +20,7 @@ from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.handover import Notice
 from foreshard.model.plan import Plan, Reason
 from foreshard.model.routing import RoutingTable
-from foreshard.model.telemetry import CellReading, Observation
+from foreshard.model.telemetry import CellReading, Observation, Outlet
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
 from foreshard.planning.bounds import OUT
@@ -84,22 +84,26 @@ class Custodian:
         self, state: EngineState, observation: Observation
     ) -> tuple[EngineState, tuple[Reason, ...]]:
         """The state after the answers and the time of one tick, with what changed."""
-        now_s = observation.now_s
+        now_s, outlet = observation.now_s, observation.outlet
+        if state.unsettled and outlet is Outlet.OPEN:
+            outlet = Outlet.UNKNOWN
         muster = self.muster(state.cells, observation.cells, now_s=now_s)
+        muster = replace(muster, outlet=outlet)
         after, reasons = [], []
         for one in state.handovers:
             now = one
             for reply in observation.replies:
                 if reply.handover == now.id:
                     now = answered(now, reply, now_s=now_s)
-            now = aged(now, now_s=now_s)
-            if now.is_open and now.target not in muster.fit:
-                text = f"{now.target} no longer takes work"
-                now = advance(now, HandoverTrigger.WITHDRAWN, now_s=now_s, because=text)
+            # Traffic may have followed it: the service must not be told that it has not.
+            if not (now.is_open and outlet is Outlet.UNKNOWN):
+                now = _timed(now, muster)
             if now.phase is not one.phase and now.phase in TELLING:
                 reasons.append(_told(now))
             if now.phase is not HandoverPhase.OVER:
                 after.append(now)
+        unsettled = state.unsettled and outlet is Outlet.UNKNOWN
+        state = replace(state, unsettled=unsettled)
         state = replace(state, handovers=tuple(after), muster=muster)
         return state, (*reasons, *self._stuck(state, observation))
 
@@ -150,6 +154,11 @@ class Custodian:
             )
             for name, estate in self._estates.items()
         }
+
+    def moves(self, before: RoutingTable | None, after: RoutingTable) -> bool:
+        """Whether data has another owner after a table than before."""
+        pairs = [(e.owners(before), e.owners(after)) for e in self._estates.values()]
+        return any(a is not None and b is not None and (a != b).any() for a, b in pairs)
 
     def settled(self, state: EngineState, before: RoutingTable | None) -> EngineState:
         """The state when its table is known to be live: moved is what traffic has followed."""
@@ -224,6 +233,8 @@ class Custodian:
     ) -> tuple[EngineState, tuple[Reason, ...]]:
         """Hand-overs that a wish asks for, without those that it has no use for any more."""
         muster, kept, reasons = state.muster, {h.id: h for h in state.handovers}, []
+        if muster.outlet is Outlet.UNKNOWN:
+            return state, ()
         for estate, flows, owners in self._seats(problem.flows, state.table):
             patience_s = estate.patience_s
             if patience_s is None:
@@ -235,12 +246,27 @@ class Custodian:
                 kept[one.id] = gone
                 reasons.append(_told(gone))
             demand_rps = float(problem.demand_rps[flows].sum())
-            for part in estate.wished(tuple(kept.values()), owners, wanted, muster):
+            wished = estate.wished(tuple(kept.values()), owners, wanted, muster)
+            if muster.outlet is Outlet.SHUT:
+                reasons.extend(self._waits(estate, wished))
+                continue
+            for part in wished:
                 asked = self._handover(estate, part, owners.size, muster)
                 kept[asked.id] = asked
                 requests = demand_rps * part.length / owners.size
                 reasons.append(_asks(asked, requests * estate.moving_s))
         return replace(state, handovers=tuple(kept.values())), tuple(reasons)
+
+    def _waits(self, estate: Estate, wished: Sequence[Stretch]) -> Iterator[Reason]:
+        """Data that would be copied in vain while traffic cannot follow it."""
+        for source in sorted({part.source for part in wished}):
+            slots = sum(part.length for part in wished if part.source == source)
+            text = (
+                f"{slots} slots of {estate.name} are to leave; nobody is asked while balancers "
+                "take no table"
+            )
+            name = self._fleet.names[source]
+            yield Reason(subject=name, code="handover.waits", text=text)
 
     def _settled(self, one: Handover, state: EngineState) -> Handover | None:
         """One hand-over beside what is live; None = it is of another fleet or class."""
@@ -318,6 +344,15 @@ def _windows(state: EngineState, observation: Observation) -> Mapping[str, Syste
         for name in sorted(event.cells)
         if name in state.cells and state.cells[name].phase in OUT
     }
+
+
+def _timed(one: Handover, muster: Muster) -> Handover:
+    """A hand-over after the time that has passed, and what has become of its target."""
+    now = aged(one, now_s=muster.now_s)
+    if now.is_open and now.target not in muster.fit:
+        text = f"{now.target} no longer takes work"
+        return advance(now, HandoverTrigger.WITHDRAWN, now_s=muster.now_s, because=text)
+    return now
 
 
 def _named(one: Handover) -> str:

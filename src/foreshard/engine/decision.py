@@ -152,6 +152,7 @@ class Engine:
             version=max(state.version, live.version if live is not None else 0),
             pending=None,
             pending_moved=None,
+            unsettled=False,
         )
         return self._custodian.settled(adopted, state.table)
 
@@ -233,19 +234,27 @@ class Engine:
         )
 
     def settle(self, state: EngineState, *, applied: bool) -> EngineState:
-        """The state after the sink answered; a refused table leaves the live one in place."""
+        """The state after the sink answered, or did not.
+
+        Args:
+            state: From `step`.
+            applied: Whether the table is live. False = not as far as is known: until the next
+                observation says that tables are refused, or `adopt` what is live, or a table is
+                applied, slots of data that it moves may be here or there.
+        """
         if state.pending is None:
             return state
         table, plan = state.pending
         moved = state.pending_moved
         settled = replace(state, pending=None, pending_moved=None)
         if not applied:
-            return settled
+            unsettled = state.unsettled or self._custodian.moves(state.table, table)
+            return replace(settled, unsettled=unsettled)
         steps = state.moved
         if moved is not None:
             kept = (m for m in steps if m.at_s > moved.at_s - REMEMBERED_S)
             steps = (*kept, moved)
-        settled = replace(settled, table=table, plan=plan, moved=steps)
+        settled = replace(settled, table=table, plan=plan, moved=steps, unsettled=False)
         return self._custodian.settled(settled, state.table)
 
     def _cautious(

@@ -90,7 +90,7 @@ class Estate:
         if route is None or route.holders is None:
             return False
         heirs = self.heirs(muster)
-        return all(route.backups.get(cell, ())[:1] == (heir,) for cell, heir in heirs.items())
+        return all(route.backups.get(cell) == (heir,) for cell, heir in heirs.items())
 
     def mine(self, handovers: Collection[Handover]) -> list[Handover]:
         """Those of this class."""

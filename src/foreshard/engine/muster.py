@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from foreshard.model.telemetry import CellReading, Health
+from foreshard.model.telemetry import CellReading, Health, Outlet
 from foreshard.planning.bounds import OUT, takes_work
 from foreshard.planning.phases import CellState, Phase, Why
 
@@ -23,6 +23,7 @@ class Muster:
         able: Take any work: good enough for the slots of a dead owner.
         dead: Cannot hand anything over: their slots move at once.
         leaving: Are being emptied, dead ones too: slots may leave them whenever they came.
+        outlet: Whether traffic can follow data.
     """
 
     now_s: float = 0.0
@@ -30,6 +31,7 @@ class Muster:
     able: frozenset[str] = frozenset()
     dead: frozenset[str] = frozenset()
     leaving: frozenset[str] = frozenset()
+    outlet: Outlet = Outlet.OPEN
 
 
 def muster_of(
