@@ -180,6 +180,20 @@ def test_an_emptied_cell_that_dies_is_dead_though_a_window_is_open() -> None:
     assert after["a"].phase is Phase.RECYCLING
 
 
+def test_a_cell_that_a_forecast_emptied_is_emptied_for_its_window_too() -> None:
+    """What the rest could not carry was left to it: not while somebody works on it."""
+    window = maintenance("a", known_s=0.0, starts_s=5.0, ends_s=50.0)
+    drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
+    states, reasons, recycles = tick(fleet(a=drained), 1, events=(window,))
+    assert (states["a"].phase, states["a"].why) == (Phase.DRAINED, Why.MAINTENANCE)
+    assert [r.code for r in reasons] == ["maintenance.drained"]
+    assert not recycles
+    down = {"a": reading(Health.DOWN)}
+    states, reasons, _ = tick(states, 10, readings=down, events=(window,))
+    assert states["a"].phase is Phase.DRAINED
+    assert not reasons, "said once, and expected to be down"
+
+
 def test_a_cell_whose_traffic_is_unknown_is_not_restarted() -> None:
     drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
     unseen = replace(reading(), traffic=None)

@@ -172,7 +172,11 @@ class _Step:
     def _prepare(self, window: SystemEvent) -> None:
         lead = window.starts_at_s - self.now_s
         begins = f"begins in {lead:.0f} s" if lead >= 0.0 else "has begun"
-        if allows(self.state.phase, Trigger.ANNOUNCED):
+        if self.state.phase is Phase.DRAINED:
+            if self.state.why is not Why.MAINTENANCE:
+                text = f"maintenance {window.id} {begins}; what work it kept leaves too"
+                self._move(Trigger.ANNOUNCED, "maintenance.drained", text, Why.MAINTENANCE)
+        elif allows(self.state.phase, Trigger.ANNOUNCED):
             text = f"maintenance {window.id} {begins}; half of its work leaves"
             self._move(Trigger.ANNOUNCED, "maintenance.ahead", text, Why.MAINTENANCE)
         elif self.state.phase is Phase.DRAINING and (
