@@ -59,13 +59,15 @@ def is_affordable(
     """
     takes = takes.copy()
     takes[cell] = True
-    work = estimate.demand_rps @ estimate.needs
-    own = estimate.capacity[cell] / estimate.capacity[takes].sum(axis=0) * work
+    bounds = np.isfinite(estimate.capacity).all(axis=0)
+    capacity = estimate.capacity[:, bounds]
+    work = estimate.demand_rps @ estimate.needs[:, bounds]
+    own = capacity[cell] / capacity[takes].sum(axis=0) * work
     takes[cell] = False
     if not takes.any():
         return False
-    used = (work - (1.0 - part) * own) / estimate.capacity[takes].sum(axis=0)
-    return float(np.max(used)) <= ceiling
+    used = (work - (1.0 - part) * own) / capacity[takes].sum(axis=0)
+    return bool((used <= ceiling).all())
 
 
 def short_cells(

@@ -17,7 +17,7 @@ from foreshard.model.telemetry import ClassTraffic, Fresh, Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
 from foreshard.planning.brief import LEAST_SHARE, Estimate
-from foreshard.planning.problem import Floats
+from foreshard.planning.problem import Flags, Floats
 from foreshard.planning.slots import slot_count_for
 from foreshard.profile import needs
 from foreshard.profile.look import Look
@@ -34,9 +34,10 @@ UNKNOWN_COST = 0.01
 BASE_RATIO, NOISE_RATIO = 0.05, 0.1
 # Demand is planned for its middle: the ceilings hold the reserve for what is above it.
 AHEAD_S = 5.0
-# A cell that says it is so many times as large or as small as the median of the fleet is believed
-# no further: a limit read from the host in place of the container would pull all work there.
-MOST_APART = 2.0
+# A cell that says it is so many times as large as the median of the fleet is believed no further:
+# a limit read from the host in place of the container would pull all work there. One that says it
+# is small is believed much further: if it lies, the others have its work, which fits by size.
+MOST_LARGER, MOST_SMALLER = 2.0, 8.0
 # A factor that is believed is believed until it has changed by this much more: a plan follows the
 # world, not every reading.
 FACTOR_STEP = 0.08
@@ -44,6 +45,8 @@ FACTOR_STEP = 0.08
 MOST_UNEXPLAINED, UNEXPLAINED_RPS = 10.0, 1_000.0
 # Who is held low still gets so many of a table's least shares: one may be rounded away.
 SEEN_SHARES = 2.0
+# No resource comes in such an amount, in whatever unit.
+BOUNDLESS = 1e30
 # A request that is thought to cost nothing still has to be counted as something.
 LEAST_WORK = 1e-6
 # Nobody uses ten times what there is, nor is asked for so much: a broken counter would be
@@ -77,7 +80,12 @@ class Workload:
     @property
     def is_trusted(self) -> bool:
         """Whether enough was seen to plan with."""
-        return self.looks >= TRUSTED_LOOKS and bool(np.isfinite(self.capacity).any(axis=0).all())
+        return self.looks >= TRUSTED_LOOKS and bool(self.is_offered.any())
+
+    @property
+    def is_offered(self) -> Flags:
+        """[R] resources of which some cell said what it offers; the others bound nothing."""
+        return np.asarray(np.isfinite(self.capacity).any(axis=0))
 
 
 class Profiler:
@@ -141,10 +149,9 @@ class Profiler:
         state = needs.update(workload.needs, rates, telling, dt_s=dt_s)
         told = needs.estimate(state)
         factor = told.capacity_factor
+        spoke = np.isfinite(used[:, np.isfinite(capacity).any(axis=0)]).all(axis=1)
         heard = (
-            believable
-            and observation.demand_rps is not None
-            and 2 * int(np.isfinite(used).all(axis=1).sum()) > len(used)
+            believable and observation.demand_rps is not None and 2 * int(spoke.sum()) > len(used)
         )
         after = replace(
             workload,
@@ -198,7 +205,7 @@ class Profiler:
             failed_ratio=np.array([[min(1.0, _or_none(t.failed_ratio)) for t in r] for r in seen]),
             latency_s=np.array([[_sane(t.latency_mean_s) for t in row] for row in seen]),
             in_flight=np.array([_sane(r.in_flight) for r in readings]),
-            busy=(used / workload.capacity).max(axis=1),
+            busy=np.fmax.reduce(used / workload.capacity, axis=1),
             capacity=(capacity / typical).min(axis=1),
             work=np.maximum((told / typical).max(axis=1), LEAST_WORK),
             sent_rps=np.array(sent),
@@ -259,14 +266,19 @@ class Profiler:
 
 
 def _by_gauges(workload: Workload) -> tuple[Floats, Floats]:
-    """[C, R] what cells offer, less what they need beyond their siblings; [R] the median's."""
+    """[C, R] what cells offer, less what they need beyond their siblings; [R] the median's.
+
+    A resource of which no cell says what it offers bounds nothing, if another one does.
+    """
     known = np.where(np.isfinite(workload.capacity), workload.capacity, np.nan)
     heard = np.isfinite(known)
-    typical = np.ones(known.shape[1])
+    boundless = heard.any() & ~heard.any(axis=0)
+    typical = np.where(boundless, BOUNDLESS, 1.0)
     for r in np.flatnonzero(heard.any(axis=0)):
         typical[r] = np.median(known[heard[:, r], r])
-    believed = np.clip(known, typical / MOST_APART, typical * MOST_APART)
-    return np.where(heard, believed, typical) / workload.factor, typical
+    believed = np.clip(known, typical / MOST_SMALLER, typical * MOST_LARGER)
+    offered = np.where(heard, believed, np.where(boundless, np.inf, typical))
+    return offered / workload.factor, typical
 
 
 def _sane(value: float) -> float:
