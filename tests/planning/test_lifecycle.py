@@ -51,6 +51,7 @@ def tick(
     events: tuple[SystemEvent, ...] = (),
     affordable: bool = True,
     panic: bool = False,
+    holding: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, CellState], tuple[Reason, ...], tuple[Recycle, ...]]:
     observation = Observation(
         now_s=START_S + at_s,
@@ -68,6 +69,7 @@ def tick(
         affordable=lambda _: affordable,
         distrusts_forecast=panic,
         distrusts_deaths=panic,
+        holding=holding,
     )
     after, reasons, recycles = live_on(states, outlook, POLICY)
     return dict(after), reasons, recycles
@@ -153,6 +155,43 @@ def test_a_cell_is_restarted_only_once_it_is_empty() -> None:
     states, _, recycles = tick(states, 6, readings={"a": reading(rate=0.0)}, doubts=(doubt("a"),))
     assert [r.cell for r in recycles] == ["a"]
     assert states["a"].phase is Phase.RECYCLING
+
+
+def test_a_cell_that_holds_data_is_not_empty_however_little_is_asked_of_it() -> None:
+    drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
+    quiet = {"a": reading(rate=0.1)}
+    held, _, recycles = tick(
+        fleet(a=drained), 10, readings=quiet, doubts=None, holding=frozenset({"a"})
+    )
+    assert not recycles
+    assert held["a"].phase is Phase.DRAINED
+    _, _, recycles = tick(held, 11, readings=quiet, doubts=None, holding=frozenset({"b"}))
+    assert [r.cell for r in recycles] == ["a"]
+
+
+def test_an_emptied_cell_that_dies_is_dead_though_a_window_is_open() -> None:
+    """Its work may not all have left: the rest could not carry it."""
+    window = maintenance("a", known_s=0.0, starts_s=5.0, ends_s=50.0)
+    drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
+    after, reasons, _ = tick(
+        fleet(a=drained), 10, readings={"a": reading(Health.DOWN)}, events=(window,)
+    )
+    assert [r.code for r in reasons] == ["cell.died"]
+    assert after["a"].phase is Phase.RECYCLING
+
+
+def test_a_cell_that_a_forecast_emptied_is_emptied_for_its_window_too() -> None:
+    """What the rest could not carry was left to it: not while somebody works on it."""
+    window = maintenance("a", known_s=0.0, starts_s=5.0, ends_s=50.0)
+    drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
+    states, reasons, recycles = tick(fleet(a=drained), 1, events=(window,))
+    assert (states["a"].phase, states["a"].why) == (Phase.DRAINED, Why.MAINTENANCE)
+    assert [r.code for r in reasons] == ["maintenance.drained"]
+    assert not recycles
+    down = {"a": reading(Health.DOWN)}
+    states, reasons, _ = tick(states, 10, readings=down, events=(window,))
+    assert states["a"].phase is Phase.DRAINED
+    assert not reasons, "said once, and expected to be down"
 
 
 def test_a_cell_whose_traffic_is_unknown_is_not_restarted() -> None:

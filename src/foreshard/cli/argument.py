@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
@@ -16,7 +17,8 @@ __all__ = [
     "Config",
     "Format",
     "MaybeConfig",
-    "admin_port_of",
+    "address_of",
+    "admin_of",
     "fail",
     "guarded",
     "newest_config",
@@ -25,6 +27,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+ADDRESS_TEXT = re.compile(r"[A-Za-z0-9._-]+:[1-9][0-9]{0,4}")
 
 Config = Annotated[Path, typer.Argument(help="Configuration, a YAML file.", metavar="CONFIG.yaml")]
 MaybeConfig = Annotated[
@@ -68,10 +72,18 @@ def origin_of(settings: Settings, name: str) -> str:
     return region
 
 
-def admin_port_of(settings: Settings, region: str) -> int:
-    """Where the admin page of a region's first Envoy listens."""
+def admin_of(settings: Settings, region: str) -> tuple[str, int]:
+    """Where the admin page of a region's first Envoy is asked: host and port."""
     admins = [each.admin for each in settings.balancers if each.origin == region]
-    return int(admins[0].rpartition(":")[2])
+    host, _, port = admins[0].rpartition(":")
+    return host, int(port)
+
+
+def address_of(option: str, text: str) -> str:
+    """A host:port, or an error that names the option."""
+    if ADDRESS_TEXT.fullmatch(text) is None:
+        fail(ConfigError(f"{option} is {text!r}, must be HOST:PORT, such as 10.0.0.5:18000"))
+    return text
 
 
 def guarded(work: Callable[[], T]) -> T:

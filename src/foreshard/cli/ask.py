@@ -47,7 +47,8 @@ def thaw(config: MaybeConfig = None) -> None:
 
 
 def health(
-    process: Annotated[str, typer.Argument(help="serve or engine.")], config: MaybeConfig = None
+    process: Annotated[str, typer.Argument(help="serve, engine or relay.")],
+    config: MaybeConfig = None,
 ) -> None:
     """Say whether a process is well; exit status 1 when it is not (for probes)."""
     from foreshard.app import asking
@@ -93,6 +94,8 @@ def replay(
         typer.echo(
             f"  they were made by {', '.join(sorted(done.versions))}, this is {__version__}"
         )
+    for name, because in done.cut.items():
+        typer.echo(f"  {name} ends early: {because}")
     for now_s in done.differing[:10]:
         typer.echo(f"  otherwise: the turn at {now_s:.3f}")
     if done.differing:

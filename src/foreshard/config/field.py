@@ -51,7 +51,7 @@ MAYBE_PATH = r"^(/\S*)?$"
 PREFIX = r"^(/.*)?$"
 METRIC = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
 SCENARIO = r"^[a-z][a-z0-9-]*$"
-URL = r"^https?://[^/\s]+"
+URL = rf"^https?://([^/\s@]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:{PORT})?([/?#]\S*)?$"
 PORTS = "the port 1 to 65535"
 WORDS = {
     ADDRESS: f"must be host:port, {PORTS}, for example 127.0.0.1:9901",

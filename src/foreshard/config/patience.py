@@ -21,7 +21,10 @@ class ForecastSettings(Strict):
         description="A forecaster by name, or `none`: then only what is observed counts.",
     )
     every_s: Positive = Field(
-        default=5.0, description="Seconds between forecasts; drifts are slower than that."
+        default=5.0,
+        le=60.0,
+        description="Seconds between forecasts; drifts are slower than that. An alert rings when "
+        "the newest is older than three minutes.",
     )
     window_s: Positive = Field(
         default=600.0,

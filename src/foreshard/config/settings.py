@@ -273,6 +273,11 @@ class MetricsSettings(Strict):
         description="Address of the page of the engine; null = none.",
         examples=["127.0.0.1:18002"],
     )
+    relay: Address | None = Field(
+        default=None,
+        description="Address of the page of a relay, on its own host; null = none.",
+        examples=["127.0.0.1:18003"],
+    )
 
 
 class Settings(Strict):
@@ -291,7 +296,10 @@ class Settings(Strict):
         "act = steer.",
     )
     tick_s: Positive = Field(
-        default=1.0, description="Seconds between looks at the fleet; failover needs about one."
+        default=1.0,
+        le=10.0,
+        description="Seconds between looks at the fleet; failover needs about one. Slower than "
+        "10, and watchdogs would take the engine for hung.",
     )
     classes: list[ClassSettings] = Field(min_length=1, description="In order of match.")
     default_class: str = Field(description="The class of requests that match none.")

@@ -21,7 +21,6 @@ from foreshard.engine.ledger import (
     takers,
 )
 from foreshard.engine.memory import memory_of, recall, recall_handovers
-from foreshard.engine.muster import muster_of
 from foreshard.engine.question import pose
 from foreshard.engine.scrutiny import (
     about_fleet,
@@ -100,7 +99,7 @@ class Engine:
         self._policy = policy
         self._budget = budget
         self._profiler = Profiler(fleet, classes, origins)
-        self._custodian = Custodian(fleet, classes)
+        self._custodian = Custodian(fleet, classes, restart_s=policy.restart_patience_s)
         self._ground = Ground(
             fleet=fleet,
             classes={c.name: c for c in classes},
@@ -140,7 +139,7 @@ class Engine:
             plan=plan,
             version=live.version if live else 0,
             handovers=recall_handovers(remembered),
-            muster=muster_of(cells, {}, now_s=now_s),
+            muster=self._custodian.muster(cells, {}, now_s=now_s),
         )
         return self._custodian.settled(state, live)
 
@@ -153,6 +152,7 @@ class Engine:
             version=max(state.version, live.version if live is not None else 0),
             pending=None,
             pending_moved=None,
+            unsettled=False,
         )
         return self._custodian.settled(adopted, state.table)
 
@@ -195,6 +195,7 @@ class Engine:
             affordable=lambda cell: self._is_affordable(state, estimate, cell, part=0.5),
             distrusts_forecast=alarms[0] is not None or freeze is not None,
             distrusts_deaths=alarms[1] is not None,
+            holding=self._custodian.holding(state.table),
         )
         cells, reasons, recycle = live_on(state.cells, outlook, self._policy)
         shuns, class_reasons = shun(
@@ -233,19 +234,27 @@ class Engine:
         )
 
     def settle(self, state: EngineState, *, applied: bool) -> EngineState:
-        """The state after the sink answered; a refused table leaves the live one in place."""
+        """The state after the sink answered, or did not.
+
+        Args:
+            state: From `step`.
+            applied: Whether the table is live. False = not as far as is known: until the next
+                observation says that tables are refused, or `adopt` what is live, or a table is
+                applied, slots of data that it moves may be here or there.
+        """
         if state.pending is None:
             return state
         table, plan = state.pending
         moved = state.pending_moved
         settled = replace(state, pending=None, pending_moved=None)
         if not applied:
-            return settled
+            unsettled = state.unsettled or self._custodian.moves(state.table, table)
+            return replace(settled, unsettled=unsettled)
         steps = state.moved
         if moved is not None:
             kept = (m for m in steps if m.at_s > moved.at_s - REMEMBERED_S)
             steps = (*kept, moved)
-        settled = replace(settled, table=table, plan=plan, moved=steps)
+        settled = replace(settled, table=table, plan=plan, moved=steps, unsettled=False)
         return self._custodian.settled(settled, state.table)
 
     def _cautious(
@@ -358,7 +367,7 @@ class Engine:
             classes=self._classes,
             default_class=self._default_class,
             previous=state.table,
-            holders=self._custodian.place(plan, state),
+            custodians=self._custodian.place(plan, state),
         )
         if state.table is not None and replace(table, version=state.table.version) == state.table:
             return replace(state, pending_moved=None)

@@ -16,10 +16,12 @@ from foreshard.forecast import demand
 from foreshard.model.telemetry import ClassTraffic, Fresh, Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
-from foreshard.planning.brief import Estimate
-from foreshard.planning.problem import Floats
+from foreshard.planning.brief import LEAST_SHARE, Estimate
+from foreshard.planning.problem import Flags, Floats
+from foreshard.planning.slots import slot_count_for
 from foreshard.profile import needs
-from foreshard.profile.serving import Look, ServingState, start_serving, update_serving
+from foreshard.profile.look import Look
+from foreshard.profile.serving import ServingState, start_serving, update_serving
 
 __all__ = ["Profiler", "Workload"]
 
@@ -32,14 +34,19 @@ UNKNOWN_COST = 0.01
 BASE_RATIO, NOISE_RATIO = 0.05, 0.1
 # Demand is planned for its middle: the ceilings hold the reserve for what is above it.
 AHEAD_S = 5.0
-# A cell that says it is so many times as large or as small as the median of the fleet is believed
-# no further: a limit read from the host in place of the container would pull all work there.
-MOST_APART = 2.0
+# A cell that says it is so many times as large as the median of the fleet is believed no further:
+# a limit read from the host in place of the container would pull all work there. One that says it
+# is small is believed much further: if it lies, the others have its work, which fits by size.
+MOST_LARGER, MOST_SMALLER = 2.0, 8.0
 # A factor that is believed is believed until it has changed by this much more: a plan follows the
 # world, not every reading.
 FACTOR_STEP = 0.08
 # Arrivals beyond so many times what is known of them, and some, are a broken counter.
 MOST_UNEXPLAINED, UNEXPLAINED_RPS = 10.0, 1_000.0
+# Who is held low still gets so many of a table's least shares: one may be rounded away.
+SEEN_SHARES = 2.0
+# No resource comes in such an amount, in whatever unit.
+BOUNDLESS = 1e30
 # A request that is thought to cost nothing still has to be counted as something.
 LEAST_WORK = 1e-6
 # Nobody uses ten times what there is, nor is asked for so much: a broken counter would be
@@ -73,7 +80,12 @@ class Workload:
     @property
     def is_trusted(self) -> bool:
         """Whether enough was seen to plan with."""
-        return self.looks >= TRUSTED_LOOKS and bool(np.isfinite(self.capacity).any(axis=0).all())
+        return self.looks >= TRUSTED_LOOKS and bool(self.is_offered.any())
+
+    @property
+    def is_offered(self) -> Flags:
+        """[R] resources of which some cell said what it offers; the others bound nothing."""
+        return np.asarray(np.isfinite(self.capacity).any(axis=0))
 
 
 class Profiler:
@@ -95,6 +107,10 @@ class Profiler:
         common = frozenset.intersection(*declared) if declared else frozenset[str]()
         self.resources = tuple(sorted(common)) or ("cpu",)
         self._declared = self._prior()
+        slot = 1.0 / slot_count_for(len(fleet.cells))
+        self._least_shares = np.array(
+            [max(LEAST_SHARE, slot if c.is_keyed else 0.0) for c in self._classes]
+        )
         names = [c.name for c in classes]
         self._class_of_flow = np.array([names.index(f.request_class) for f in self.flows])
 
@@ -126,13 +142,17 @@ class Profiler:
     def update(self, workload: Workload, observation: Observation) -> Workload:
         """Take in one observation; what is missing in it changes nothing but its own certainty."""
         dt_s = max(observation.interval_s, 1e-3)
-        offered = observation.demand_rps if _is_believable(observation) else None
-        asked = [np.nan if offered is None else _sane(offered.get(f, 0.0)) for f in self.flows]
+        believable = _is_believable(observation)
+        asked = [self._offered(observation, f) if believable else np.nan for f in self.flows]
         rates, used, capacity = self._cells(observation, workload.capacity)
-        state = needs.update(workload.needs, rates, used, dt_s=dt_s)
+        telling = np.where(workload.serving.is_soaked[:, None], np.nan, used)
+        state = needs.update(workload.needs, rates, telling, dt_s=dt_s)
         told = needs.estimate(state)
         factor = told.capacity_factor
-        heard = offered is not None and 2 * int(np.isfinite(used).all(axis=1).sum()) > len(used)
+        spoke = np.isfinite(used[:, np.isfinite(capacity).any(axis=0)]).all(axis=1)
+        heard = (
+            believable and observation.demand_rps is not None and 2 * int(spoke.sum()) > len(used)
+        )
         after = replace(
             workload,
             demand=demand.update(workload.demand, np.array(asked), dt_s=dt_s),
@@ -179,17 +199,31 @@ class Profiler:
             sent = [0.0] * len(self._classes)
             for flow, k in zip(self.flows, self._class_of_flow.tolist(), strict=True):
                 shed = _sane(observation.shed_rps.get(flow, 0.0))
-                sent[k] += max(0.0, _sane(observation.demand_rps.get(flow, 0.0)) - shed)
+                sent[k] += float(np.maximum(self._offered(observation, flow) - shed, 0.0))
         return Look(
             rate_rps=rates,
             failed_ratio=np.array([[min(1.0, _or_none(t.failed_ratio)) for t in r] for r in seen]),
             latency_s=np.array([[_sane(t.latency_mean_s) for t in row] for row in seen]),
             in_flight=np.array([_sane(r.in_flight) for r in readings]),
-            busy=(used / workload.capacity).max(axis=1),
+            busy=np.fmax.reduce(used / workload.capacity, axis=1),
             capacity=(capacity / typical).min(axis=1),
             work=np.maximum((told / typical).max(axis=1), LEAST_WORK),
             sent_rps=np.array(sent),
+            least_rps=SEEN_SHARES * self._least_shares * np.nan_to_num(np.array(sent)),
         )
+
+    def _offered(self, observation: Observation, flow: Flow) -> float:
+        """What arrives of a flow; NaN where nobody counts a class that is answered."""
+        offered = observation.demand_rps
+        if offered is None:
+            return np.nan
+        if flow in offered:
+            return _sane(offered[flow])
+        name = flow.request_class
+        if any(f.request_class == name for f in offered):
+            return 0.0
+        seen = [(r.traffic or {}).get(name) for r in observation.cells.values()]
+        return np.nan if any(t is not None and t.rate_rps > 0.0 for t in seen) else 0.0
 
     def _prior(self) -> Floats:
         """[K, R] declared needs; a class of unknown cost gets the mean of the others."""
@@ -232,14 +266,19 @@ class Profiler:
 
 
 def _by_gauges(workload: Workload) -> tuple[Floats, Floats]:
-    """[C, R] what cells offer, less what they need beyond their siblings; [R] the median's."""
+    """[C, R] what cells offer, less what they need beyond their siblings; [R] the median's.
+
+    A resource of which no cell says what it offers bounds nothing, if another one does.
+    """
     known = np.where(np.isfinite(workload.capacity), workload.capacity, np.nan)
     heard = np.isfinite(known)
-    typical = np.ones(known.shape[1])
+    boundless = heard.any() & ~heard.any(axis=0)
+    typical = np.where(boundless, BOUNDLESS, 1.0)
     for r in np.flatnonzero(heard.any(axis=0)):
         typical[r] = np.median(known[heard[:, r], r])
-    believed = np.clip(known, typical / MOST_APART, typical * MOST_APART)
-    return np.where(heard, believed, typical) / workload.factor, typical
+    believed = np.clip(known, typical / MOST_SMALLER, typical * MOST_LARGER)
+    offered = np.where(heard, believed, np.where(boundless, np.inf, typical))
+    return offered / workload.factor, typical
 
 
 def _sane(value: float) -> float:

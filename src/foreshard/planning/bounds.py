@@ -14,7 +14,7 @@ from foreshard.planning.policy import Policy
 from foreshard.planning.problem import Flags, Floats
 from foreshard.planning.shunning import Shun, Stage, share_cap
 
-__all__ = ["OUT", "STEPS", "Standing", "caps_of", "takes_work"]
+__all__ = ["KEPT_RATIO", "OUT", "STEPS", "Standing", "caps_of", "takes_work"]
 
 OUT = frozenset({Phase.DRAINED, Phase.RECYCLING, Phase.QUARANTINED})
 
@@ -45,8 +45,9 @@ class Standing:
         silent: Cells that say nothing of themselves: they keep at most what they have.
         crowded: Cells whose work the rest cannot carry as a whole: they keep what must stay.
         most: [F, C] shares that a cell can serve now of a class that suffers there alone.
-        is_short: Whether all cells in service together cannot carry what is asked without
-            queues: then what is kept must be free to be shed, lowest priority first.
+        short: [C] cells that, with those that serve the same flows, cannot carry what must stay
+            there without queues: then what is kept must be free to leave or to be shed, lowest
+            priority first. Default: none.
     """
 
     cells: Sequence[str]
@@ -57,7 +58,7 @@ class Standing:
     silent: Collection[str]
     crowded: Collection[str]
     most: Floats
-    is_short: bool = False
+    short: Flags | None = None
 
 
 def caps_of(
@@ -123,9 +124,9 @@ def _relax(
 
     A flow that no cell in service may take keeps all: a cell that may be dead is better than none.
     """
-    if standing.is_short:
+    if standing.short is not None:
         for c, name in enumerate(standing.cells):
-            if states[name].phase is Phase.ACTIVE:
+            if standing.short[c] and states[name].phase is Phase.ACTIVE:
                 lower[:, c] = np.where(lower[:, c] < upper[:, c], 0.0, lower[:, c])
     takes = np.array([takes_work(states[name]) for name in standing.cells])
     able = standing.eligible & takes[None, :]

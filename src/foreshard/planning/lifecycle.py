@@ -8,7 +8,7 @@ only predicted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -42,6 +42,7 @@ class Outlook:
         distrusts_forecast: More is predicted to fail than is believable, or changes are frozen:
             no forecast takes work off a cell.
         distrusts_deaths: Everything in service looks dead: then it is the looking that fails.
+        holding: Cells that hold slots with data: without a request, they are not empty.
     """
 
     observation: Observation
@@ -49,6 +50,7 @@ class Outlook:
     affordable: Callable[[str], bool]
     distrusts_forecast: bool
     distrusts_deaths: bool
+    holding: Collection[str] = frozenset()
 
 
 def live_on(
@@ -163,12 +165,18 @@ class _Step:
         return min(open_windows, key=lambda e: (e.starts_at_s, e.id)) if open_windows else None
 
     def _is_expected_down(self, window: SystemEvent | None) -> bool:
-        return window is not None and self.state.phase is Phase.DRAINED
+        # One that a forecast emptied, and not for the window, may still have work.
+        emptied = self.state.phase is Phase.DRAINED and self.state.why is Why.MAINTENANCE
+        return window is not None and emptied
 
     def _prepare(self, window: SystemEvent) -> None:
         lead = window.starts_at_s - self.now_s
         begins = f"begins in {lead:.0f} s" if lead >= 0.0 else "has begun"
-        if allows(self.state.phase, Trigger.ANNOUNCED):
+        if self.state.phase is Phase.DRAINED:
+            if self.state.why is not Why.MAINTENANCE:
+                text = f"maintenance {window.id} {begins}; what work it kept leaves too"
+                self._move(Trigger.ANNOUNCED, "maintenance.drained", text, Why.MAINTENANCE)
+        elif allows(self.state.phase, Trigger.ANNOUNCED):
             text = f"maintenance {window.id} {begins}; half of its work leaves"
             self._move(Trigger.ANNOUNCED, "maintenance.ahead", text, Why.MAINTENANCE)
         elif self.state.phase is Phase.DRAINING and (
@@ -240,7 +248,8 @@ class _Step:
                 self._move(Trigger.RELENTED, "maintenance.over", "is back; work returns slowly")
             return
         traffic = self.reading.traffic
-        empty = traffic is not None and sum(t.rate_rps for t in traffic.values()) < EMPTY_RPS
+        quiet = traffic is not None and sum(t.rate_rps for t in traffic.values()) < EMPTY_RPS
+        empty = quiet and self.name not in self.outlook.holding
         if empty and self._age_s() >= 2.0 * self.outlook.observation.interval_s:
             self._ask_restart("is empty; it is restarted before it fails")
         elif not empty and self._cleared_s() >= self.policy.thresholds.relent_s:

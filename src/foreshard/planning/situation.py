@@ -59,7 +59,6 @@ class Situation:
             quarantined), whatever their health.
         evacuating: By cell, while it lasts.
         moved: Steps taken, the last minute of them at least.
-        predicted_to_fail: Cells that the forecast would have emptied.
         keeps: [F, C] who holds data of a flow that cannot leave: may keep it, dead or barred.
     """
 
@@ -76,7 +75,6 @@ class Situation:
     barred: frozenset[str] = frozenset()
     evacuating: Mapping[str, Evacuation] = field(default_factory=dict)
     moved: tuple[Moved, ...] = ()
-    predicted_to_fail: frozenset[str] = frozenset()
     keeps: Flags | None = None
 
     def __post_init__(self) -> None:

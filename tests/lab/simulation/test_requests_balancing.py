@@ -28,12 +28,17 @@ def light(*, retriable: bool = False, keyed: bool = False) -> Offer:
     """At 500 a second hardly one is ever under way."""
     plain = offer(0.0001)
     of = replace(
-        plain.request_class, retriable=retriable, key_header="x-key" if keyed else "", timeout_s=2e6
+        plain.request_class,
+        retriable=retriable,
+        key_header="x-key" if keyed else "",
+        timeout_s=2e6,
     )
     return replace(plain, request_class=of)
 
 
-def five_hundred(what: Offer, *, cells: int = 3, duration_s: float = 10.0, **rest: Any) -> Scenario:
+def five_hundred(
+    what: Offer, *, cells: int = 3, duration_s: float = 10.0, **rest: Any
+) -> Scenario:
     load = {"utilisation": 500.0 * 0.0001 / cells, **rest.pop("load", {})}
     return scenario(what, cells=cells, duration_s=duration_s, load=load, **rest)
 
@@ -250,13 +255,9 @@ def test_each_proxy_follows_a_new_program_within_the_control_delay() -> None:
 def bad_share(pick: Pick, load: float) -> float:
     """As in the paper: replicas of one allocation, most of which find spare room beside it."""
     quick = offer(0.02)
-    of = replace(
-        quick, request_class=replace(quick.request_class, objective_s=0.5, timeout_s=2.0)
-    )
+    of = replace(quick, request_class=replace(quick.request_class, objective_s=0.5, timeout_s=2.0))
     make = CellMake(cpus=3, connections=256, backlog=256, service_cv=1.0)
-    lab = scenario(
-        of, cells=12, make=make, load={"utilisation": load}, duration_s=40.0, proxies=4
-    )
+    lab = scenario(of, cells=12, make=make, load={"utilisation": load}, duration_s=40.0, proxies=4)
     speed = np.where(np.arange(12) % 3 == 0, 1.0, 2.4)
     plant = begun(lab, pick=pick)
     play(plant, well(lab, speed=speed), from_s=0.0, to_s=40.0)

@@ -87,9 +87,7 @@ def program(
 
 def well(of: Scenario, **changes: Any) -> Effects:
     """Nothing is wrong but what is said."""
-    fine = calm(
-        len(of.sites), len(of.offers), len(of.origins), connections=of.make.connections
-    )
+    fine = calm(len(of.sites), len(of.offers), len(of.origins), connections=of.make.connections)
     return replace(fine, **changes)
 
 

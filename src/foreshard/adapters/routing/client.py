@@ -123,9 +123,12 @@ class ServeSink:
             async with self._session.request(method, path, json=body) as response:
                 status, content = response.status, await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            way_out = "is `foreshard serve` running?"
+            if isinstance(error, PermissionError):
+                way_out = "ask as the user that it runs as (sudo -u)"
             raise SinkError(
                 f"serve process at {self._socket} cannot be reached "
-                f"({type(error).__name__}: {error}); is `foreshard serve` running?"
+                f"({type(error).__name__}: {error}); {way_out}"
             ) from error
         try:
             answer = Document(json.loads(content), at="answer")

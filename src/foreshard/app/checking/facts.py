@@ -49,6 +49,7 @@ class BalancerFacts:
         info: Who it is; None = the answer was something else.
         discovery: Where it looks for Foreshard; "" = nowhere.
         is_connected: Whether its control plane is; None = unknown.
+        steered_by: What its control plane calls itself; "" = unknown.
         counted: Requests it counted for Foreshard; None = it does not count for it.
         listeners: Where it takes connections.
         requests: Sent to each node, at the first and the second look.
@@ -60,6 +61,7 @@ class BalancerFacts:
     info: EnvoyInfo | None = None
     discovery: str = ""
     is_connected: bool | None = None
+    steered_by: str = ""
     counted: int | None = None
     listeners: tuple[str, ...] = ()
     requests: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {})

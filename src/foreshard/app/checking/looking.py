@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from socket import AF_INET
 
 from foreshard.adapters.events.file import FileEventSource
 from foreshard.adapters.inspection.envoy import DISCOVERY_CLUSTER, parse_hosts, parse_info
@@ -26,13 +27,14 @@ from foreshard.config import Settings
 from foreshard.config.settings import BalancerSettings, ScrapeSettings
 from foreshard.model.errors import SourceError
 
-__all__ = ["look_at_balancers", "look_at_nodes", "look_at_place", "look_twice"]
+__all__ = ["look_at_balancers", "look_at_nodes", "look_at_place", "look_twice", "resolved"]
 
 # Between two looks: a cpu counter that ticks in 10 ms has moved, if anything has.
 GAP_S = 2.0
 # What Linux allows in sockaddr_un, less the closing zero; `serve` refuses more.
 MAX_SOCKET_PATH = 107
 CONNECTED = re.compile(r"^control_plane\.connected_state: (\d)", re.MULTILINE)
+STEERED_BY = re.compile(r'^control_plane\.identifier: "([^"]*)"', re.MULTILINE)
 STATS = f"/stats?filter={STATS_FILTER}".replace("|", "%7C").replace("\\", "%5C")
 
 
@@ -90,6 +92,16 @@ async def look_at_balancers(
     return tuple(await asyncio.gather(*(_balancer(asker, each) for each in balancers)))
 
 
+async def resolved(address: str) -> frozenset[str]:
+    """The addresses that a name stands for, as `ip:port`; empty when nobody knows."""
+    host, _, port = address.rpartition(":")
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, int(port), family=AF_INET)
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(f"{where[0]!s}:{port}" for *_, where in found)
+
+
 async def look_at_place(asker: Asker, settings: Settings, *, now_s: float) -> PlaceFacts:
     """This machine, the events file and the webhook."""
     discovery, listen, driver = await asyncio.gather(
@@ -127,7 +139,7 @@ async def _balancer(asker: Asker, settings: BalancerSettings) -> BalancerFacts:
         return facts
     stats, state, listeners, requests = await asyncio.gather(
         asker.get(settings.admin, STATS),
-        asker.get(settings.admin, "/stats?filter=^control_plane%5C.connected_state"),
+        asker.get(settings.admin, "/stats?filter=^control_plane%5C."),
         asker.get(settings.admin, "/listeners"),
         asker.get(settings.admin, "/clusters?format=json"),
     )
@@ -139,6 +151,7 @@ async def _balancer(asker: Asker, settings: BalancerSettings) -> BalancerFacts:
         info=info,
         discovery=next((h.address for h in hosts if h.cluster == DISCOVERY_CLUSTER), ""),
         is_connected=found[1] == "1" if found else None,
+        steered_by=by[1] if (by := STEERED_BY.search(_text(state))) else "",
         counted=sum(parse_stats(_text(stats)).arrived.values()),
         listeners=tuple(line.partition("::")[2] for line in lines if "::" in line),
         requests=(_by_node(_text(requests)), {}),

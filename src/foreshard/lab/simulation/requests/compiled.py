@@ -31,10 +31,10 @@ SOURCES: Final = f"sources_{_digest()}"
 
 def entry(function: F) -> F:
     """Compile on the first call, and keep it for later processes."""
-    return cast(F, njit(cache=True, error_model="numpy")(function))
+    return cast("F", njit(cache=True, error_model="numpy")(function))
 
 
 def kernel(function: F) -> F:
     """As `entry`, but to be called by kernels only, which halves the time to compile it."""
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return cast(F, njit(cache=True, error_model="numpy", **options)(function))
+    return cast("F", njit(cache=True, error_model="numpy", **options)(function))

@@ -168,7 +168,7 @@ structref.define_proxy(Held, HeldType, World._fields)
 
 def held(world: World) -> World:
     """What a kernel is given."""
-    return cast(World, _hold(*world))
+    return cast("World", _hold(*world))
 
 
 @entry
