@@ -184,6 +184,15 @@ def _ports(values: Values) -> Iterator[Contradiction]:
             yield Contradiction(where=where, says=f"{says}; each needs a port of its own")
 
 
+def _horizons(values: Values) -> Iterator[Contradiction]:
+    horizons = _mapping(values.get("forecast")).get("horizons_s")
+    if not isinstance(horizons, list) or not all(_is_number(each) for each in horizons):
+        return
+    if horizons != sorted(set(horizons)):
+        says = f"is {horizons}, must rise, for example [300, 3600]"
+        yield Contradiction(where=("forecast", "horizons_s"), says=says)
+
+
 def _doubt(values: Values) -> Iterator[Contradiction]:
     thresholds = _mapping(values.get("thresholds"))
     relent, doubt = thresholds.get("relent_p", 0.2), thresholds.get("doubt_p", 0.5)
@@ -211,6 +220,7 @@ RULES: tuple[Callable[[Values], Iterable[Contradiction]], ...] = (
     _replicas,
     _capacity,
     _ports,
+    _horizons,
     _doubt,
     _ceilings,
 )
