@@ -17,7 +17,7 @@ from numba import njit
 
 __all__ = ["SOURCES", "entry", "kernel"]
 
-F = TypeVar("F", bound=Callable[..., object])
+T = TypeVar("T", bound=Callable[..., object])
 
 
 def _digest() -> str:
@@ -35,11 +35,11 @@ KEPT: Final[dict[str, Any]] = {"cache": True, "error_model": "numpy"}
 INSIDE: Final[dict[str, Any]] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-def entry(function: F) -> F:
+def entry(function: T) -> T:
     """Compile on the first call, and keep it for later processes."""
-    return cast("F", njit(**KEPT)(function))
+    return cast("T", njit(**KEPT)(function))
 
 
-def kernel(function: F) -> F:
+def kernel(function: T) -> T:
     """As `entry`, but to be called by kernels only, which saves a fifth of the time to compile."""
-    return cast("F", njit(**KEPT, **INSIDE)(function))
+    return cast("T", njit(**KEPT, **INSIDE)(function))
