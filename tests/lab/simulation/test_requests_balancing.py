@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from foreshard.adapters.routing.envoy.endpoints import node_weights
 from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.lab.scenario.scenario import CellMake, Offer, Scenario
+from foreshard.lab.simulation.effects import Effects
 from foreshard.lab.simulation.plant import Fate
 from foreshard.lab.simulation.requests.core import RequestPlant
 from foreshard.lab.simulation.requests.steering import pulls
@@ -37,19 +38,25 @@ def light(*, retriable: bool = False, keyed: bool = False) -> Offer:
 
 
 def five_hundred(
-    what: Offer, *, cells: int = 3, duration_s: float = 10.0, **rest: Any
+    what: Offer,
+    *,
+    cells: int = 3,
+    duration_s: float = 10.0,
+    keys: int = 4_000,
+    **changes: object,
 ) -> Scenario:
-    load = {"utilisation": 500.0 * 0.0001 / cells, **rest.pop("load", {})}
-    return scenario(what, cells=cells, duration_s=duration_s, load=load, **rest)
+    load = {"utilisation": 500.0 * 0.0001 / cells, "keys": keys}
+    made = scenario(what, cells=cells, duration_s=duration_s, load=load)
+    return replace(made, **cast("dict[str, Any]", changes))
 
 
-def begun(of: Scenario, **routing: Any) -> RequestPlant:
+def begun(of: Scenario, **routing: object) -> RequestPlant:
     plant = RequestPlant(of, seed=1)
-    plant.route(program(of, **routing))
+    plant.route(program(of, **cast("dict[str, Any]", routing)))
     return plant
 
 
-def failing(of: Scenario, count: int = 1) -> Any:
+def failing(of: Scenario, count: int = 1) -> Effects:
     ratio = np.zeros((len(of.sites), len(of.offers)))
     ratio[:count] = 1.0
     return well(of, error_ratio=ratio)
@@ -131,7 +138,7 @@ def test_retries_stay_within_their_budget() -> None:
 
 
 def test_keyed_traffic_fails_over_two_to_four_seconds_after_a_death() -> None:
-    of = five_hundred(light(keyed=True), cells=4, duration_s=40.0, load={"keys": 1})
+    of = five_hundred(light(keyed=True), cells=4, duration_s=40.0, keys=1)
     plant = begun(of, pick=Pick.SLOTS, net=NET)
     play(plant, well(of), from_s=0.0, to_s=10.0)
     before = plant.count().tries[0, :, 0]
@@ -153,7 +160,7 @@ def test_keyed_traffic_fails_over_two_to_four_seconds_after_a_death() -> None:
 
 
 def test_keys_of_a_dead_cell_are_spread_over_its_backups() -> None:
-    of = five_hundred(light(keyed=True), cells=4, load={"keys": 4_000})
+    of = five_hundred(light(keyed=True), cells=4, keys=4_000)
     plant = begun(of, pick=Pick.SLOTS, net=NET)
     play(plant, well(of), from_s=0.0, to_s=1.0)
     up = np.array([False, True, True, True])

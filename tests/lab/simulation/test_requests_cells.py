@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,17 +22,19 @@ from tests.lab.simulation.worlds import offer, play, program, scenario, well
 pytestmark = pytest.mark.timeout(300)
 
 
-def limited(plain: Offer, **changes: Any) -> Offer:
-    return replace(plain, request_class=replace(plain.request_class, **changes))
+def limited(plain: Offer, **changes: object) -> Offer:
+    return replace(
+        plain, request_class=replace(plain.request_class, **cast("dict[str, Any]", changes))
+    )
 
 
-def begun(of: Scenario, **routing: Any) -> RequestPlant:
+def begun(of: Scenario, **routing: object) -> RequestPlant:
     plant = RequestPlant(of, seed=1)
-    plant.route(program(of, **routing))
+    plant.route(program(of, **cast("dict[str, Any]", routing)))
     return plant
 
 
-def seen(of: Scenario, *, to_s: float = 10.0, **effects: Any) -> Counts:
+def seen(of: Scenario, *, to_s: float = 10.0, **effects: object) -> Counts:
     plant = begun(of)
     play(plant, well(of, **effects), from_s=0.0, to_s=to_s)
     return plant.count()
@@ -45,18 +47,16 @@ def seen(of: Scenario, *, to_s: float = 10.0, **effects: Any) -> Counts:
     discipline=st.sampled_from(list(Discipline)),
     load=st.floats(0.2, 1.6),
     client_retries=st.integers(0, 2),
-    proxies=st.integers(1, 3),
-    far_ms=st.sampled_from([0.0, 40.0]),
+    around=st.tuples(st.integers(1, 3), st.sampled_from([0.0, 40.0])),
     downs=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=12),
 )
-def test_every_request_ends_in_one_way_whatever_befalls_the_cells(  # each is drawn by itself
+def test_every_request_ends_in_one_way_whatever_befalls_the_cells(
     seed: int,
     pick: Pick,
     discipline: Discipline,
     load: float,
     client_retries: int,
-    proxies: int,
-    far_ms: float,
+    around: tuple[int, float],
     downs: list[tuple[int, int]],
 ) -> None:
     of = scenario(
@@ -65,13 +65,12 @@ def test_every_request_ends_in_one_way_whatever_befalls_the_cells(  # each is dr
         duration_s=6.0,
         make=CellMake(discipline=discipline),
         load={"utilisation": load, "client_retries": client_retries},
-        latency_ms={("eu", "eu"): far_ms},
-        proxies=proxies,
+        latency_ms={("eu", "eu"): around[1]},
+        proxies=around[0],
     )
     plant = RequestPlant(of, seed=seed)
     plant.route(program(of, pick=pick, shed=0.1, net=SafetyNet()))
-    alone = RequestPlant(of, seed=seed)
-    asked = alone.close().fates.sum()
+    arrived = 0.0
     up, reachable = np.ones(4, dtype=np.bool_), np.ones(4, dtype=np.bool_)
     for n in range(12):
         for cell, what in downs[n : n + 1]:
@@ -80,19 +79,18 @@ def test_every_request_ends_in_one_way_whatever_befalls_the_cells(  # each is dr
         effects = well(of, is_up=up.copy(), is_reachable=reachable.copy())
         play(plant, effects, from_s=0.5 * n, to_s=0.5 * (n + 1))
         counts = plant.count()
-        asked += counts.arrived.sum()
+        arrived += counts.arrived.sum()
         assert (counts.in_flight >= 0.0).all()
         assert (counts.inside <= of.make.connections).all()
         assert (counts.inside + counts.waiting <= of.make.backlog).all()
         assert (counts.busy_s <= 0.5 * of.make.cpus + 1e-9).all()
         assert ((counts.is_noticed >= 0.0) & (counts.is_noticed <= 1.0)).all()
     fates = plant.close().fates
-    again = plant.count().arrived.sum()
-    if client_retries == 0:
-        assert fates.sum() == asked
-        assert again == 0.0
-    else:
-        assert fates.sum() <= asked + again
+    arrived += plant.count().arrived.sum()
+    twin = RequestPlant(of, seed=seed)
+    play(twin, well(of), from_s=0.0, to_s=of.duration_s)
+    assert (fates.sum(axis=3) == twin.close().fates.sum(axis=3)).all()
+    assert fates.sum() == arrived if client_retries == 0 else fates.sum() <= arrived
     assert (plant.count().in_flight == 0.0).all()
 
 
@@ -290,6 +288,22 @@ def test_without_a_program_every_request_fails() -> None:
     fates = plant.close().fates
     assert fates.sum() > 0.0
     assert fates[..., Fate.FAILED].sum() == fates.sum()
+
+
+def test_room_is_made_for_as_many_as_there_are() -> None:
+    of = scenario(
+        offer(0.001, dependency="index", dependency_s=5.0),
+        make=CellMake(cpus=10, connections=40_000, backlog=40_000),
+        load={"utilisation": 0.5},
+        duration_s=10.0,
+    )
+    plant = begun(of)
+    plant.advance(10.0, well(of))
+    assert plant.count().inside[0] > 20_000
+    plant.advance(10.0, well(of, is_up=np.zeros(1, dtype=np.bool_)))
+    fates = plant.close().fates.sum(axis=(0, 1, 2))
+    assert fates[Fate.FAILED] > 20_000
+    assert fates.sum() == pytest.approx(10.0 * of.rate_rps(), rel=0.02)
 
 
 def test_time_does_not_go_back() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import typeof
 
 from foreshard.lab.cell.cpu import CpuQueue
 from foreshard.lab.cell.draw import CPU, DEPENDENCY, erlang
@@ -17,6 +18,7 @@ from foreshard.lab.simulation.plant import Fate, Ledger
 from foreshard.lab.simulation.requests.agenda import CHECKS, drop_first, note
 from foreshard.lab.simulation.requests.arrival import expected
 from foreshard.lab.simulation.requests.chance import exponential, gamma, uniform
+from foreshard.lab.simulation.requests.compiled import SOURCES
 from foreshard.lab.simulation.requests.core import RequestPlant
 from foreshard.lab.simulation.requests.cpu import offer as offer_cpu
 from foreshard.lab.simulation.requests.founding import founded
@@ -161,3 +163,9 @@ def test_each_origin_and_class_has_its_share() -> None:
         assert share == pytest.approx(offer.share, abs=0.02)
     assert played(of, seed=2, pick=Pick.RANDOM).crossed.sum() == fates[1].sum()
     assert len(Fate) == 4
+
+
+def test_kernels_of_other_sources_are_not_taken_for_these() -> None:
+    world = founded(scenario(), seed=0)
+    kind = typeof(held(world)).field_dict["state"].dtype  # type: ignore[no-untyped-call]  # Numba's
+    assert SOURCES in kind.fields

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from foreshard.lab.scenario.scenario import CellMake, Family, Load, Offer, Scenario
 from foreshard.lab.service import Site, Work
@@ -26,12 +27,14 @@ NO_EJECTION = SafetyNet(
 )
 
 
-def offer(cpu_s: float = 0.01, *, name: str = "search", **work: Any) -> Offer:
+def offer(cpu_s: float = 0.01, *, name: str = "search", **work: object) -> Offer:
     """One class that nobody gives up."""
     of = RequestClass(
         name=name, priority=Priority.NORMAL, weight=1.0, objective_s=1e6, timeout_s=1e6
     )
-    return Offer(request_class=of, work=Work(cpu_s=cpu_s, **work), share=1.0)
+    return Offer(
+        request_class=of, work=Work(cpu_s=cpu_s, **cast("dict[str, Any]", work)), share=1.0
+    )
 
 
 def scenario(
@@ -40,7 +43,7 @@ def scenario(
     duration_s: float = 10.0,
     make: CellMake | None = None,
     load: Mapping[str, Any] | None = None,
-    **changes: Any,
+    **changes: object,
 ) -> Scenario:
     """Even demand on cells without limits but their cpus."""
     room = 4_096
@@ -56,14 +59,14 @@ def scenario(
         offers=offers or (offer(),),
         default_class="search",
     )
-    return replace(made, **changes)
+    return replace(made, **cast("dict[str, Any]", changes))
 
 
 def program(
     of: Scenario,
     *,
     pick: Pick = Pick.RANDOM,
-    weight: Any = 1.0,
+    weight: npt.ArrayLike = 1.0,
     shed: float = 0.0,
     slots: int = 64,
     net: SafetyNet | None = None,
@@ -85,10 +88,10 @@ def program(
     )
 
 
-def well(of: Scenario, **changes: Any) -> Effects:
+def well(of: Scenario, **changes: object) -> Effects:
     """Nothing is wrong but what is said."""
     fine = calm(len(of.sites), len(of.offers), len(of.origins), connections=of.make.connections)
-    return replace(fine, **changes)
+    return replace(fine, **cast("dict[str, Any]", changes))
 
 
 def play(plant: Plant, effects: Effects, *, from_s: float, to_s: float) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from foreshard.lab.simulation.requests.compiled import entry, kernel
 
-__all__ = ["chances", "exponential", "gamma", "mixed", "named", "uniform"]
+__all__ = ["begun", "chances", "exponential", "gamma", "mixed", "named", "uniform", "unit"]
 
 # Streams of a draw: what it is used for. The first two are the demo's.
 CPU: Final = 1

@@ -52,10 +52,10 @@ def founded(scenario: Scenario, *, seed: int) -> World:
     table = _cells(scenario)
     regions = {site.region: n for n, site in reversed(list(enumerate(scenario.sites)))}
     seconds = math.ceil(scenario.duration_s)
-    seeds = np.random.SeedSequence(seed).generate_state(1 + origins * classes, dtype=np.uint64)
+    seeds = np.random.SeedSequence(seed).generate_state(1 + origins * classes, np.uint64)
     w = World(
         state=_state(scenario),
-        chance=seeds[:1].copy(),
+        chance=seeds[:1].astype(np.uint64),
         net=records(NET, 1),
         events=records(EVENT, 2 * PLACES),
         requests=records(REQUEST, PLACES),

@@ -135,7 +135,7 @@ class World(NamedTuple):
     crossed: Floats  # [second]
 
 
-PAYLOADS: Final[dict[str, Any]] = {}
+PAYLOADS: Final[dict[str, object]] = {}
 
 
 @structref.register
@@ -148,14 +148,14 @@ class HeldType(types.StructRef):
     """
 
     def __init__(self, fields: tuple[tuple[str, Any], ...]) -> None:
-        super().__init__(fields)
+        super().__init__(fields)  # type: ignore[no-untyped-call]  # Numba's
         spelt = sha256(repr(self._fields).encode()).hexdigest()[:16]
         self.name = f"Held_{spelt}"
 
-    def get_data_type(self) -> Any:
+    def get_data_type(self) -> object:
         """What it refers to."""
         if self.name not in PAYLOADS:
-            PAYLOADS[self.name] = super().get_data_type()
+            PAYLOADS[self.name] = super().get_data_type()  # type: ignore[no-untyped-call]  # as above
         return PAYLOADS[self.name]
 
 
@@ -163,7 +163,7 @@ class Held(structref.StructRefProxy):
     """The arrays of a world, by one reference; kernels read them as from a `World`."""
 
 
-structref.define_proxy(Held, HeldType, World._fields)
+structref.define_proxy(Held, HeldType, World._fields)  # type: ignore[no-untyped-call]  # as above
 
 
 def held(world: World) -> World:
@@ -172,8 +172,8 @@ def held(world: World) -> World:
 
 
 @entry
-def _hold(*arrays: Any) -> Any:
-    return Held(*arrays)
+def _hold(*arrays: object) -> Held:
+    return Held(*arrays)  # type: ignore[no-untyped-call]  # as above
 
 
 def records(kind: np.dtype[np.void], *shape: int) -> Table:
