@@ -14,18 +14,18 @@ from tests.engine.shop import CELLS, CLASSES, RATES, Shop, engine_of, fleet_of, 
 
 @dataclass
 class Pooled(Shop):
-    """Search has a pool in each cell: beyond what it serves a second, requests are late."""
+    """Search has a pool in each cell: it serves so many a second, and each takes so long."""
 
     pool: float = float("inf")
+    took_s: float | None = None
 
     def observe(self) -> Observation:
         told = super().observe()
         cells = {}
         for name, reading in told.cells.items():
             search = (reading.traffic or {})["search"]
-            rate = min(search.rate_rps, self.pool)
-            late = replace(search, rate_rps=rate, latency_mean_s=1.5)
-            now = late if self.pool < search.rate_rps else search
+            rate, took_s = min(search.rate_rps, self.pool), search.latency_mean_s
+            now = replace(search, rate_rps=rate, latency_mean_s=self.took_s or took_s)
             cells[name] = replace(reading, traffic={**(reading.traffic or {}), "search": now})
         return replace(told, cells=cells)
 
@@ -50,7 +50,9 @@ def test_refused_work_returns_though_a_more_important_class_has_a_limit_of_its_o
     shop.rates = {**RATES, "report": 6.0 * RATES["report"]}
     shop.run(4)
     assert shop.share("report", "") > 0.3
-    shop.pool, shop.rates = 20.0, dict(RATES)
+    shop.pool, shop.took_s = 20.0, 1.5
+    shop.run(3)
+    shop.rates = dict(RATES)
     shop.run(60)
     assert shop.share("search", "") > 0.1, "its pool still bounds it"
     assert shop.share("report", "") == 0.0
