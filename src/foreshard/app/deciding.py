@@ -40,7 +40,7 @@ from foreshard.forecast.forecaster import Forecaster
 from foreshard.forecast.window import WindowBuffer
 from foreshard.model.errors import ConfigError, StoreError
 from foreshard.planning.budget import Budget
-from foreshard.planning.exact import ExactSolver
+from foreshard.planning.fleet import FleetSolver
 from foreshard.planning.judgement import Thresholds
 from foreshard.planning.policy import Policy
 
@@ -89,7 +89,7 @@ def engine_of(settings: Settings) -> Engine:
         classes=settings.request_classes(),
         origins=settings.origins(),
         default_class=settings.default_class,
-        solver=ExactSolver(),
+        solver=FleetSolver(),
         policy=policy,
         budget=Budget(**settings.budget.model_dump()),
     )
