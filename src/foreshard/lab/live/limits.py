@@ -77,6 +77,8 @@ def _of_fleet(scenario: Scenario) -> Iterator[str]:
             f"cells {', '.join(strange[:8])} are not the shop's, which are {', '.join(known)} in "
             "their regions and zones"
         )
+    elif [site for site in service.SITES if site in scenario.sites] != list(scenario.sites):
+        yield f"cells are not in the order of the shop's, which is {', '.join(known)}"
     if any(size != 1.0 for size in scenario.sizes.values()):
         yield f"sizes are {dict(scenario.sizes)}: real cells are all alike"
     if scenario.latency_ms:

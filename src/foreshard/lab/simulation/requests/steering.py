@@ -71,7 +71,9 @@ def install(w: World, p: int, program: Program) -> None:
     rows["slots"] = count = routing.slots.shape[2]
     w.slots[p, :, :count] = routing.slots[o]
     w.backups[p] = routing.backups
-    _weigh(held(w), p, np.ascontiguousarray(routing.weight[o]), np.ascontiguousarray(program.pull[o]))
+    _weigh(
+        held(w), p, np.ascontiguousarray(routing.weight[o]), np.ascontiguousarray(program.pull[o])
+    )
 
 
 def _tell(net: np.ndarray, told: SafetyNet) -> None:

@@ -29,7 +29,7 @@ from foreshard.lab.simulation.record import RunRecord
 from foreshard.lab.steering import Site
 from foreshard.model.errors import LabError
 
-__all__ = ["live_role", "live_wiring", "play_live"]
+__all__ = ["live_role", "live_runs", "live_wiring"]
 
 FORESHARD = "foreshard"
 # Of real cells: a counter of cpu seconds, as their page has it.
@@ -117,7 +117,7 @@ def live_role(name: str) -> Role:
     return Process(name=name, forecast=forecast or ForecastSettings().model)
 
 
-def play_live(
+def live_runs(
     scenario: Scenario,
     policies: Sequence[str],
     seeds: Sequence[int],
