@@ -91,7 +91,7 @@ async def side_of(stack: AsyncExitStack, role: Role, place: Place) -> Side:
     scenario, directory = place.scenario, place.directory / role.name
     fleet = await stack.enter_async_context(
         Supervisor(
-            cells=[site.name for site in scenario.sites],
+            sites=scenario.sites,
             logs=directory,
             patience=Patience(restart_delay_s=scenario.make.restart_s - STARTING_S),
             versions=scenario.versions,
