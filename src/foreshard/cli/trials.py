@@ -147,8 +147,12 @@ def _matrix(wanted: Wanted, scenarios: Sequence[str], policies: Sequence[str]) -
 
 def _filled(whole: Matrix, wanted: Wanted) -> tuple[Ended, ...]:
     jobs = wanted.jobs or os.cpu_count() or 1
-    with _progress(is_quiet=wanted.is_quiet) as (begin, tell):
-        return board.fill(whole, jobs=jobs, begin=begin, tell=tell)
+    try:
+        with _progress(is_quiet=wanted.is_quiet) as (begin, tell):
+            return board.fill(whole, jobs=jobs, begin=begin, tell=tell)
+    except KeyboardInterrupt:
+        typer.echo("foreshard: interrupted; the same command goes on where it was", err=True)
+        raise
 
 
 @contextmanager

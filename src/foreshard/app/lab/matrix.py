@@ -95,7 +95,6 @@ class Matrix:
         return found if seeds else {}
 
     def _scored(self, entry: Entry, seed: int) -> Iterator[Score]:
-        reference = next((name for name in UNRELIEVED if name in self.policies), "")
         records = {p: RunRecord.load(self.task(entry, p, seed).path) for p in self.policies}
         bound = self._bound(entry)
         twins = {p: self._twin(entry, p, seed, record) for p, record in records.items()}
@@ -105,11 +104,16 @@ class Matrix:
                 entry.scenario,
                 Companions(
                     calm=record if policy in FIXED else twins[policy],
-                    unrelieved=records.get(reference),
-                    unrelieved_calm=twins.get(reference),
+                    unrelieved=records.get(self._unrelieved),
+                    unrelieved_calm=twins.get(self._unrelieved),
                     bound=bound,
                 ),
             )
+
+    @property
+    def _unrelieved(self) -> str:
+        """Who never takes work off a living cell; "" = nobody who is played."""
+        return next((name for name in UNRELIEVED if name in self.policies), "")
 
     def _pair(self, entry: Entry, policy: str, seed: int) -> Iterator[Task]:
         yield self.task(entry, policy, seed)
@@ -120,7 +124,7 @@ class Matrix:
         """Where nothing happens anyway, a run is its own twin."""
         if not entry.scenario.faults or policy in KNOWING or self.stage == LIVE:
             return False
-        return policy not in FIXED or policy in UNRELIEVED
+        return policy not in FIXED or policy == self._unrelieved
 
     def _twin(self, entry: Entry, policy: str, seed: int, record: RunRecord) -> RunRecord | None:
         if not entry.scenario.faults:
