@@ -19,7 +19,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 PATHS := src tests benchmarks docs
 
-.PHONY: help setup demo bench bench-overload bench-slots bench-plan bench-stages bench-chaos \
+.PHONY: help setup demo trial bench bench-overload bench-slots bench-plan bench-stages bench-chaos \
 	browser pictures test \
 	check fmt format-check lint types contracts docs golden lock clean distclean
 
@@ -30,6 +30,11 @@ setup: $(READY) ## Make .venv from the pinned, hashed requirements (once)
 
 demo: $(READY) ## Run the demo; ARGS="--headless --seed 7 --json report.json" are passed on
 	@$(BIN)/foreshard demo $(ARGS)
+
+# Ends with an error where a claim does not hold; the page is written all the same.
+trial: $(READY) ## All policies in all scenarios, as docs/scoreboard.md (1 h); ARGS="--seeds 1-20 --ablations"
+	@$(BIN)/foreshard lab scoreboard --json build/scoreboard.json \
+		--markdown docs/scoreboard.md $(ARGS)
 
 browser: ## Bring Chromium for the tests of the report's page (Debian packages, as root)
 	@.ci/browser

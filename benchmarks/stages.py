@@ -1,5 +1,6 @@
-"""This module is both stages side by side, as tables: what was measured, what is live, what is
-simulated. Live runs are kept, so that none is played twice for the same commit.
+"""This module is both stages side by side: what was measured, what is live, what is simulated.
+
+Live runs are kept, so that none is played twice for the same commit.
 
     make bench-stages ARGS="--scenarios measured-leak --policies outlier sticky --seeds 1-2"
 """
@@ -91,11 +92,11 @@ def _table(scenario: Scenario, policies: Sequence[str], seeds: range, side_by_si
     measured = MEASURED.get(scenario.name, {})
     for name, (real, virtual) in found.items():
         ratio = np.mean(virtual) / np.mean(real) if np.mean(real) > 0.0 else float("nan")
-        print(
+        sys.stdout.write(
             f"| {scenario.name} | {name} | {_amounts(measured.get(name, ()))} | {_amounts(real)} "
-            f"| {_amounts(virtual)} | {ratio:.2f} |",
-            flush=True,
+            f"| {_amounts(virtual)} | {ratio:.2f} |\n"
         )
+        sys.stdout.flush()
     for stage, place in (("live", 0), ("sim", 1)):
         mean = {name: float(np.mean(both[place])) for name, both in found.items()}
         if {"sticky", "foreshard", "oracle"} <= set(mean) and mean["sticky"] > mean["oracle"]:
@@ -118,8 +119,10 @@ def main() -> None:
     parser.add_argument("--side-by-side", type=int, default=2)
     options = parser.parse_args()
     first, _, last = options.seeds.partition("-")
-    print("| scenario | policy | measured before | live | simulated | simulated / live |")
-    print("|---|---|---|---|---|---|")
+    sys.stdout.write(
+        "| scenario | policy | measured before | live | simulated | simulated / live |\n"
+        "|---|---|---|---|---|---|\n"
+    )
     for name in options.scenarios:
         usual = ["outlier", "sticky"]
         if name in LIVE:

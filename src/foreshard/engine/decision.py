@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from foreshard.engine.custodian import Custodian
 from foreshard.engine.ledger import (
@@ -79,7 +79,12 @@ class Engine:
         solver: Plans.
         policy: How patient to be.
         budget: Bounds on acting.
+
+    Attributes:
+        profiler: What estimates demand, costs and capacity; the lab tries others.
     """
+
+    profiler: ClassVar[type[Profiler]] = Profiler
 
     def __init__(
         self,
@@ -98,7 +103,7 @@ class Engine:
         self._solver = solver
         self._policy = policy
         self._budget = budget
-        self._profiler = Profiler(fleet, classes, origins)
+        self._profiler = self.profiler(fleet, classes, origins)
         self._custodian = Custodian(fleet, classes, restart_s=policy.restart_patience_s)
         self._ground = Ground(
             fleet=fleet,
@@ -273,7 +278,8 @@ class Engine:
         rates = shares_of(state.plan, self._ground) * estimate.demand_rps[:, None]
         nominal = estimate.capacity * state.workload.factor
         present = work_of(estimate.needs, nominal, rates)
-        curves = excess_curves(forecast, serving)
+        contrast = self._policy.thresholds.contrast
+        curves = excess_curves(forecast, serving, contrast=contrast)
         return caution.warned({self._fleet.index[n]: c for n, c in curves.items()}, present)
 
     def _is_affordable(

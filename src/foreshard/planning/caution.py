@@ -78,11 +78,18 @@ class Caution:
         return LoadRisk(loads=SCALE, p=p, present_work=np.ones(len(p)))
 
 
-def excess_curves(forecast: Forecast, serving: Sequence[str]) -> Mapping[str, RiskCurve]:
+def excess_curves(
+    forecast: Forecast, serving: Sequence[str], *, contrast: float = 1.0
+) -> Mapping[str, RiskCurve]:
     """How much likelier than its siblings each serving cell is to fail at a load, by name.
 
     What all cells share (the evening peak) is no reason to move work between them; what no
     relief cures is not counted here. The shortest horizon counts: giving less work acts at once.
+
+    Args:
+        forecast: The newest.
+        serving: Cells in service, the siblings to compare with.
+        contrast: As in `judgement.Thresholds`.
     """
     horizon = forecast.horizons_s[0]
     known = {n: forecast.cells[n].risk[horizon] for n in serving if n in forecast.cells}
@@ -92,7 +99,7 @@ def excess_curves(forecast: Forecast, serving: Sequence[str]) -> Mapping[str, Ri
         if not others:
             continue
         usual = np.median([[o.at(x) for x in curve.loads] for o in others], axis=0)
-        excess = np.clip(np.array(curve.p) - curve.standing - usual, 0.0, 1.0)
+        excess = np.clip(np.array(curve.p) - curve.standing - contrast * usual, 0.0, 1.0)
         if excess.any():
             rising = np.maximum.accumulate(excess)
             found[name] = RiskCurve(loads=curve.loads, p=tuple(float(x) for x in rising))

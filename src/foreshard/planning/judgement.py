@@ -47,6 +47,8 @@ class Thresholds:
         class_first_s: While one class alone suffers in a cell, the cell as a whole is
             doubted only after this long. Default 60 s.
         calm_p: A class under this probability does not suffer.
+        contrast: How much of what the siblings show is taken off, in [0, 1]; 0 = each cell is
+            judged by itself. Default 1: what all of them do is the fleet's own rhythm.
     """
 
     doubt_p: float = 0.5
@@ -57,8 +59,11 @@ class Thresholds:
     relent_s: float = 120.0
     class_first_s: float = 60.0
     calm_p: float = 0.3
+    contrast: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0.0 <= self.contrast <= 1.0:
+            raise InvalidValueError(f"thresholds: contrast is {self.contrast}, must lie in [0, 1]")
         if not 0.0 < self.relent_p < self.doubt_p <= 1.0:
             raise InvalidValueError(
                 f"thresholds: relent_p is {self.relent_p}, must be above 0 and below doubt_p "
@@ -108,7 +113,7 @@ class Judgement:
 
 
 def cell_doubts(
-    forecast: Forecast, *, serving: Iterable[str], floor: float
+    forecast: Forecast, *, serving: Iterable[str], floor: float, contrast: float = 1.0
 ) -> Mapping[str, Doubt]:
     """The strongest doubt about each cell whose excess P is at least `floor`.
 
@@ -119,6 +124,7 @@ def cell_doubts(
         forecast: The newest forecast.
         serving: Cells in service, the siblings to compare with.
         floor: Least excess P over the longest horizon.
+        contrast: As in `Thresholds`.
     """
     short, long = forecast.horizons_s[0], forecast.horizons_s[-1]
     siblings = frozenset(serving)
@@ -128,12 +134,12 @@ def cell_doubts(
         others = [forecast.cells[o] for o in sorted(siblings - {name}) if o in forecast.cells]
         for mode in sorted(cell.modes):
             gauge = mode.removeprefix(EXHAUSTION)
-            if gauge == mode or not _drifts(cell, others, gauge):
+            if gauge == mode or not _drifts(cell, others, gauge, contrast):
                 continue
-            p_long = _standing(cell, mode, long) - _median(
+            p_long = _standing(cell, mode, long) - contrast * _median(
                 _standing(o, mode, long) for o in others
             )
-            p_short = _standing(cell, mode, short) - _median(
+            p_short = _standing(cell, mode, short) - contrast * _median(
                 _standing(o, mode, short) for o in others
             )
             strongest = found.get(name)
@@ -168,7 +174,9 @@ def class_doubts(
         risks = {c: by_h[long] for c, by_h in cell.class_risk.items()}
         for request_class, p in sorted(risks.items()):
             neighbours = [q for c, q in risks.items() if c != request_class]
-            elsewhere = _median(_class_p(o, request_class, long) for o in others)
+            elsewhere = thresholds.contrast * _median(
+                _class_p(o, request_class, long) for o in others
+            )
             if not neighbours or min(neighbours) >= thresholds.calm_p or not others:
                 continue
             if p - elsewhere < thresholds.doubt_p or elsewhere >= thresholds.calm_p:
@@ -217,9 +225,10 @@ def _class_p(cell: CellForecast, request_class: str, horizon_s: float) -> float:
     return by_horizon[horizon_s] if by_horizon else 0.0
 
 
-def _drifts(cell: CellForecast, others: list[CellForecast], gauge: str) -> bool:
+def _drifts(cell: CellForecast, others: list[CellForecast], gauge: str, contrast: float) -> bool:
     low = cell.drift_low_per_s.get(gauge, 0.0)
-    return low > max(0.0, _median(o.drift_low_per_s.get(gauge, 0.0) for o in others))
+    usual = _median(o.drift_low_per_s.get(gauge, 0.0) for o in others)
+    return low > max(0.0, contrast * usual)
 
 
 def _median(values: Iterable[float]) -> float:
