@@ -165,8 +165,7 @@ def _table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure what is asked for and print it."""
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--cells", type=int, action="append", choices=sorted(SIZES))
     parser.add_argument("--event", action="append", choices=sorted(EVENTS))
@@ -175,7 +174,12 @@ def main() -> None:
     parser.add_argument("--cold-large", action="store_true", help="cold HiGHS at any size")
     parser.add_argument("--no-peer", action="store_true", help="descent alone")
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure what is asked for and print it."""
+    given = _options()
     results = []
     for cells in given.cells or (10, 100, 1_000):
         for event in given.event or EVENTS:
