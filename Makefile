@@ -19,7 +19,8 @@ READY := $(VENV)/.ready
 ARGS ?=
 PATHS := src tests benchmarks docs
 
-.PHONY: help setup demo trial bench bench-overload bench-slots bench-chaos browser pictures test \
+.PHONY: help setup demo trial bench bench-overload bench-slots bench-plan bench-stages bench-chaos \
+	browser pictures test \
 	check fmt format-check lint types contracts docs golden lock clean distclean
 
 help: ## List the targets (default)
@@ -54,6 +55,12 @@ bench-overload: $(READY) ## Three overloads against an oracle, no forecast (12 m
 
 bench-slots: $(READY) ## Slots that move under load; ARGS="--rate 5000 --duration-s 60"
 	@$(BIN)/python benchmarks/slots.py $(ARGS)
+
+bench-plan: $(READY) ## Planners against each other (5 min); ARGS="--cells 1000 --event surge"
+	@$(BIN)/python benchmarks/plan.py $(ARGS)
+
+bench-stages: $(READY) ## Scenarios on the live and the simulated stage, as a table (20 min)
+	@$(BIN)/python -m benchmarks.stages $(ARGS)
 
 bench-chaos: $(READY) ## SIGKILL at random, 100 times, beside a twin (15 min)
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)

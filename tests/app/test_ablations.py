@@ -65,7 +65,7 @@ def test_each_ablation_makes_an_engine_that_lacks_one_thing(name: str) -> None:
         bool(altered.thresholds)
         or bool(altered.budget)
         or altered.make is DeclaredEngine
-        or isinstance(altered.solver(), SheddingNothing)
+        or isinstance(altered.solver(settings), SheddingNothing)
     )
 
 

@@ -13,20 +13,15 @@ from pathlib import Path
 import structlog
 
 from foreshard.adapters.cells.handover import WebhookSlotMover
-from foreshard.adapters.cells.webhook import WebhookCellDriver
 from foreshard.adapters.clock import SystemClock, ThreadExecutor
-from foreshard.adapters.events.file import FileEventSource
-from foreshard.adapters.metrics.envoy import EnvoyAdmin, EnvoyTrafficSource
-from foreshard.adapters.metrics.prometheus import CellScrape, ScrapeOptions
 from foreshard.adapters.page import Answer, Ask, pages
-from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.store.reading import unpack
 from foreshard.adapters.store.schema import FILE_NAME, newer_state
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.adapters.store.turns import TurnFiles
-from foreshard.app.gauges import gauge_of
 from foreshard.app.heartbeat import beater, patience_s
 from foreshard.app.places import alone, state_dir, turns_dir
+from foreshard.app.reaching import reach
 from foreshard.app.signals import stop_on_signals
 from foreshard.app.steering import loop_of
 from foreshard.config import Settings
@@ -81,31 +76,14 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack, vitals: Vitals) ->
     clock = SystemClock()
     executor = ThreadExecutor()
     stack.callback(executor.close)
-    fleet = settings.fleet()
-    gauges = [gauge_of(spec) for spec in settings.scrape.gauges]
-    options = ScrapeOptions(
-        metrics_path=settings.scrape.path,
-        health_path=settings.scrape.health_path,
-        timeout_s=settings.scrape.timeout_s,
-    )
-    cells = await stack.enter_async_context(CellScrape(gauges, now_s=clock.now_s, options=options))
-    admins = [EnvoyAdmin(origin=b.origin, address=b.admin) for b in settings.balancers]
-    traffic = await stack.enter_async_context(
-        EnvoyTrafficSource(admins, fleet.cells, now_s=clock.now_s)
-    )
-    driver = None
-    if settings.driver is not None:
-        driver = await stack.enter_async_context(
-            WebhookCellDriver(settings.driver.webhook, clock=clock)
-        )
-    events = settings.events_file
+    around = await reach(settings, clock, stack)
     world = World(
         clock=clock,
-        cells=cells,
-        traffic=traffic,
-        events=FileEventSource(events, now_s=clock.now_s) if events else None,
-        sink=await stack.enter_async_context(ServeSink(settings.data_dir)),
-        driver=driver,
+        cells=around.cells,
+        traffic=around.traffic,
+        events=around.events,
+        sink=around.sink,
+        driver=around.driver,
         store=stack.enter_context(_store(state_dir(settings))),
         mover=await _mover(settings, clock, stack),
         vitals=vitals,

@@ -13,12 +13,16 @@ from foreshard.forecast.forecaster import Forecaster
 from foreshard.forecast.window import WindowBuffer
 from foreshard.model.errors import ConfigError
 from foreshard.planning.budget import Budget
-from foreshard.planning.exact import ExactSolver
 from foreshard.planning.judgement import Thresholds
 from foreshard.planning.policy import Policy
+from foreshard.planning.solver import Solver
 from foreshard.ports import Executor
 
-__all__ = ["engine_of", "loop_of", "policy_of"]
+__all__ = ["engine_of", "loop_of", "policy_of", "solver_of"]
+
+# Cells x flows up to which `fleet` would plan exactly anyway: what it brings for larger ones, a
+# compiler among it, is not loaded for them.
+SMALL_PAIRS = 256
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -44,10 +48,18 @@ def engine_of(settings: Settings) -> Engine:
         classes=settings.request_classes(),
         origins=settings.origins(),
         default_class=settings.default_class,
-        solver=ExactSolver(),
+        solver=solver_of(settings),
         policy=policy_of(settings),
         budget=Budget(**settings.budget.model_dump()),
     )
+
+
+def solver_of(settings: Settings) -> Solver:
+    """The planner for a fleet of that size."""
+    pairs = len(settings.cells) * len(settings.classes) * len(settings.origins())
+    name = "exact" if pairs <= SMALL_PAIRS else "fleet"
+    make: Callable[[], Solver] = entry_points(group="foreshard.solvers")[name].load()
+    return make()
 
 
 def loop_of(

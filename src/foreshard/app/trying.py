@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from foreshard.app.steering import loop_of, policy_of
+from foreshard.app.steering import loop_of, policy_of, solver_of
 from foreshard.config import BudgetSettings, ForecastSettings, Settings, ThresholdSettings
 from foreshard.controller.loop import Loop, World
 from foreshard.engine import Engine
@@ -25,7 +25,6 @@ from foreshard.model.errors import LabError
 from foreshard.model.topology import Cell
 from foreshard.model.workload import RequestClass
 from foreshard.planning.budget import Budget
-from foreshard.planning.exact import ExactSolver
 from foreshard.planning.solver import Solver
 
 __all__ = ["ABLATIONS", "Variant", "foreshard", "loop_on", "settings_for", "variant"]
@@ -43,14 +42,14 @@ class Variant:
         lacks: What it goes without, for people.
         thresholds, budget: What differs in `planning.judgement.Thresholds` and
             `planning.budget.Budget`.
-        solver: Makes what plans.
+        solver: Makes what plans, for a configuration.
         make: Puts the engine together.
     """
 
     lacks: str
     thresholds: Mapping[str, float] = field(default_factory=dict)
     budget: Mapping[str, float] = field(default_factory=dict)
-    solver: Callable[[], Solver] = ExactSolver
+    solver: Callable[[Settings], Solver] = solver_of
     make: type[Engine] = Engine
 
     def engine(self, settings: Settings) -> Engine:
@@ -63,7 +62,7 @@ class Variant:
             classes=settings.request_classes(),
             origins=settings.origins(),
             default_class=settings.default_class,
-            solver=self.solver(),
+            solver=self.solver(settings),
             policy=replace(policy, thresholds=replace(policy.thresholds, **thresholds)),
             budget=Budget(**budget),
         )
@@ -93,7 +92,8 @@ ABLATIONS: Final[Mapping[str, Variant]] = MappingProxyType(
         ),
         "foreshard-declared": Variant(lacks="capacity tracking", make=DeclaredEngine),
         "foreshard-shedless": Variant(
-            lacks="shedding", solver=lambda: SheddingNothing(solver=ExactSolver())
+            lacks="shedding",
+            solver=lambda settings: SheddingNothing(solver=solver_of(settings)),
         ),
     }
 )

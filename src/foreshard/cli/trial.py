@@ -18,7 +18,8 @@ def fault(
     kind: Annotated[
         str,
         typer.Argument(
-            help="leak, slow_dependency, creep, throttle, disk_fill, pool, mute, crash"
+            help="leak, slow_dependency, creep, throttle, disk_fill, pool, mute, latency, errors, "
+            "crash"
         ),
     ],
     duration_s: Annotated[float, typer.Option(help="How long the fault grows.")] = 30.0,

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Coroutine, Mapping, Sequence
@@ -21,13 +20,15 @@ from typing import Any, Protocol
 import yaml
 
 from foreshard import __version__
-from foreshard.controller.process import Child, free_port, hold_port, start
+from foreshard.controller.process import Child, start
 from foreshard.lab import records, service
-from foreshard.lab.envoy import Envoy, find_envoy
+from foreshard.lab.envoy import find_envoy
 from foreshard.lab.faults import FaultSpec, play
 from foreshard.lab.footprint import resident_mb
+from foreshard.lab.live.crowd import LAST_ANSWERS_S, load_command, records_of
+from foreshard.lab.live.edge import configured_envoy, foreshard, site_of, steered_envoy
 from foreshard.lab.oracle import burden_of
-from foreshard.lab.reactive import bootstrap, describe, render
+from foreshard.lab.reactive import describe
 from foreshard.lab.registry import Entry, registered
 from foreshard.lab.report import FORMAT, page, parse, written
 from foreshard.lab.scores import FORESHARD, REACTIVE, Conduct, Trial, report
@@ -42,12 +43,9 @@ from foreshard.model.safety_net import SafetyNet
 
 __all__ = ["DemoOptions", "Screen", "Wiring", "play_demo"]
 
-# After the last arrival the slowest request may take its class's timeout and a second.
-LAST_ANSWERS_S = 8.0
 # Two fleets of six processes settle, caches fill; then the story begins. A machine that was long
 # in starting all that is long in starting the load generator too.
 SETTLE_S, SETTLE_RATIO = 3.0, 0.5
-STEERED_WITHIN_S = 30.0
 ENDED_EARLY = "the demo was ended before its story began: there is nothing to report"
 LOOK_S = 0.5
 SHORT_RATIO = 0.5
@@ -170,10 +168,13 @@ async def _prepare(
     steered = await _fleet(stack, directory / "steered")
     doors = [await stack.enter_async_context(Webhook(fleet)) for fleet in (reactive, steered)]
     screen.stage("starting the reactive Envoy")
-    targets = {REACTIVE: await _reactive_envoy(stack, reactive, directory)}
-    webhook = f"{doors[1].url}/events"
+    targets = {
+        REACTIVE: await configured_envoy(
+            stack, reactive, service.CLASSES, name="envoy-reactive", directory=directory
+        )
+    }
     site = replace(
-        _site(steered, directory, webhook=webhook, listen_port=_held_port(stack)),
+        site_of(stack, steered, directory, events=directory / "events.json", door=doors[1]),
         forecast=options.forecast,
     )
     config = directory / "demo.yaml"
@@ -217,59 +218,18 @@ async def _fleet(stack: AsyncExitStack, logs: Path) -> Supervisor:
     return await stack.enter_async_context(supervisor)
 
 
-def _held_port(stack: AsyncExitStack) -> int:
-    """A port that nobody else gets while its Envoy is not there yet."""
-    hold = hold_port()
-    stack.callback(hold.release)
-    return hold.port
-
-
-async def _reactive_envoy(stack: AsyncExitStack, fleet: Supervisor, directory: Path) -> str:
-    port = _held_port(stack)
-    config = render(bootstrap(fleet.fleet, service.CLASSES, listen_port=port))
-    envoy = await Envoy.launch(config, name="envoy-reactive", directory=directory, port=port)
-    stack.push_async_callback(envoy.stop)
-    return f"http://{service.HOST}:{port}"
-
-
-def _site(fleet: Supervisor, directory: Path, *, webhook: str, listen_port: int) -> Site:
-    return Site(
-        fleet=fleet.fleet,
-        data_dir=directory / "data",
-        events=directory / "events.json",
-        webhook=webhook,
-        listen=f"{service.HOST}:{listen_port}",
-        # Known to be weak: neither listens beside a holder, so these two are only likely free.
-        admin=f"{service.HOST}:{free_port()}",
-        discovery=f"{service.HOST}:{free_port()}",
-    )
-
-
 async def _steered_envoy(
     stack: AsyncExitStack, config: Path, site: Site, wiring: Wiring, directory: Path
 ) -> tuple[Child, str]:
-    child = await start(wiring.command(config), name="foreshard", log=directory / "foreshard.log")
-    stack.push_async_callback(child.terminate)
-    await _until_steering(child, config, wiring)
-    port = int(site.listen.rpartition(":")[2])
+    async def has_plan() -> bool:
+        status = wiring.status(config)
+        return status is not None and status["version"] >= 1
+
+    log = directory / "foreshard.log"
+    child = await foreshard(stack, wiring.command(config), log=log, has_plan=has_plan)
     text = wiring.bootstrap(config, admin_port=int(site.admin.rpartition(":")[2]))
-    envoy = await Envoy.launch(text, name="envoy-steered", directory=directory, port=port)
-    stack.push_async_callback(envoy.stop)
-    return child, f"http://{site.listen}"
-
-
-async def _until_steering(child: Child, config: Path, wiring: Wiring) -> None:
-    """Wait until Foreshard has made its first plan."""
-    try:
-        async with asyncio.timeout(STEERED_WITHIN_S):
-            while (status := wiring.status(config)) is None or status["version"] < 1:
-                if not child.is_running:
-                    raise LabError(f"Foreshard ended at its start; its log ends: {child.tail()}")
-                await asyncio.sleep(0.1)
-    except TimeoutError as error:
-        raise LabError(
-            f"Foreshard made no plan within {STEERED_WITHIN_S:g} s; its log ends: {child.tail(15)}"
-        ) from error
+    url = await steered_envoy(stack, text, site, name="envoy-steered", directory=directory)
+    return child, url
 
 
 async def _traffic(stage: _Stage, stop: asyncio.Event, *, start_at_s: float) -> Mapping[str, Any]:
@@ -297,28 +257,20 @@ async def _traffic(stage: _Stage, stop: asyncio.Event, *, start_at_s: float) -> 
         await loadgen.terminate(grace_s=LAST_ANSWERS_S)
     if not out.exists() and stop.is_set():
         raise LabError(ENDED_EARLY)
-    if not out.exists():
-        raise LabError(f"the load generator left no records; its log ends: {loadgen.tail()}")
+    run = records_of(out, loadgen)
     stage.screen.stage("counting")
-    return _report(stage, watch, records.load(out))
+    return _report(stage, watch, run)
 
 
 def _load_command(stage: _Stage, start_at_s: float, out: Path) -> list[str]:
-    nodes = {
-        f"{node.host}:{node.port}": cell.name
-        for fleet in stage.fleets.values()
-        for cell in fleet.fleet.cells
-        for node in cell.nodes
-    }
-    return [
-        *(sys.executable, "-m", "foreshard.lab.loadgen"),
-        *(f"--target={name}={url}" for name, url in stage.targets.items()),
-        *(f"--node={address}={cell}" for address, cell in nodes.items()),
-        *("--rate-rps", str(service.offered_rps(stage.story.load))),
-        *(f"--surge={surge.text(list(service.MIX))}" for surge in stage.story.surges),
-        *("--duration-s", str(stage.story.duration_s), "--seed", str(stage.options.seed)),
-        *("--start-at-s", str(start_at_s), "--out", str(out)),
-    ]
+    return load_command(
+        stage.targets,
+        stage.fleets.values(),
+        stage.story.demand(),
+        seed=stage.options.seed,
+        start_at_s=start_at_s,
+        out=out,
+    )
 
 
 async def _look(stage: _Stage, watch: Watch, begun: Sequence[FaultSpec]) -> None:

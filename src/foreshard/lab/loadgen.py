@@ -31,7 +31,7 @@ from yarl import URL
 from foreshard.lab import service
 from foreshard.lab.reactive import SERVED_BY
 from foreshard.lab.records import UNKNOWN_CELL, Outcome, Records, Run, judge, save
-from foreshard.lab.traffic import Demand, Schedule, Surge, arrivals
+from foreshard.lab.traffic import DAY_S, Demand, Schedule, Surge, arrivals
 from foreshard.model.errors import ForeshardError, LabError
 from foreshard.model.workload import RequestClass
 
@@ -270,6 +270,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--rate-rps", type=float, default=service.offered_rps(service.DEFAULT_LOAD)
     )
     parser.add_argument("--duration-s", type=float, required=True)
+    parser.add_argument("--keys", type=int, default=service.KEYS)
+    parser.add_argument("--swing", type=float, default=service.SWING_RATIO)
+    parser.add_argument("--period-s", type=float, default=DAY_S)
     parser.add_argument("--surge", action="append", default=[], metavar="CLASS=FACTOR@AT+LASTS")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start-at-s", type=float, help="epoch seconds; default: in one second")
@@ -282,8 +285,9 @@ async def _run(options: argparse.Namespace) -> None:
         rate_rps=options.rate_rps,
         duration_s=options.duration_s,
         mix=tuple(service.MIX[c.name] for c in service.CLASSES),
-        keys=service.KEYS,
-        swing=service.SWING_RATIO,
+        keys=options.keys,
+        swing=options.swing,
+        period_s=options.period_s,
         surges=tuple(Surge.parse(text, list(service.MIX)) for text in options.surge),
     )
     load = Load(

@@ -7,7 +7,7 @@ cells can serve: `offered_rps(0.62)` is the demo's default.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Final
@@ -201,11 +201,12 @@ def offered_rps(load: float, *, cells: int = len(SITES)) -> float:
     return load * capacity_rps(cells)
 
 
-def fleet(ports: Mapping[str, int]) -> Fleet:
-    """The topology of a fleet whose cells listen on these ports, in the order of `SITES`.
+def fleet(ports: Mapping[str, int], *, sites: Sequence[Site] = SITES) -> Fleet:
+    """The topology of a fleet whose cells listen on these ports, in the order of its sites.
 
     Args:
         ports: By cell; a site without a port is left out.
+        sites: Where its cells stand.
     """
     return Fleet(
         cells=tuple(
@@ -215,7 +216,7 @@ def fleet(ports: Mapping[str, int]) -> Fleet:
                 zone=site.zone,
                 nodes=(Node(host=HOST, port=ports[site.name]),),
             )
-            for site in SITES
+            for site in sites
             if site.name in ports
         )
     )

@@ -21,7 +21,6 @@ from foreshard.model.topology import Fleet
 
 __all__ = ["Supervisor"]
 
-ALL: Final = tuple(site.name for site in service.SITES)
 HEALTH_TIMEOUT: Final = aiohttp.ClientTimeout(total=1.0)
 
 
@@ -29,7 +28,8 @@ class Supervisor:
     """One fleet of cell processes; use it with `async with`.
 
     Args:
-        cells: Names out of `service.SITES`.
+        cells: Names out of `sites`; None = all of them.
+        sites: Where cells stand.
         logs: Directory for one log file a cell; None = a temporary one, removed at the end.
         patience: How long restarts take.
         versions: Of the service by cell; "1.0" where nothing is said.
@@ -39,18 +39,22 @@ class Supervisor:
     def __init__(
         self,
         *,
-        cells: Sequence[str] = ALL,
+        cells: Sequence[str] | None = None,
+        sites: Sequence[service.Site] = service.SITES,
         logs: Path | None = None,
         patience: Patience | None = None,
         versions: Mapping[str, str] | None = None,
         memory_room_bytes: int = service.MEMORY_ROOM_BYTES,
     ) -> None:
-        strangers = sorted(set(cells) - set(ALL))
-        if strangers or not cells:
+        known = [site.name for site in sites]
+        names = known if cells is None else list(cells)
+        strangers = sorted(set(names) - set(known))
+        if strangers or not names:
             raise LabError(
-                f"fleet: cells {strangers} are unknown; name at least one of {', '.join(ALL)}"
+                f"fleet: cells {strangers} are unknown; name at least one of {', '.join(known)}"
             )
-        self._names = tuple(cells)
+        self._names = tuple(names)
+        self._sites = tuple(sites)
         self._logs = logs
         self._patience = patience or Patience()
         self._versions = dict(versions or {})
@@ -118,7 +122,7 @@ class Supervisor:
     @property
     def fleet(self) -> Fleet:
         """The topology that this supervisor runs."""
-        return service.fleet(self.ports)
+        return service.fleet(self.ports, sites=self._sites)
 
     def status(self) -> Mapping[str, CellStatus]:
         """Every cell at this moment."""

@@ -20,8 +20,10 @@ import numpy.typing as npt
 
 from foreshard.model.errors import InvalidValueError
 
-__all__ = ["Demand", "Schedule", "Surge", "arrivals"]
+__all__ = ["DAY_S", "Demand", "Schedule", "Surge", "arrivals"]
 
+# Of the demo: a rise and a fall in two minutes.
+DAY_S = 120.0
 # Fine enough that linear interpolation of the expected count is exact to a microsecond.
 GRID_S = 0.05
 NUMBER = r"\d+(?:\.\d+)?"
@@ -98,7 +100,7 @@ class Demand:
     mix: tuple[float, ...]
     keys: int = 4_000
     swing: float = 0.15
-    period_s: float = 120.0
+    period_s: float = DAY_S
     surges: tuple[Surge, ...] = ()
 
     def __post_init__(self) -> None:

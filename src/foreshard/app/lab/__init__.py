@@ -1,1 +1,1 @@
-"""The trial put together: policies by name, cores by size, runs, tables and explanations."""
+"""This module is the room of the trial put together: policies, cores, stages and tables."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+from foreshard.app.lab.playing import scenario_of
+from foreshard.app.lab.real import live_runs
 from foreshard.lab.trial.task import Task
-from foreshard.model.errors import LabError
 
 __all__ = ["play_live"]
 
@@ -12,8 +15,11 @@ def play_live(task: Task) -> None:
     """Play a task on the live stage, and write its record to `task.path`, whole or not at all.
 
     Raises:
-        LabError: This build has no live stage.
+        LabError: The scenario or the policy cannot be played there, or something could not be
+            started.
     """
-    raise LabError(
-        f"this build has no live stage, so {task.scenario} was not played on it; say --stage sim"
-    )
+    task.path.parent.mkdir(parents=True, exist_ok=True)
+    draft = task.path.with_name(f".{task.path.name}.{os.getpid()}")
+    (record,) = live_runs(scenario_of(task), [task.policy], [task.seed], side_by_side=1)
+    record.save(draft)
+    draft.replace(task.path)

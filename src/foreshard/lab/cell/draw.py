@@ -11,11 +11,12 @@ from __future__ import annotations
 from math import log
 from typing import Final
 
-__all__ = ["CPU", "DEPENDENCY", "erlang"]
+__all__ = ["CPU", "DEPENDENCY", "ERRORS", "erlang", "uniform"]
 
 # Streams: what one draw is used for must not depend on what else it is used for.
 CPU: Final = 1
 DEPENDENCY: Final = 2
+ERRORS: Final = 3
 
 PHASES: Final = 4
 MASK: Final = (1 << 64) - 1
@@ -34,7 +35,16 @@ def erlang(draw: int, stream: int) -> float:
     product = 1.0
     for _ in range(PHASES):
         state = (state + GOLDEN) & MASK
-        mixed = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & MASK
-        product *= ((mixed ^ (mixed >> 31)) + 1) * 2.0**-64
+        product *= _mixed(state)
     return -log(product) / PHASES
+
+
+def uniform(draw: int, stream: int) -> float:
+    """A number in (0, 1], the same everywhere for the same draw and stream."""
+    return _mixed((draw * GOLDEN + stream * STREAM + GOLDEN) & MASK)
+
+
+def _mixed(state: int) -> float:
+    mixed = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & MASK
+    return ((mixed ^ (mixed >> 31)) + 1) * 2.0**-64

@@ -24,13 +24,20 @@ class FaultKind(StrEnum):
     DISK_FILL = "disk_fill"
     POOL = "pool"
     MUTE = "mute"
+    LATENCY = "latency"
+    ERRORS = "errors"
     CRASH = "crash"
     MAINTENANCE = "maintenance"
 
     @property
     def is_outside(self) -> bool:
         """Whether its cause is outside the process, so that a restart does not cure it."""
-        return self in {FaultKind.SLOW_DEPENDENCY, FaultKind.THROTTLE}
+        return self in OUTSIDE
+
+    @property
+    def is_of_classes(self) -> bool:
+        """Whether it may befall the requests of one class alone."""
+        return self in {FaultKind.LATENCY, FaultKind.ERRORS}
 
     @property
     def is_external(self) -> bool:
@@ -38,6 +45,11 @@ class FaultKind(StrEnum):
         return self in {FaultKind.CRASH, FaultKind.MAINTENANCE}
 
 
+OUTSIDE: Final = frozenset(
+    {FaultKind.SLOW_DEPENDENCY, FaultKind.THROTTLE, FaultKind.LATENCY, FaultKind.ERRORS}
+)
+# Magnitudes of these are seconds.
+WAITS: Final = frozenset({FaultKind.SLOW_DEPENDENCY, FaultKind.LATENCY})
 # What `foreshard fault CELL KIND` means when nothing more is said.
 DEFAULT_MAGNITUDES: Final[Mapping[FaultKind, float]] = MappingProxyType(
     {
@@ -48,12 +60,14 @@ DEFAULT_MAGNITUDES: Final[Mapping[FaultKind, float]] = MappingProxyType(
         FaultKind.DISK_FILL: 1.0,
         FaultKind.POOL: 1.0,
         FaultKind.MUTE: 1.0,
+        FaultKind.LATENCY: 0.3,
+        FaultKind.ERRORS: 0.5,
         FaultKind.CRASH: 1.0,
         FaultKind.MAINTENANCE: 1.0,
     }
 )
 DEFAULT_DURATION_S: Final = 40.0
-KEYS: Final = frozenset({"cell", "kind", "magnitude", "duration_s", "elapsed_s"})
+KEYS: Final = frozenset({"cell", "kind", "magnitude", "duration_s", "elapsed_s", "request_class"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +83,8 @@ class Fault:
     | disk_fill       | share of the room                                   | (0, 1]     |
     | pool            | share of the connections that are gone              | (0, 1]     |
     | mute            | none; metrics are no longer answered, at once       |            |
+    | latency         | added wait                                          | s, > 0     |
+    | errors          | share of requests answered 503 at once              | (0, 1]     |
     | crash           | none; happens at once                               |            |
     | maintenance     | none; `duration_s` is how long the host is off      |            |
 
@@ -77,14 +93,21 @@ class Fault:
         magnitude: See above.
         duration_s: > 0.
         elapsed_s: How much of it is over already when it is injected; >= 0.
+        request_class: The only one that suffers from latency or errors; "" = all.
     """
 
     kind: FaultKind
     magnitude: float
     duration_s: float = DEFAULT_DURATION_S
     elapsed_s: float = 0.0
+    request_class: str = ""
 
     def __post_init__(self) -> None:
+        if self.request_class and not self.kind.is_of_classes:
+            raise InvalidValueError(
+                f"fault {self.kind}: request_class is {self.request_class!r}, but it befalls all "
+                "classes alike; leave it out"
+            )
         if not (self.duration_s > 0.0 and math.isfinite(self.duration_s)):
             raise InvalidValueError(
                 f"fault {self.kind}: duration_s is {self.duration_s}, must be > 0 and finite"
@@ -93,7 +116,7 @@ class Fault:
             raise InvalidValueError(
                 f"fault {self.kind}: elapsed_s is {self.elapsed_s}, must be 0 or more"
             )
-        top = 60.0 if self.kind is FaultKind.SLOW_DEPENDENCY else 1.0
+        top = 60.0 if self.kind in WAITS else 1.0
         if not 0.0 < self.magnitude <= top:
             raise InvalidValueError(
                 f"fault {self.kind}: magnitude is {self.magnitude}, must be over 0 and at most "
@@ -130,6 +153,7 @@ class Fault:
             magnitude=_number(body, "magnitude", DEFAULT_MAGNITUDES[kind]),
             duration_s=_number(body, "duration_s", DEFAULT_DURATION_S),
             elapsed_s=_number(body, "elapsed_s", 0.0),
+            request_class=str(body.get("request_class", "")),
         )
 
     def to_json(self) -> dict[str, str | float]:
@@ -139,6 +163,7 @@ class Fault:
             "magnitude": self.magnitude,
             "duration_s": self.duration_s,
             "elapsed_s": self.elapsed_s,
+            **({"request_class": self.request_class} if self.request_class else {}),
         }
 
     def older(self, by_s: float) -> Fault:
@@ -170,6 +195,14 @@ class Faults:
             return 0.0
         fault, began_s = self._began[kind]
         return fault.magnitude * min(1.0, (now_s - began_s) / fault.duration_s)
+
+    def growth_for(self, kind: FaultKind, request_class: str, *, now_s: float) -> float:
+        """As `growth`, for the requests of a class."""
+        if kind not in self._began:
+            return 0.0
+        fault, _ = self._began[kind]
+        suffers = fault.request_class in {"", request_class}
+        return self.growth(kind, now_s=now_s) if suffers else 0.0
 
     def unbounded_growth(self, kind: FaultKind, *, now_s: float) -> float:
         """As `growth`, but a full magnitude of 1 goes on growing past its duration."""

@@ -17,7 +17,7 @@ from typing import Final
 from foreshard.lab import service
 from foreshard.lab.cell.cpu import CpuQueue
 from foreshard.lab.cell.disk import Disk
-from foreshard.lab.cell.draw import CPU, DEPENDENCY, erlang
+from foreshard.lab.cell.draw import CPU, DEPENDENCY, ERRORS, erlang, uniform
 from foreshard.lab.cell.faults import Fault, FaultKind, Faults
 from foreshard.lab.cell.memory import Heap
 from foreshard.lab.cell.metrics import LoadReport, Metrics, Resource, Snapshot
@@ -42,6 +42,7 @@ class Answer:
 
 
 BUSY: Final = Answer(REFUSED, "too many requests in this cell\n")
+BROKEN: Final = Answer(REFUSED, "this cell is broken\n")
 NO_CONNECTION: Final = Answer(REFUSED, "no connection became free in time\n")
 
 
@@ -73,8 +74,10 @@ class Shop:
         self._in_flight += 1
         answer = BUSY
         try:
-            if self._in_flight <= service.BACKLOG:
-                answer = await self._with_connection(service.WORK[name], key, draw)
+            if self._is_refused(name, draw, now_s=arrived_s):
+                answer = BROKEN
+            elif self._in_flight <= service.BACKLOG:
+                answer = await self._with_connection(name, key, draw)
         finally:
             self._in_flight -= 1
             self._finished += 1
@@ -82,12 +85,18 @@ class Shop:
             self.metrics.count(name, answer.status, monotonic() - arrived_s)
         return answer
 
-    async def _with_connection(self, work: service.Work, key: str, draw: int) -> Answer:
+    def _is_refused(self, name: str, draw: int, *, now_s: float) -> bool:
+        """Whether a request is one of those that a fault answers with an error at once."""
+        ratio = self._faults.growth_for(FaultKind.ERRORS, name, now_s=now_s)
+        return ratio > 0.0 and uniform(draw, ERRORS) < ratio
+
+    async def _with_connection(self, name: str, key: str, draw: int) -> Answer:
+        work = service.WORK[name]
         if not await self._pool.acquire(timeout_s=service.POOL_WAIT_S):
             return NO_CONNECTION
         held = bytearray(work.holds_bytes)
         try:
-            await _sleep(self._wait_s(work, key, draw))
+            await _sleep(self._wait_s(name, key, draw))
             now_s = monotonic()
             cpu_s = work.cpu_s * erlang(draw, CPU) / self._faults.speed(now_s=now_s)
             finish_s = self._cpu.offer(now_s, busy_s=cpu_s)
@@ -99,8 +108,9 @@ class Shop:
             del held
             self._pool.release()
 
-    def _wait_s(self, work: service.Work, key: str, draw: int) -> float:
-        wait_s = 0.0
+    def _wait_s(self, name: str, key: str, draw: int) -> float:
+        work = service.WORK[name]
+        wait_s = self._faults.growth_for(FaultKind.LATENCY, name, now_s=monotonic())
         if work.cold_s and key not in self._seen_keys:
             wait_s += work.cold_s
             self._seen_keys[key] = None

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from foreshard.lab.policy.policy import Stage
+from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.effects import Bools, Floats
 from foreshard.model.errors import LabError
 from foreshard.model.safety_net import SafetyNet
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import RequestClass
 
-__all__ = ["Setting", "setting_of"]
+__all__ = ["Setting", "setting_for", "setting_of"]
 
 # Farther than this from the nearest cell is another ring, ms: zones of a region lie within 2 ms.
 SAME_RING_MS = 2.0
@@ -97,9 +98,18 @@ class Setting:
 
 def setting_of(stage: Stage) -> Setting:
     """What of a stage is known in advance."""
-    scenario = stage.scenario
+    return setting_for(stage.scenario, stage.fleet)
+
+
+def setting_for(scenario: Scenario, fleet: Fleet) -> Setting:
+    """What is known of a scenario in advance.
+
+    Args:
+        scenario: For classes, origins, sizes and pace.
+        fleet: Its cells, in its order, wherever they really are.
+    """
     return Setting(
-        fleet=stage.fleet,
+        fleet=fleet,
         classes=scenario.classes,
         origins=scenario.origins,
         size=np.array(scenario.cpus(), dtype=np.float64),

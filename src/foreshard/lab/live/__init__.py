@@ -1,0 +1,1 @@
+"""This module is the room of the live stage: a scenario with real processes and real sockets."""
