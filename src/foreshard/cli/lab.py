@@ -84,6 +84,7 @@ def scoreboard(
     ablations: Annotated[
         bool, typer.Option("--ablations", help="Foreshard without one strength at a time, too.")
     ] = False,
+    ablation_seeds: Annotated[str, typer.Option(help="Of the ablations.")] = "1",
     core: Core = "",
     json: Annotated[Path | None, typer.Option(help="Where the figures go.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Where the page goes.")] = None,
@@ -108,7 +109,14 @@ def scoreboard(
         folder=folder,
         is_quiet=quiet,
     )
-    guarded(lambda: trials.scoreboard(wanted, json=json, markdown=markdown, is_ablated=ablations))
+    guarded(
+        lambda: trials.scoreboard(
+            wanted,
+            json=json,
+            markdown=markdown,
+            ablation_seeds=ablation_seeds if ablations else "",
+        )
+    )
 
 
 @lab.command()

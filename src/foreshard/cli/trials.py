@@ -23,9 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from foreshard.app.lab import board, explaining, running
-from foreshard.app.lab.cast import DEFAULT
 from foreshard.app.lab.matrix import Matrix, matrix, shelf
-from foreshard.app.trying import ABLATIONS
 from foreshard.lab.trial.listing import COLUMNS, averted_text, claim_row, policy_rows
 from foreshard.lab.trial.runner import Ended
 from foreshard.lab.trial.scoreboard import page_of_board
@@ -84,13 +82,15 @@ def run(wanted: Wanted, *, json: Path | None, html: Path | None) -> None:
 
 
 def scoreboard(
-    wanted: Wanted, *, json: Path | None, markdown: Path | None, is_ablated: bool
+    wanted: Wanted, *, json: Path | None, markdown: Path | None, ablation_seeds: str
 ) -> None:
     """Play, show, write; exit status 1 where a claim does not hold."""
-    policies = (*(wanted.policies or DEFAULT), *(ABLATIONS if is_ablated else ()))
-    whole = _matrix(wanted, wanted.scenarios or shelf(), policies)
+    whole = _matrix(wanted, wanted.scenarios or shelf(), wanted.policies)
+    lesser = board.ablated(whole, seeds_of(ablation_seeds)) if ablation_seeds else None
     failed = _filled(whole, wanted)
-    values = board.board_of(whole, command=_command(), failed=failed)
+    if lesser is not None:
+        failed += _filled(lesser, wanted)
+    values = board.board_of(whole, command=_command(), failed=failed, ablations=lesser)
     console = _console()
     for table in values["tables"]:
         console.print(_table_of(table))
@@ -179,8 +179,9 @@ def _progress(
 
 
 def _table_of(table: Mapping[str, Any]) -> Table:
-    seeds = len(table["seeds"])
-    title = f"{table['name']} ({table['family']}, {table['cells']} cells, {seeds} seeds)"
+    count = len(table["seeds"])
+    seeds = f"{count} seed{'s' if count != 1 else ''}"
+    title = f"{table['name']} ({table['family']}, {table['cells']} cells, {seeds})"
     drawn = Table(title=title, title_justify="left", caption_justify="left")
     for column in COLUMNS:
         drawn.add_column(column, justify="left" if column == "policy" else "right")

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from json import dumps
 from pathlib import Path
 from typing import Any
 
+from foreshard.app.lab.cast import policy_names
 from foreshard.app.lab.live import play_live
 from foreshard.app.lab.matrix import SIM, Matrix
 from foreshard.app.lab.playing import play
 from foreshard.app.trying import ABLATIONS
 from foreshard.lab.trial.claim import claims_on
-from foreshard.lab.trial.comparison import compared
+from foreshard.lab.trial.comparison import FORESHARD, ORACLE, compared
 from foreshard.lab.trial.runner import Ended, missing, played
 from foreshard.model.errors import LabError
 
-__all__ = ["BOARD_FORMAT", "board_of", "fill", "written", "written_text"]
+__all__ = ["BOARD_FORMAT", "ablated", "board_of", "fill", "written", "written_text"]
 
 # Of the JSON; a reader of another one would read nonsense.
 BOARD_FORMAT = 1
+UNFORESEEN = "foreshard-none"
+# Whom the ablations are held against; sticky tells what moving itself did.
+WHOLE = ("sticky", UNFORESEEN, FORESHARD, ORACLE)
 
 
 def fill(
@@ -50,22 +54,36 @@ def fill(
     return tuple(failed)
 
 
-def board_of(matrix: Matrix, *, command: str, failed: tuple[Ended, ...] = ()) -> dict[str, Any]:
+def ablated(matrix: Matrix, seeds: tuple[int, ...]) -> Matrix:
+    """The same scenarios under Foreshard, whole and without one strength at a time.
+
+    Args:
+        matrix: Whose scenarios.
+        seeds: Of each; fewer than the matrix has, for the harm of a strength that is missing is
+            large or of no interest.
+    """
+    return replace(matrix, policies=policy_names((*WHOLE, *ABLATIONS)), seeds=seeds)
+
+
+def board_of(
+    matrix: Matrix,
+    *,
+    command: str,
+    failed: tuple[Ended, ...] = (),
+    ablations: Matrix | None = None,
+) -> dict[str, Any]:
     """The scoreboard as JSON values.
 
     Args:
         matrix: Played.
         command: That asked for it.
         failed: Runs that could not be played.
+        ablations: Played too; None = they were not asked for.
 
     Raises:
         LabError: Nothing was played.
     """
-    tables = [
-        compared(entry.scenario, scores)
-        for entry in matrix.entries
-        if (scores := matrix.scores(entry))
-    ]
+    tables = _tables(matrix)
     if not tables:
         reasons = "; ".join(f"{each.task.label}: {each.because}" for each in failed[:3])
         raise LabError(f"scoreboard: nothing was played; {reasons or 'name a scenario'}")
@@ -78,9 +96,23 @@ def board_of(matrix: Matrix, *, command: str, failed: tuple[Ended, ...] = ()) ->
         "seeds": list(matrix.seeds),
         "tables": tables,
         "claims": [asdict(each) for each in claims_on(tables)],
-        "lacks": {name: ABLATIONS[name].lacks for name in matrix.policies if name in ABLATIONS},
+        "ablations": None if ablations is None else _ablations(ablations),
         "failed": [{"run": each.task.label, "because": each.because} for each in failed],
     }
+
+
+def _tables(matrix: Matrix) -> list[dict[str, Any]]:
+    return [
+        compared(entry.scenario, scores)
+        for entry in matrix.entries
+        if (scores := matrix.scores(entry))
+    ]
+
+
+def _ablations(matrix: Matrix) -> dict[str, Any]:
+    lacks = {FORESHARD: "nothing", UNFORESEEN: "forecasts"}
+    lacks |= {name: altered.lacks for name, altered in ABLATIONS.items()}
+    return {"seeds": list(matrix.seeds), "lacks": lacks, "tables": _tables(matrix)}
 
 
 def written(values: object, path: Path) -> None:

@@ -1,7 +1,7 @@
 """This module is what whoever steers knows before the first request: topology, sizes and pace.
 
-Nothing of what will happen is in it, so a rule that is given a `Setting` and `View`s cannot
-cheat, even by mistake.
+Nothing of what will happen is in it, so a rule that is given no more than this and what is seen
+cannot cheat, even by mistake.
 """
 
 from __future__ import annotations

@@ -13,12 +13,13 @@ from typing import Any
 
 from foreshard.lab.trial.comparison import FORESHARD
 
-__all__ = ["Claim", "claims_on"]
+__all__ = ["MOST_DISPLACED", "Claim", "claims_on"]
 
 MEDIAN_BALANCERS, LEAST_BALANCERS = 0.9, 0.6
 MEDIAN_UNFORESEEING, LEAST_UNFORESEEING = 0.65, 0.3
 MOST_RATIO = 1.05
-MOST_DISPLACED, MOST_OWN_HARM, MOST_EVACUATIONS = 0.01, 0.001, 0.1
+MOST_DISPLACED = 0.01
+MOST_OWN_HARM, MOST_EVACUATIONS = 0.001, 0.1
 # Shed that is not needed is none; this is the rounding of a sum.
 MOST_SHED = 1e-9
 

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from foreshard.lab.report.wording import DASH, percent, seconds
+from foreshard.lab.trial.claim import MOST_DISPLACED
 from foreshard.lab.trial.comparison import FORESHARD, ORACLE
 from foreshard.lab.trial.listing import averted_text, claim_row, interval_text, ratio_text
 
@@ -78,40 +79,50 @@ def _claims(board: Board) -> Iterator[str]:
 
 
 def _shortfalls(board: Board) -> Iterator[str]:
-    """Where Foreshard is worse than it should be, worst first."""
-    found = sorted(_short(board["tables"]), reverse=True)
+    """Where Foreshard is worse than it should be: most harm first, then needless acts."""
+    harm = sorted(_harmed(board["tables"]), reverse=True)
+    found = [*(text for _, text in harm), *_needless(board["tables"])]
+    found += [f"Not played: {each['run']}: {each['because']}" for each in board["failed"]]
     yield "## Where it falls short"
     yield ""
-    for _, text in found:
-        yield f"- {text}"
+    yield from (f"- {text}" for text in found)
     if not found:
-        yield "Nowhere by the rules of this page."
-    for each in board["failed"]:
-        yield f"- Not played: {each['run']}: {each['because']}"
+        yield "Nowhere, by the rules of this page."
     yield ""
 
 
-def _short(tables: Sequence[Table]) -> Iterator[tuple[float, str]]:
+def _harmed(tables: Sequence[Table]) -> Iterator[tuple[float, str]]:
+    """Where somebody else, or ourselves without forecasts, did better; by how much."""
     for table in tables:
-        own = table["policies"].get(FORESHARD)
-        others = {
-            name: row["bad_ratio"]
-            for name, row in table["policies"].items()
-            if name != ORACLE and not name.startswith(FORESHARD)
-        }
-        if own is None or not others:
+        bad = {name: row["bad_ratio"] for name, row in table["policies"].items()}
+        others = {n: v for n, v in bad.items() if n not in (FORESHARD, ORACLE)}
+        if FORESHARD not in bad or not others:
             continue
-        best = min(others, key=lambda name: (others[name], name))
-        behind, regret = own["bad_ratio"] - others[best], own["regret_oracle"] or 0.0
-        bad, least = percent(own["bad_ratio"]), percent(others[best])
-        if behind > NO_REGRET:
-            yield behind, f"`{table['name']}`: {bad} bad, where `{best}` has {least}."
+        own, name = bad[FORESHARD], f"`{table['name']}`"
+        best = min(others, key=lambda each: (others[each], each))
+        regret = own - bad[ORACLE] if ORACLE in bad else 0.0
+        if own > others[best] + NO_REGRET:
+            text = f"{name}: {percent(own)} bad, where `{best}` has {percent(others[best])}."
+            yield own - others[best], text
         elif regret > NO_REGRET:
-            yield regret, f"`{table['name']}`: {percent(regret)} is bad beyond the oracle's."
-        oracle = table["policies"].get(ORACLE)
-        if oracle and oracle["bad_ratio"] > others[best] + NO_REGRET:
-            text = f"`{best}` beats the oracle, so that averted shares flatter."
-            yield oracle["bad_ratio"] - others[best], f"`{table['name']}`: {text}"
+            yield regret, f"{name}: {percent(regret)} is bad beyond the oracle's."
+        if bad.get(ORACLE, 0.0) > others[best] + NO_REGRET:
+            text = f"{name}: `{best}` beats the oracle, so that averted shares flatter."
+            yield bad[ORACLE] - others[best], text
+
+
+def _needless(tables: Sequence[Table]) -> Iterator[str]:
+    """What was done in traps."""
+    for table in tables:
+        row = table["policies"].get(FORESHARD)
+        if row is None or table["family"] != "trap":
+            continue
+        falls, moved = row["false_evacuations"] or 0, row["displaced_ratio"] or 0.0
+        if falls or moved > MOST_DISPLACED:
+            yield (
+                f"`{table['name']}`: {falls} false evacuation{'s' if falls != 1 else ''}, "
+                f"{percent(moved)} of the traffic moved needlessly."
+            )
 
 
 def _family(board: Board, family: str) -> Iterator[str]:
@@ -120,7 +131,7 @@ def _family(board: Board, family: str) -> Iterator[str]:
         return
     yield f"## {FAMILIES[family]}"
     yield ""
-    names = [name for name in board["policies"] if name not in board["lacks"]]
+    names = board["policies"]
     yield from _table(
         ("bad", *(f"`{name}`" for name in names)),
         ((f"`{table['name']}`", *_row(table, names)) for table in tables),
@@ -210,8 +221,7 @@ def _summary(board: Board) -> Iterator[str]:
         "other region",
         "busiest cell",
     )
-    names = [name for name in board["policies"] if name not in board["lacks"]]
-    yield from _table(columns, (_summed(board["tables"], name) for name in names))
+    yield from _table(columns, (_summed(board["tables"], n) for n in board["policies"]))
 
 
 def _summed(tables: Sequence[Table], name: str) -> tuple[str, ...]:
@@ -234,24 +244,43 @@ def _summed(tables: Sequence[Table], name: str) -> tuple[str, ...]:
 
 
 def _ablations(board: Board) -> Iterator[str]:
-    if not board["lacks"]:
+    ablations = board["ablations"]
+    if ablations is None:
         return
+    seeds = len(ablations["seeds"])
     yield "## What each strength is worth"
     yield ""
-    yield "Foreshard without one of them, mean harm over the scenarios of each family."
+    yield (
+        f"Foreshard without one of them, over {seeds} seed{'s' if seeds != 1 else ''}: mean harm "
+        "over the scenarios of each family, and where it was most beyond that of the whole."
+    )
     yield ""
-    whole = [(FORESHARD, "nothing"), ("foreshard-none", "forecasts"), *board["lacks"].items()]
-    there = [(name, lacks) for name, lacks in whole if name in board["policies"]]
-    rows = ((lacks, *_summed(board["tables"], name)[1:6]) for name, lacks in there)
     yield from _table(
         (
             "lacks",
             *(f"bad, {family}" for family in FAMILIES),
             "moved needlessly in traps",
             "false evacuations",
+            "missed most in",
         ),
-        rows,
+        (
+            (lacks, *_summed(ablations["tables"], name)[1:6], _missed(ablations["tables"], name))
+            for name, lacks in ablations["lacks"].items()
+        ),
     )
+
+
+def _missed(tables: Sequence[Table], name: str) -> str:
+    """The scenario in which most harm came from what is missing; "" = none did."""
+    more = {
+        table["name"]: table["policies"][name]["bad_ratio"]
+        - table["policies"][FORESHARD]["bad_ratio"]
+        for table in tables
+    }
+    worst = max(more, key=lambda each: (more[each], each), default="")
+    if not worst or more[worst] <= NO_REGRET:
+        return ""
+    return f"`{worst}`, {percent(more[worst])} more"
 
 
 def _scenarios(board: Board) -> Iterator[str]:
