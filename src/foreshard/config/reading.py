@@ -21,6 +21,8 @@ __all__ = ["load", "parse"]
 
 # More are one mistake made many times.
 MOST_TOLD = 200
+# More errors are not even put into words: each is looked for in the whole file.
+MOST_KEYS = MOST_WORDED = 1_000
 
 
 def load(path: Path) -> Settings:
@@ -30,6 +32,9 @@ def load(path: Path) -> Settings:
         ConfigError: It cannot be read, or something in it is wrong; all errors are listed.
     """
     try:
+        # A pipe or a device would be waited for, or read, for ever.
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path}: is no regular file; name a YAML file")
         with path.open("rb") as file:
             raw = file.read(4 * MOST_CHARACTERS + 1)
         text = raw.decode("utf-8-sig")
@@ -66,6 +71,11 @@ def parse(text: str, *, name: str = "configuration") -> Settings:
     if not isinstance(values, dict):
         what = "is empty" if values is None else f"is of type {type(values).__name__}"
         raise ConfigError(f"{name}: must be a mapping of keys, {what}; try `foreshard init`")
+    if len(values) > MOST_KEYS:
+        raise ConfigError(
+            f"{name}: has {len(values)} keys at the top, there are {len(Settings.model_fields)}; "
+            "is this another file?"
+        )
     found = list(_doubled(document))
     try:
         settings = Settings.model_validate(values)
@@ -96,7 +106,7 @@ def _wrong(document: Document, error: ValidationError | InvalidValueError) -> It
     """Errors of single values, then what does not fit together and is not among them."""
     errors: list[dict[str, Any]] = []
     if isinstance(error, ValidationError):
-        errors = [dict(one) for one in error.errors(include_url=False)]
+        errors = [dict(one) for one in error.errors(include_url=False)[:MOST_WORDED]]
     of_values = [one for one in errors if not _is_of_a_whole(one)]
     told = set()
     for one in of_values:
