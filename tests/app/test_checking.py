@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -252,6 +253,7 @@ def test_a_single_cell_is_no_fleet() -> None:
         ({"discovery_taken": True}, Mark.RED, "taken by another program"),
         ({"holders": {"serve": "process 7"}}, Mark.RED, "nobody listens"),
         ({"events_wrong": "events.json: is empty"}, Mark.RED, "is empty"),
+        ({"events": 1, "events_strange": ("a is about zz, no cell",)}, Mark.RED, "about zz"),
         ({"driver": "refuses connections"}, Mark.RED, "webhook refuses connections"),
     ],
 )
@@ -424,3 +426,19 @@ def test_a_key_file_that_is_not_there_is_red(tmp_path: Path) -> None:
     (found,) = _key(settings.model_copy(update={"envoy": envoy}))
     assert found.mark is Mark.RED
     assert str(file) in found.says
+
+
+async def test_an_event_about_no_cell_of_the_fleet_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "events.json"
+    window = {"starts_at_s": 10.0, "ends_at_s": 20.0}
+    said = [
+        {"id": "a", "kind": "maintenance", "cells": ["zz"], **window},
+        {"id": "b", "kind": "freeze", "cells": ["eu-1"], **window},
+        {"id": "c", "kind": "maintenance", "cells": ["eu-1"], **window},
+    ]
+    file.write_text(json.dumps(said))
+    settings = parse(text()).model_copy(update={"events_file": file, "driver": None})
+    async with Asker(timeout_s=0.5) as asker:
+        place = await look_at_place(asker, settings, now_s=0.0)
+    assert place.events == 3
+    assert [each[0] for each in place.events_strange] == ["a", "b"]

@@ -37,7 +37,7 @@ from foreshard.app.starting import (
 )
 from foreshard.app.starting.gauges import proposed, read_page
 from foreshard.app.starting.sighting import renamed
-from foreshard.cli.interview import bytes_of, summary
+from foreshard.cli.interview import bytes_of, steps, summary
 from foreshard.config import load, parse
 from foreshard.config.draft import BalancerDraft, ClassDraft, Draft, GaugeDraft, MetricDraft
 from foreshard.config.schema import SCHEMA_FILE
@@ -372,9 +372,8 @@ async def test_a_list_of_cells_becomes_a_file_that_is_never_overwritten(tmp_path
     write(replace(draft, service="other"), out, is_forced=True)
     assert load(out).service == "other"
     assert sorted(os.listdir(tmp_path)) == [SCHEMA_FILE, "foreshard.yaml"]  # noqa: PTH208 - no await
-    said = summary(sighting, draft, file="foreshard.yaml")
-    assert "limit of memory" in said
-    assert "foreshard check foreshard.yaml" in said
+    assert "limit of memory" in summary(sighting, draft)
+    assert "foreshard check foreshard.yaml" in steps(draft, file="foreshard.yaml")
 
 
 async def test_a_schema_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

@@ -39,18 +39,18 @@ def latest_decision(settings: Settings, cell: str) -> Mapping[str, Any] | None:
         return reader.latest(cell)
 
 
-def freeze(settings: Settings, reason: str) -> None:
-    """Refuse every new table until `thaw`.
+def freeze(settings: Settings, reason: str) -> str:
+    """Refuse every new table until `thaw`; what is wrong with it although it holds, or "".
 
     Raises:
         SinkError: The serve process cannot be reached.
     """
 
-    async def work() -> None:
+    async def work() -> str:
         async with ServeSink(settings.data_dir) as sink:
-            await sink.freeze(reason)
+            return await sink.freeze(reason)
 
-    asyncio.run(work())
+    return asyncio.run(work())
 
 
 def thaw(settings: Settings) -> None:

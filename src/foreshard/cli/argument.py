@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
@@ -21,13 +22,16 @@ __all__ = [
     "admin_of",
     "fail",
     "guarded",
+    "ip_of",
     "newest_config",
     "origin_of",
     "settings_of",
+    "word_of",
 ]
 
 T = TypeVar("T")
 
+WORD_TEXT = re.compile(r"[A-Za-z0-9._-]+")
 ADDRESS_TEXT = re.compile(r"[A-Za-z0-9._-]+:[1-9][0-9]{0,4}")
 
 Config = Annotated[Path, typer.Argument(help="Configuration, a YAML file.", metavar="CONFIG.yaml")]
@@ -83,6 +87,26 @@ def address_of(option: str, text: str) -> str:
     """A host:port, or an error that names the option."""
     if ADDRESS_TEXT.fullmatch(text) is None:
         fail(ConfigError(f"{option} is {text!r}, must be HOST:PORT, such as 10.0.0.5:18000"))
+    return text
+
+
+def ip_of(option: str, text: str) -> str:
+    """An address to listen on, or an error that names the option."""
+    try:
+        return str(ip_address("127.0.0.1" if text == "localhost" else text))
+    except ValueError:
+        fail(
+            ConfigError(
+                f"{option} is {text!r}, must be an IP address that Envoy can listen on, such as "
+                "127.0.0.1; give --admin-host where `balancers` has a name"
+            )
+        )
+
+
+def word_of(option: str, text: str) -> str:
+    """A name of one word, or an error that names the option."""
+    if WORD_TEXT.fullmatch(text) is None:
+        fail(ConfigError(f"{option} is {text!r}, must be letters, digits, '.', '-' and '_'"))
     return text
 
 

@@ -34,7 +34,9 @@ def freeze(
     """Stop all changes: what is live stays live, also when the engine hangs."""
     from foreshard.app import asking
 
-    guarded(lambda: asking.freeze(settings_of(config), reason))
+    warning = guarded(lambda: asking.freeze(settings_of(config), reason))
+    if warning:
+        typer.echo(f"foreshard: {warning}", err=True)
     typer.echo("frozen: the live plan stays until `foreshard thaw`")
 
 

@@ -14,8 +14,10 @@ from foreshard.cli.argument import (
     address_of,
     admin_of,
     guarded,
+    ip_of,
     origin_of,
     settings_of,
+    word_of,
 )
 from foreshard.config import load
 
@@ -116,9 +118,9 @@ def bootstrap(
     host, port = admin_of(settings, region)
     text = serving.bootstrap_of(
         settings,
-        node_id=node_id,
+        node_id=word_of("--node-id", node_id),
         admin_port=admin_port or port,
-        admin_host=admin_host or host,
+        admin_host=ip_of("--admin-host", admin_host or host),
         region=region,
         discovery=address_of("--discovery", discovery) if discovery else None,
     )

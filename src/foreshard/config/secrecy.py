@@ -18,6 +18,8 @@ _INSIDE = r"passw(?:or)?d|passwort"
 _NAME = re.compile(rf"(?i)(?:^|[-_. ])(?:{TELLING_WORDS})(?:$|[-_. ])|{_INSIDE}")
 # Under these a number is a secret too; under `tokens` it is an amount.
 _WHATEVER = re.compile(rf"(?i)(?:^|[-_. ])(?:pass(?:phrase|code)?|pwd|pin|secrets?)$|{_INSIDE}")
+# A shell's own names for where it is and was.
+_FOLDERS = frozenset({"PWD", "OLDPWD"})
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -26,10 +28,10 @@ def is_secret_name(name: str) -> bool:
 
     >>> [is_secret_name(n) for n in ("PGPASSWORD", "apiKey", "x-api-key-1", "client_secret_v2")]
     [True, True, True, True]
-    >>> [is_secret_name(n) for n in ("key_header", "path_prefix", "authority", "keys")]
-    [False, False, False, False]
+    >>> [is_secret_name(n) for n in ("key_header", "path_prefix", "authority", "keys", "PWD")]
+    [False, False, False, False, False]
     """
-    return _NAME.search(_CAMEL.sub("_", name)) is not None
+    return name not in _FOLDERS and _NAME.search(_CAMEL.sub("_", name)) is not None
 
 
 def is_secret_whatever(name: str) -> bool:

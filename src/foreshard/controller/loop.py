@@ -16,6 +16,7 @@ import structlog
 
 from foreshard.controller.errands import Teller
 from foreshard.controller.foresight import Foresight
+from foreshard.controller.hearing import Hearing
 from foreshard.controller.observe import observation_of
 from foreshard.controller.recording import Recording
 from foreshard.controller.status import Instruments, snapshot
@@ -124,6 +125,7 @@ class Loop:
         self._instruments = Instruments()
         self._errands: set[asyncio.Task[None]] = set()
         self._teller = Teller(world.mover)
+        self._hearing = Hearing(fleet)
 
     @property
     def vitals(self) -> Vitals:
@@ -155,6 +157,8 @@ class Loop:
         if not self._is_adopted:
             await self._adopt()
         observation = await self._observe()
+        self._hearing.cells(observation.cells)
+        self._hearing.events(observation.events)
         if self._foresight is not None:
             self._foresight.take(observation)
         if self._state is None:

@@ -14,7 +14,7 @@ from foreshard import __version__
 from foreshard.engine import EngineState
 from foreshard.model.forecast import Band, Forecast
 from foreshard.model.plan import Act, Decision, Reason
-from foreshard.model.telemetry import CellReading, Fresh, Observation
+from foreshard.model.telemetry import CellReading, Fresh, Missing, Observation
 
 __all__ = ["Instruments", "snapshot"]
 
@@ -109,6 +109,7 @@ def _cell(reading: CellReading) -> dict[str, Any]:
     return {
         "health": reading.health.value,
         "age_s": fresh.age_s if fresh else None,
+        "silent": reading.reading.because if isinstance(reading.reading, Missing) else "",
         "load_rps": round(sum(t.rate_rps for t in traffic.values()), 2),
         "utilisation": {name: round(g.utilisation, 4) for name, g in sorted(gauges.items())},
         "latency_ms": {

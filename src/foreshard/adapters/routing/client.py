@@ -95,13 +95,17 @@ class ServeSink:
         """
         return (await self._ask("GET", "/load")).as_mapping()
 
-    async def freeze(self, reason: str) -> None:
+    async def freeze(self, reason: str) -> str:
         """Refuse every table from now on, over restarts too.
 
+        Returns:
+            What is wrong with it although it holds, for people; "" = nothing.
+
         Raises:
-            SinkError: The process cannot be reached, or cannot keep the freeze.
+            SinkError: The process cannot be reached: nothing is frozen.
         """
-        await self._ask("POST", "/freeze", {"reason": reason})
+        answer = await self._ask("POST", "/freeze", {"reason": reason})
+        return answer.text("warning") if answer.has("warning") else ""
 
     async def thaw(self) -> None:
         """Accept tables again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -19,11 +20,17 @@ def replace_file(path: Path, content: bytes, *, previous: Path | None = None) ->
     Raises:
         OSError: The disk refuses; the file and the one before are as they were.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = path.with_name(f"{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     # Only now, or a full disk would cost the one before as well.
     if previous is not None and path.exists():
         # A second name for the same bytes, which are on the disk already.

@@ -80,6 +80,7 @@ class PlaceFacts:
         listen_taken: Whether somebody listens where Envoy takes requests.
         events: How many events the file has; None = no file is named.
         events_wrong: Why it cannot be read; "" = it can.
+        events_strange: What is said of cells that are not there, one sentence each.
         driver: Why nobody listens at the webhook; "" = somebody does, None = none is named.
     """
 
@@ -91,4 +92,5 @@ class PlaceFacts:
     listen_taken: bool = False
     events: int | None = None
     events_wrong: str = ""
+    events_strange: tuple[str, ...] = ()
     driver: str | None = None

@@ -26,6 +26,7 @@ from foreshard.app.checking.facts import BalancerFacts, NodeFacts, PlaceFacts
 from foreshard.config import Settings
 from foreshard.config.settings import BalancerSettings, ScrapeSettings
 from foreshard.model.errors import SourceError
+from foreshard.model.events import EventKind
 
 __all__ = ["look_at_balancers", "look_at_nodes", "look_at_place", "look_twice", "resolved"]
 
@@ -109,7 +110,7 @@ async def look_at_place(asker: Asker, settings: Settings, *, now_s: float) -> Pl
         asker.connects(settings.envoy.listen),
         _driver(asker, settings),
     )
-    events, wrong = await _events(settings, now_s)
+    events, strange, wrong = await _events(settings, now_s)
     data_dir = settings.data_dir
     nearest = _nearest(data_dir)
     return PlaceFacts(
@@ -121,6 +122,7 @@ async def look_at_place(asker: Asker, settings: Settings, *, now_s: float) -> Pl
         listen_taken=listen is None,
         events=events,
         events_wrong=wrong,
+        events_strange=strange,
         driver=driver,
     )
 
@@ -181,13 +183,26 @@ def _sent(address: str, balancers: Sequence[BalancerFacts]) -> int | None:
     return sum(max(0, later[address] - first[address]) for first, later in known)
 
 
-async def _events(settings: Settings, now_s: float) -> tuple[int | None, str]:
+async def _events(settings: Settings, now_s: float) -> tuple[int | None, tuple[str, ...], str]:
+    """How many, what is odd about them, and why they cannot be read."""
     if settings.events_file is None:
-        return None, ""
+        return None, (), ""
     try:
-        return len(await FileEventSource(settings.events_file, now_s=lambda: now_s).read()), ""
+        events = await FileEventSource(settings.events_file, now_s=lambda: now_s).read()
     except SourceError as error:
-        return None, str(error)
+        return None, (), str(error)
+    known = {cell.name for cell in settings.cells}
+    odd = [
+        f"{event.id} is about {', '.join(strangers)}, which is no cell of this fleet"
+        for event in events
+        if (strangers := sorted(event.cells - known))
+    ]
+    odd += [
+        f"{event.id} is a freeze of some cells; a freeze is always of the whole fleet"
+        for event in events
+        if event.kind is EventKind.FREEZE and event.cells
+    ]
+    return len(events), tuple(odd), ""
 
 
 async def _driver(asker: Asker, settings: Settings) -> str | None:
