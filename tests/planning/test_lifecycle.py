@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import isnan
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -210,6 +211,26 @@ def test_a_cell_that_was_asked_to_restart_and_did_not_is_not_taken_for_new() -> 
     for at in range(10, 13):
         states, _, _ = tick(states, at, readings={"a": reading(started_s=START_S + 9.0)})
     assert states["a"].phase is Phase.WARMING
+
+
+@pytest.mark.parametrize("why", [Why.FORECAST, Why.DOWN])
+def test_a_cell_that_is_back_and_proves_itself_is_not_restarted_once_more(why: Why) -> None:
+    asked = CellState(phase=Phase.RECYCLING, why=why, since_s=START_S, restarts=1)
+    states, back_s = fleet(a=asked), POLICY.restart_patience_s - 1.0
+    for at in range(30):
+        up = reading(started_s=START_S + back_s) if at >= back_s else reading(Health.DOWN)
+        states, _, recycles = tick(states, at, readings={"a": up})
+        assert not recycles
+    assert states["a"].phase is Phase.WARMING
+
+
+def test_a_cell_that_falls_while_it_proves_itself_is_restarted_when_patience_ends() -> None:
+    asked = CellState(phase=Phase.RECYCLING, why=Why.DOWN, since_s=START_S, restarts=1)
+    states, patience_s = fleet(a=asked), POLICY.restart_patience_s
+    states, _, _ = tick(states, patience_s - 1.0, readings={"a": reading()})
+    states, _, recycles = tick(states, patience_s, readings={"a": reading(Health.DOWN)})
+    assert [r.cell for r in recycles] == ["a"]
+    assert states["a"].restarts == 2
 
 
 def test_a_cell_in_maintenance_may_be_down_and_must_prove_itself_after_it() -> None:

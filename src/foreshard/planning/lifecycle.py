@@ -275,7 +275,8 @@ class _Step:
         ):
             text = "has proved healthy since it came back; work returns slowly"
             self._move(Trigger.PROVED, "cell.proved", text)
-        elif quarantined or is_awaited:
+        elif quarantined or is_awaited or (renewed and not math.isnan(proved) and not gave_up):
+            # It is back: what is proving itself needs time, not one more restart.
             return
         elif self._age_s() >= self.policy.restart_patience_s or gave_up:
             if gave_up:
