@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -65,7 +66,7 @@ class Fleet:
         if not self.cells:
             raise InvalidValueError("fleet: has no cell, name at least one")
         names = [cell.name for cell in self.cells]
-        doubles = sorted({name for name in names if names.count(name) > 1})
+        doubles = sorted(name for name, times in Counter(names).items() if times > 1)
         if doubles:
             raise InvalidValueError(f"fleet: cell names {doubles} appear more than once")
 
@@ -74,7 +75,7 @@ class Fleet:
         """Position of each cell name."""
         return {cell.name: i for i, cell in enumerate(self.cells)}
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Cell names in index order."""
         return tuple(cell.name for cell in self.cells)
