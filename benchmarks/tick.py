@@ -35,7 +35,15 @@ from foreshard.forecast.trend import TrendForecaster
 from foreshard.forecast.window import WindowBuffer
 from foreshard.model.forecast import Forecast
 from foreshard.model.plan import Act, Decision
-from foreshard.model.telemetry import CellMetrics, ClassTraffic, Fresh, Gauge, Health, Missing, Observation
+from foreshard.model.telemetry import (
+    CellMetrics,
+    ClassTraffic,
+    Fresh,
+    Gauge,
+    Health,
+    Missing,
+    Observation,
+)
 from foreshard.model.topology import Cell, Fleet, Node
 from foreshard.model.workload import Flow, Match, Needs, Priority, RequestClass
 from foreshard.planning.budget import Budget
@@ -72,8 +80,7 @@ class Leaning:
 
     def solve(self, problem: Problem) -> Solution:
         """The shares that are live, more or less."""
-        assert problem.previous is not None
-        shares = problem.previous
+        shares = problem.reference if problem.previous is None else problem.previous
         self._asked += 1
         if self._leans:
             lean = np.ones(shares.shape[1])
@@ -201,7 +208,7 @@ def measure(cells: int, classes: int, repeats: int) -> dict[str, float]:
     """Milliseconds of cpu time of every stage at one size."""
     stand, taken = Stand(cells, classes), Taken()
     buffer = WindowBuffer(stand.classes, length=WINDOW)
-    model, forecast = TrendForecaster(), None
+    model = TrendForecaster()
     for _ in range(WINDOW - repeats - 1):
         buffer.append(stand.look())
     for _ in range(repeats + 1):
@@ -209,10 +216,7 @@ def measure(cells: int, classes: int, repeats: int) -> dict[str, float]:
         taken("observe", stand.observed)
         taken("window.append", lambda look=look: buffer.append(look))
         window = taken("window.copy", buffer.window)
-        forecast = taken(
-            "forecast", lambda w=window: model.forecast(w, (), now_s=stand.now_s)
-        )
-    assert isinstance(forecast, Forecast)
+        forecast = taken("forecast", lambda w=window: model.forecast(w, (), now_s=stand.now_s))
     for name, leans in (("hold", False), ("act", True)):
         _steps(stand, taken, name, forecast, leans=leans, repeats=repeats)
     asyncio.run(_keeps(stand, taken, forecast, repeats))
@@ -339,7 +343,7 @@ def against(rev: str, given: Sequence[str]) -> Figures:
             path = {**os.environ, "PYTHONPATH": str(tree / "src")}
             out = Path(directory) / "figures.json"
             argv = [sys.executable, str(here), *given, "--json", str(out)]
-            subprocess.run(argv, env=path, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - this file, by this interpreter
+            subprocess.run(argv, env=path, check=True, stdout=subprocess.DEVNULL)
             figures: Figures = json.loads(out.read_text(encoding="utf-8"))["ms"]
         finally:
             subprocess.run(

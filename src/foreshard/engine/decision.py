@@ -22,7 +22,7 @@ from foreshard.engine.ledger import (
     situation_of,
     takers,
 )
-from foreshard.engine.memory import memory_of, recall, recall_handovers
+from foreshard.engine.memory import is_remembered_alike, memory_of, recall, recall_handovers
 from foreshard.engine.question import pose
 from foreshard.engine.scrutiny import (
     about_fleet,
@@ -161,6 +161,10 @@ class Engine:
     def memory(self, state: EngineState) -> Mapping[str, Any]:
         """What must survive a restart, as JSON values."""
         return memory_of(state, self._fleet)
+
+    def remembers_alike(self, one: EngineState, other: EngineState) -> bool:
+        """Whether `memory` is known to be the same for both."""
+        return is_remembered_alike(one, other)
 
     def step(
         self, state: EngineState, observation: Observation, forecast: Forecast | None

@@ -40,8 +40,8 @@ def strains(
         elif was[c] and not is_now[c]:
             text = "serves what its gauges say again"
             found.append(Reason(subject=name, code="cell.relaxed", text=text))
-        for k in np.flatnonzero(was_held[c] != is_held[c]).tolist():
-            found.append(_class_strain(name, classes[k].name, now, c, k))
+        news = np.flatnonzero(was_held[c] != is_held[c]).tolist()
+        found.extend(_class_strain(name, classes[k].name, now, c, k) for k in news)
     return tuple(found)
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "describe_span",
 ]
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """When a prediction is believed.
