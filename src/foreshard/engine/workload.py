@@ -150,8 +150,7 @@ class Profiler:
         rates, used, capacity = self._told(count, readings, workload.capacity, dt_s=dt_s)
         telling = np.where(workload.serving.is_soaked[:, None], np.nan, used)
         state = needs.update(workload.needs, rates, telling, dt_s=dt_s)
-        told = needs.estimate(state)
-        factor = told.capacity_factor
+        factor = state.factor.factor
         spoke = np.isfinite(used[:, np.isfinite(capacity).any(axis=0)]).all(axis=1)
         heard = (
             believable and observation.demand_rps is not None and 2 * int(spoke.sum()) > len(used)
@@ -166,19 +165,19 @@ class Profiler:
             looks=workload.looks + heard,
             seen_s=observation.now_s,
         )
-        look = self._look(after, observation, replace(count, rate_rps=rates), used, told.needs)
+        look = self._look(after, observation, replace(count, rate_rps=rates), used, needs.costs(state))
         return replace(after, serving=update_serving(workload.serving, look, dt_s=dt_s))
 
     def estimate(self, workload: Workload) -> Estimate:
         """What a plan is made with; declared figures where nothing better is known."""
         asked = demand.quantile_rps(workload.demand, ahead_s=AHEAD_S, deviations=0.0)
-        told = needs.estimate(workload.needs)
+        costs = needs.costs(workload.needs)
         capacity, typical = _by_gauges(workload)
         size = (capacity / typical).min(axis=1)
         serves = workload.serving.effective(size) / size
         return Estimate(
             demand_rps=np.nan_to_num(asked),
-            needs=told.needs[self._class_of_flow],
+            needs=costs[self._class_of_flow],
             capacity=capacity * serves[:, None],
             most_rps=workload.serving.class_ceiling.T[self._class_of_flow],
         )
@@ -260,7 +259,8 @@ def _by_gauges(workload: Workload) -> tuple[Floats, Floats]:
     boundless = heard.any() & ~heard.any(axis=0)
     typical = np.where(boundless, BOUNDLESS, 1.0)
     for r in np.flatnonzero(heard.any(axis=0)):
-        typical[r] = np.median(known[heard[:, r], r])
+        said = np.sort(known[heard[:, r], r])
+        typical[r] = (said[(said.size - 1) // 2] + said[said.size // 2]) / 2.0
     believed = np.clip(known, typical / MOST_SMALLER, typical * MOST_LARGER)
     offered = np.where(heard, believed, np.where(boundless, np.inf, typical))
     return offered / workload.factor, typical
