@@ -19,7 +19,8 @@ READY := $(VENV)/.ready
 ARGS ?=
 PATHS := src tests benchmarks docs
 
-.PHONY: help setup demo bench bench-overload bench-slots bench-chaos browser pictures test \
+.PHONY: help setup demo bench bench-overload bench-slots bench-tick bench-chaos browser pictures \
+	test \
 	check fmt format-check lint types contracts docs golden lock clean distclean
 
 help: ## List the targets (default)
@@ -49,6 +50,9 @@ bench-overload: $(READY) ## Three overloads against an oracle, no forecast (12 m
 
 bench-slots: $(READY) ## Slots that move under load; ARGS="--rate 5000 --duration-s 60"
 	@$(BIN)/python benchmarks/slots.py $(ARGS)
+
+bench-tick: $(READY) ## What a tick costs beside the solver, by stage; ARGS="--against HEAD~1"
+	@$(BIN)/python benchmarks/tick.py $(ARGS)
 
 bench-chaos: $(READY) ## SIGKILL at random, 100 times, beside a twin (15 min)
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)

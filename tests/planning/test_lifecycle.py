@@ -80,6 +80,13 @@ def fleet(**cells: CellState) -> dict[str, CellState]:
     return {name: CellState(since_s=START_S) for name in NAMES} | cells
 
 
+def test_a_cell_of_which_nothing_is_news_keeps_its_state() -> None:
+    states, _, _ = tick(fleet(), 0)
+    after, _, _ = tick(states, 1, readings={"a": reading(Health.DOWN)})
+    assert after["a"].phase is Phase.RECYCLING
+    assert after["b"] is states["b"]
+
+
 def test_a_doubt_must_hold_before_it_is_acted_upon() -> None:
     states = fleet()
     for at in range(2):

@@ -165,7 +165,9 @@ class Profiler:
             looks=workload.looks + heard,
             seen_s=observation.now_s,
         )
-        look = self._look(after, observation, replace(count, rate_rps=rates), used, needs.costs(state))
+        look = self._look(
+            after, observation, replace(count, rate_rps=rates), used, needs.costs(state)
+        )
         return replace(after, serving=update_serving(workload.serving, look, dt_s=dt_s))
 
     def estimate(self, workload: Workload) -> Estimate:

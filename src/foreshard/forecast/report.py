@@ -84,7 +84,7 @@ class Foreseen(Mapping[str, CellForecast]):
         self._horizons_s, self._loads = figures.horizons_s, figures.loads
         p = np.where(figures.known, figures.p, 0.0)
         self._p: Array = np.round(p, _DECIMALS, out=p)
-        any_known = figures.known.any(axis=1).tolist()
+        any_known: list[bool] = np.any(figures.known, axis=1).tolist()
         down = figures.down
         rows = [
             c for c, name in enumerate(figures.cells) if any_known[c] or any(down.get(name, ()))
@@ -124,7 +124,7 @@ class Foreseen(Mapping[str, CellForecast]):
     @property
     def classes(self) -> tuple[str, ...]:
         """Classes that may suffer alone."""
-        known = self._figures.known.any(axis=0)
+        known: list[bool] = np.any(self._figures.known, axis=0).tolist()
         return tuple(sorted(n.removeprefix(_LATENCY) for g, n in self._latency if known[g]))
 
     def standing(self, gauge: str, horizon_s: float) -> Array:
@@ -173,7 +173,8 @@ class Foreseen(Mapping[str, CellForecast]):
             modes["down"] = self._curves.by_horizon(self._horizons_s, flat)
         latency = [(g, gauge.removeprefix(_LATENCY)) for g, gauge in self._latency if known[g]]
         present = p[:, self._loads.index(1.0)].T.tolist()
-        band = np.round(np.where(known, figures.details.band(c), 0.0), _DECIMALS)
+        band = np.where(known, figures.details.band(c), 0.0)
+        band = np.round(band, _DECIMALS, out=band)
         return CellForecast(
             risk=self._curves.by_horizon(self._horizons_s, own),
             modes=modes,

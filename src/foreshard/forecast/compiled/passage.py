@@ -170,14 +170,14 @@ def _passage(
     else:
         exponent = min(tilt * (drift + 0.5 * v * tilt), 0.0)
         reflected = np.exp(max(exponent, -745.0)) * _ndtr(-x)
-    return min(max(_ndtr(gap) + reflected, 0.0), 1.0)
+    return float(min(max(_ndtr(gap) + reflected, 0.0), 1.0))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _ndtr(x: float) -> float:
     z = abs(x) * HALF_SQRT
     tail = 0.5 * np.exp(-min(z * z, 745.0)) * _erfcx(z)
-    return 1.0 - tail if x > 0.0 else tail
+    return float(1.0 - tail if x > 0.0 else tail)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -187,4 +187,4 @@ def _erfcx(z: float) -> float:
     f = COEFFICIENTS[-1]
     for i in range(COEFFICIENTS.size - 2, -1, -1):
         f = f * x + COEFFICIENTS[i]
-    return t * np.exp(f)
+    return float(t * np.exp(f))
