@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import isnan
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,6 +78,13 @@ def tick(
 
 def fleet(**cells: CellState) -> dict[str, CellState]:
     return {name: CellState(since_s=START_S) for name in NAMES} | cells
+
+
+def test_a_cell_of_which_nothing_is_news_keeps_its_state() -> None:
+    states, _, _ = tick(fleet(), 0)
+    after, _, _ = tick(states, 1, readings={"a": reading(Health.DOWN)})
+    assert after["a"].phase is Phase.RECYCLING
+    assert after["b"] is states["b"]
 
 
 def test_a_doubt_must_hold_before_it_is_acted_upon() -> None:
@@ -210,6 +218,26 @@ def test_a_cell_that_was_asked_to_restart_and_did_not_is_not_taken_for_new() -> 
     for at in range(10, 13):
         states, _, _ = tick(states, at, readings={"a": reading(started_s=START_S + 9.0)})
     assert states["a"].phase is Phase.WARMING
+
+
+@pytest.mark.parametrize("why", [Why.FORECAST, Why.DOWN])
+def test_a_cell_that_is_back_and_proves_itself_is_not_restarted_once_more(why: Why) -> None:
+    asked = CellState(phase=Phase.RECYCLING, why=why, since_s=START_S, restarts=1)
+    states, back_s = fleet(a=asked), POLICY.restart_patience_s - 1.0
+    for at in range(30):
+        up = reading(started_s=START_S + back_s) if at >= back_s else reading(Health.DOWN)
+        states, _, recycles = tick(states, at, readings={"a": up})
+        assert not recycles
+    assert states["a"].phase is Phase.WARMING
+
+
+def test_a_cell_that_falls_while_it_proves_itself_is_restarted_when_patience_ends() -> None:
+    asked = CellState(phase=Phase.RECYCLING, why=Why.DOWN, since_s=START_S, restarts=1)
+    states, patience_s = fleet(a=asked), POLICY.restart_patience_s
+    states, _, _ = tick(states, patience_s - 1.0, readings={"a": reading()})
+    states, _, recycles = tick(states, patience_s, readings={"a": reading(Health.DOWN)})
+    assert [r.cell for r in recycles] == ["a"]
+    assert states["a"].restarts == 2
 
 
 def test_a_cell_in_maintenance_may_be_down_and_must_prove_itself_after_it() -> None:

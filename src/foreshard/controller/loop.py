@@ -17,16 +17,16 @@ import structlog
 from foreshard.controller.errands import Teller
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.hearing import Hearing
+from foreshard.controller.keeping import Keeping, Lived
 from foreshard.controller.observe import observation_of
 from foreshard.controller.recording import Recording
-from foreshard.controller.status import Instruments, snapshot
 from foreshard.controller.verify import strays
 from foreshard.controller.vitals import Vitals, turn_of
 from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import DriverError, SinkError, SourceError, StoreError
 from foreshard.model.events import SystemEvent
 from foreshard.model.plan import Act, Decision, Mode, Plan, Recycle
-from foreshard.model.telemetry import Fresh, Observation, Outlet
+from foreshard.model.telemetry import Observation, Outlet
 from foreshard.model.topology import Fleet
 from foreshard.ports import (
     Applied,
@@ -122,7 +122,8 @@ class Loop:
         self._state: EngineState | None = None
         self._is_adopted = False
         self._verify_at_s = float("inf")
-        self._instruments = Instruments()
+        self._keeping = Keeping(engine=engine, store=world.store, vitals=world.vitals)
+        self._instruments = self._keeping.instruments
         self._errands: set[asyncio.Task[None]] = set()
         self._teller = Teller(world.mover)
         self._hearing = Hearing(fleet)
@@ -360,29 +361,13 @@ class Loop:
 
     def _keep(self, decision: Decision, observation: Observation, before: Plan | None) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
-        forecast = self._foresight.latest if self._foresight else None
-        status = snapshot(decision, observation, forecast, self._state, self._instruments)
-        self._world.vitals.status = status
-        try:
-            self._world.store.record(
-                decision, {**_inputs(observation, status, before), "outcome": self._outcome}
+        self._keeping.keep(
+            Lived(
+                decision=decision,
+                observation=observation,
+                forecast=self._foresight.latest if self._foresight else None,
+                before=before,
+                after=self._state,
+                outcome=self._outcome,
             )
-            self._world.store.put("status", status)
-            self._world.store.put("memory", self._engine.memory(self._state))
-        except StoreError as error:
-            self._world.vitals.store_failures += 1
-            log.warning("store.unwritable", error=str(error), effect="decisions go unrecorded")
-
-
-def _inputs(
-    observation: Observation, status: Mapping[str, Any], before: Plan | None
-) -> Mapping[str, Any]:
-    stale = sum(1 for r in observation.cells.values() if not isinstance(r.reading, Fresh))
-    return {
-        "plan_before": before,
-        "cells": status["cells"],
-        "demand_rps": status["demand_rps"],
-        "stale_cells": stale,
-        "balancer_silent": observation.demand_rps is None,
-        "forecast": status["forecast"],
-    }
+        )

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
+
 from foreshard.engine.custodian import Custodian
 from foreshard.engine.ledger import (
     alternatives,
@@ -20,7 +22,7 @@ from foreshard.engine.ledger import (
     situation_of,
     takers,
 )
-from foreshard.engine.memory import memory_of, recall, recall_handovers
+from foreshard.engine.memory import is_remembered_alike, memory_of, recall, recall_handovers
 from foreshard.engine.question import pose
 from foreshard.engine.scrutiny import (
     about_fleet,
@@ -48,7 +50,7 @@ from foreshard.planning.brief import (
     shares_of,
 )
 from foreshard.planning.budget import Budget
-from foreshard.planning.caution import Caution, excess_curves
+from foreshard.planning.caution import Caution, excess_of
 from foreshard.planning.guards import Admitted, vet
 from foreshard.planning.lifecycle import Outlook, live_on
 from foreshard.planning.phases import CellState, Phase
@@ -165,6 +167,10 @@ class Engine:
         """What must survive a restart, as JSON values."""
         return memory_of(state, self._fleet)
 
+    def remembers_alike(self, one: EngineState, other: EngineState) -> bool:
+        """Whether `memory` is known to be the same for both."""
+        return is_remembered_alike(one, other)
+
     def step(
         self, state: EngineState, observation: Observation, forecast: Forecast | None
     ) -> tuple[EngineState, Decision]:
@@ -274,13 +280,12 @@ class Engine:
         caution = state.caution.faded(elapsed_s, fade_s=self._policy.thresholds.relent_s)
         if forecast is None or state.plan is None:
             return caution
-        serving = [n for n, cell in sorted(state.cells.items()) if cell.phase is Phase.ACTIVE]
+        index = self._fleet.index
+        serving = np.array([state.cells[n].phase is Phase.ACTIVE for n in index])
+        excess = excess_of(forecast, serving, index, contrast=self._policy.thresholds.contrast)
         rates = shares_of(state.plan, self._ground) * estimate.demand_rps[:, None]
         nominal = estimate.capacity * state.workload.factor
-        present = work_of(estimate.needs, nominal, rates)
-        contrast = self._policy.thresholds.contrast
-        curves = excess_curves(forecast, serving, contrast=contrast)
-        return caution.warned({self._fleet.index[n]: c for n, c in curves.items()}, present)
+        return caution.warned(excess, work_of(estimate.needs, nominal, rates))
 
     def _is_affordable(
         self, state: EngineState, estimate: Estimate, cell: str, *, part: float

@@ -14,7 +14,7 @@ from foreshard.model.errors import InvalidValueError
 from foreshard.model.plan import Plan
 from foreshard.model.routing import ClassRoute, RoutingTable, SlotRow
 from foreshard.model.topology import Fleet
-from foreshard.model.weights import quotas
+from foreshard.model.weights import divided
 from foreshard.model.workload import RequestClass
 from foreshard.planning.custody import Stretch, fewest_moves, pick
 from foreshard.planning.handover import Handover, HandoverPhase
@@ -24,9 +24,9 @@ from foreshard.planning.slots import (
     assign_slots,
     counts_of,
     owners_of,
-    quota_of,
     row_of,
     slot_count_for,
+    whole_slots,
 )
 
 __all__ = ["Estate"]
@@ -167,7 +167,8 @@ class Estate:
         if shares.sum() <= NOTHING:
             return held
         parts = dict(zip(self._names, shares.tolist(), strict=True))
-        return quota_of(list(quotas(parts, owners.size).values()), held)
+        exact = divided(parts, owners.size)
+        return whole_slots(list(exact.values()), held, total=owners.size)
 
     def superfluous(
         self, handovers: Collection[Handover], owners: Ints, wanted: Ints, muster: Muster

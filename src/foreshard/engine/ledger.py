@@ -107,10 +107,10 @@ def still_refused(
         takes: [C] which cells take work.
         interval_s: Since the last decision.
     """
-    able = ground.eligible() & takes
+    able = ground.eligible & takes
     return least_shed(
         np.clip(1.0 - live.sum(axis=1), 0.0, 1.0),
-        np.array([int(ground.classes[f.request_class].priority) for f in ground.flows]),
+        ground.priority,
         estimate.demand_rps[:, None] * estimate.needs,
         Room(
             able=able,
@@ -139,9 +139,9 @@ def situation_of(
         now_s=observation.now_s,
         cells=ground.fleet.names,
         flows=ground.flows,
-        eligible=ground.eligible(),
+        eligible=ground.eligible,
         demand_rps=estimate.demand_rps,
-        weight=np.array([ground.classes[f.request_class].weight for f in ground.flows]),
+        weight=ground.weight,
         needs=estimate.needs,
         capacity=estimate.capacity,
         health={name: reading.health for name, reading in readings.items()},

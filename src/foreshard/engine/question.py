@@ -39,7 +39,7 @@ def pose(
     """
     assert state.plan is not None  # noqa: S101 - the first plan was made before
     cells = state.cells
-    takes, eligible = takers(cells, ground), ground.eligible()
+    takes, eligible = takers(cells, ground), ground.eligible
     live = shares_of(state.plan, ground)
     doomed = frozenset(
         name

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from foreshard.engine.counted import Counted, counted, gauged, or_none, sane
 from foreshard.forecast import demand
-from foreshard.model.telemetry import ClassTraffic, Fresh, Observation
+from foreshard.model.telemetry import CellReading, Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
 from foreshard.planning.brief import LEAST_SHARE, Estimate
@@ -111,8 +112,8 @@ class Profiler:
         self._least_shares = np.array(
             [max(LEAST_SHARE, slot if c.is_keyed else 0.0) for c in self._classes]
         )
-        names = [c.name for c in classes]
-        self._class_of_flow = np.array([names.index(f.request_class) for f in self.flows])
+        self._names = tuple(c.name for c in classes)
+        self._class_of_flow = np.array([self._names.index(f.request_class) for f in self.flows])
 
     def begin(self, factor: Mapping[str, Floats] | None = None) -> Workload:
         """A workload that rests on what was declared, and on remembered factors by cell."""
@@ -144,11 +145,12 @@ class Profiler:
         dt_s = max(observation.interval_s, 1e-3)
         believable = _is_believable(observation)
         asked = [self._offered(observation, f) if believable else np.nan for f in self.flows]
-        rates, used, capacity = self._cells(observation, workload.capacity)
+        readings = [observation.cells[name] for name in self._fleet.names]
+        count = counted(readings, self._names)
+        rates, used, capacity = self._told(count, readings, workload.capacity, dt_s=dt_s)
         telling = np.where(workload.serving.is_soaked[:, None], np.nan, used)
         state = needs.update(workload.needs, rates, telling, dt_s=dt_s)
-        told = needs.estimate(state)
-        factor = told.capacity_factor
+        factor = state.factor.factor
         spoke = np.isfinite(used[:, np.isfinite(capacity).any(axis=0)]).all(axis=1)
         heard = (
             believable and observation.demand_rps is not None and 2 * int(spoke.sum()) > len(used)
@@ -163,19 +165,21 @@ class Profiler:
             looks=workload.looks + heard,
             seen_s=observation.now_s,
         )
-        look = self._look(after, observation, rates, used, told.needs)
+        look = self._look(
+            after, observation, replace(count, rate_rps=rates), used, needs.costs(state)
+        )
         return replace(after, serving=update_serving(workload.serving, look, dt_s=dt_s))
 
     def estimate(self, workload: Workload) -> Estimate:
         """What a plan is made with; declared figures where nothing better is known."""
         asked = demand.quantile_rps(workload.demand, ahead_s=AHEAD_S, deviations=0.0)
-        told = needs.estimate(workload.needs)
+        costs = needs.costs(workload.needs)
         capacity, typical = _by_gauges(workload)
         size = (capacity / typical).min(axis=1)
         serves = workload.serving.effective(size) / size
         return Estimate(
             demand_rps=np.nan_to_num(asked),
-            needs=told.needs[self._class_of_flow],
+            needs=costs[self._class_of_flow],
             capacity=capacity * serves[:, None],
             most_rps=workload.serving.class_ceiling.T[self._class_of_flow],
         )
@@ -184,27 +188,23 @@ class Profiler:
         self,
         workload: Workload,
         observation: Observation,
-        rates: Floats,
+        count: Counted,
         used: Floats,
         told: Floats,
     ) -> Look:
         """What balancers and gauges say of queues; work in mean cells' seconds."""
         capacity, typical = _by_gauges(workload)
-        readings = [observation.cells[name] for name in self._fleet.names]
-        traffic = [[(r.traffic or {}).get(c.name) for c in self._classes] for r in readings]
-        nothing = ClassTraffic(rate_rps=0.0)
-        seen = [[t or nothing for t in row] for row in traffic]
         sent = [np.nan] * len(self._classes)
         if observation.demand_rps is not None:
             sent = [0.0] * len(self._classes)
             for flow, k in zip(self.flows, self._class_of_flow.tolist(), strict=True):
-                shed = _sane(observation.shed_rps.get(flow, 0.0))
+                shed = sane(observation.shed_rps.get(flow, 0.0))
                 sent[k] += float(np.maximum(self._offered(observation, flow) - shed, 0.0))
         return Look(
-            rate_rps=rates,
-            failed_ratio=np.array([[min(1.0, _or_none(t.failed_ratio)) for t in r] for r in seen]),
-            latency_s=np.array([[_sane(t.latency_mean_s) for t in row] for row in seen]),
-            in_flight=np.array([_sane(r.in_flight) for r in readings]),
+            rate_rps=count.rate_rps,
+            failed_ratio=count.failed_ratio,
+            latency_s=count.latency_s,
+            in_flight=count.in_flight,
             busy=np.fmax.reduce(used / workload.capacity, axis=1),
             capacity=(capacity / typical).min(axis=1),
             work=np.maximum((told / typical).max(axis=1), LEAST_WORK),
@@ -218,7 +218,7 @@ class Profiler:
         if offered is None:
             return np.nan
         if flow in offered:
-            return _sane(offered[flow])
+            return sane(offered[flow])
         name = flow.request_class
         if any(f.request_class == name for f in offered):
             return 0.0
@@ -238,29 +238,15 @@ class Profiler:
         )
         return np.where(np.isfinite(positive), positive, mean)
 
-    def _cells(self, observation: Observation, before: Floats) -> tuple[Floats, Floats, Floats]:
+    def _told(
+        self, count: Counted, readings: Sequence[CellReading], before: Floats, *, dt_s: float
+    ) -> tuple[Floats, Floats, Floats]:
         """Rates [C, K], used [C, R] and declared capacity [C, R]; NaN = not heard."""
-        shape = (len(self._fleet.cells), len(self.resources))
-        rates = np.full((shape[0], len(self._classes)), np.nan)
-        used, capacity = np.full(shape, np.nan), before.copy()
-        for c, name in enumerate(self._fleet.names):
-            reading = observation.cells[name]
-            if reading.traffic is not None:
-                rates[c] = [
-                    _sane(reading.traffic[k.name].rate_rps) if k.name in reading.traffic else 0.0
-                    for k in self._classes
-                ]
-            if not isinstance(reading.reading, Fresh):
-                continue
-            metrics = reading.reading.metrics
-            is_new = reading.reading.age_s <= 1.5 * observation.interval_s
-            for r, resource in enumerate(self.resources):
-                if resource in metrics.gauges and is_new:
-                    used[c, r] = _sane(metrics.gauges[resource].used)
-                limit = metrics.capacity.get(resource, np.nan)
-                capacity[c, r] = limit if limit > 0.0 else capacity[c, r]
+        said = gauged(readings, self.resources, newest_s=1.5 * dt_s)
+        capacity = np.where(np.isnan(said.capacity), before, said.capacity)
         offered = np.where(np.isfinite(capacity), capacity, np.inf)
-        used = np.where(used > MOST_USED * offered, np.nan, used)
+        used = np.where(said.used > MOST_USED * offered, np.nan, said.used)
+        rates = count.rate_rps.copy()
         rates[(rates @ self._declared > MOST_ASKED * offered).any(axis=1)] = np.nan
         return rates, used, capacity
 
@@ -275,34 +261,26 @@ def _by_gauges(workload: Workload) -> tuple[Floats, Floats]:
     boundless = heard.any() & ~heard.any(axis=0)
     typical = np.where(boundless, BOUNDLESS, 1.0)
     for r in np.flatnonzero(heard.any(axis=0)):
-        typical[r] = np.median(known[heard[:, r], r])
+        said = np.sort(known[heard[:, r], r])
+        typical[r] = (said[(said.size - 1) // 2] + said[said.size // 2]) / 2.0
     believed = np.clip(known, typical / MOST_SMALLER, typical * MOST_LARGER)
     offered = np.where(heard, believed, np.where(boundless, np.inf, typical))
     return offered / workload.factor, typical
 
 
-def _sane(value: float) -> float:
-    """A figure that cannot be counted is one that was not heard."""
-    return value if 0.0 <= value < np.inf else np.nan
-
-
 def _is_believable(observation: Observation) -> bool:
     """Whether what arrived was answered, refused or is open: nothing else can become of it."""
     readings = observation.cells.values()
-    answered = sum(
-        _or_none(t.rate_rps) for reading in readings for t in (reading.traffic or {}).values()
-    )
-    refused = sum(_or_none(rate) for rate in observation.shed_rps.values())
-    still_open = sum(_or_none(reading.in_flight) for reading in readings)
+    answered = 0.0
+    for reading in readings:
+        for t in (reading.traffic or {}).values():
+            answered += or_none(t.rate_rps)
+    refused = sum(or_none(rate) for rate in observation.shed_rps.values())
+    still_open = sum(or_none(reading.in_flight) for reading in readings)
     arrived = sum((observation.demand_rps or {}).values())
     span_s = max(observation.interval_s, 1e-3)
     explained = answered + refused + still_open / span_s
     return not arrived > MOST_UNEXPLAINED * explained + UNEXPLAINED_RPS
-
-
-def _or_none(value: float) -> float:
-    """A figure, or 0 where none can be counted."""
-    return value if 0.0 <= value < np.inf else 0.0
 
 
 def _held(held: Floats, now: Floats) -> Floats:

@@ -54,8 +54,8 @@ def cell_sets(able: Flags, takes: Flags) -> Sequence[Flags]:
     Work fits if what is confined to each set fits into it (Hall's condition, for the sets that
     flows name; what only their unions would show is left to the planner).
     """
-    rows = np.unique(np.vstack([able, takes[None, :]]), axis=0)
-    return [row for row in rows if row.any()]
+    rows = {row.tobytes(): row for row in (*able, takes)}
+    return [row for _, row in sorted(rows.items()) if row.any()]
 
 
 def least_shed(
@@ -77,6 +77,8 @@ def least_shed(
         ceiling: Utilisation above which work is shed.
         interval_s: Since the last decision.
     """
+    if not live.any():
+        return np.zeros_like(live)
     takes = np.asarray((room.capacity > 0.0).any(axis=1))
     if not takes.any():
         return live.copy()

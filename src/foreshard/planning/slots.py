@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from math import lcm
 
 import numpy as np
 import xxhash
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.routing import SlotRow, SlotRun
-from foreshard.model.weights import quotas
+from foreshard.model.weights import divided
 
 __all__ = [
     "Ints",
@@ -30,6 +31,7 @@ __all__ = [
     "row_of",
     "slot_count_for",
     "slot_of",
+    "whole_slots",
 ]
 
 Ints = NDArray[np.int64]
@@ -80,13 +82,26 @@ def quota_of(exact: Sequence[Fraction], held: Ints) -> Ints:
         exact: [C] quotas; their sum is whole.
         held: [C] slots now.
     """
-    counts = [int(quota) for quota in exact]
-    remainders = [quota - count for quota, count in zip(exact, counts, strict=True)]
+    unit = lcm(*(quota.denominator for quota in exact))
+    parts = [divmod(q.numerator * (unit // q.denominator), unit) for q in exact]
+    return whole_slots(parts, held, total=int(sum(exact)))
+
+
+def whole_slots(parts: Sequence[tuple[int, int]], held: Ints, *, total: int) -> Ints:
+    """[C] `quota_of` quotas as `divided` gives them.
+
+    Args:
+        parts: [C] whole slots, and what remains in a unit common to all.
+        held: [C] slots now.
+        total: Of all quotas.
+    """
+    counts = [count for count, _ in parts]
+    had = held.tolist()
     order = sorted(
-        (i for i, remainder in enumerate(remainders) if remainder > 0),
-        key=lambda i: (held[i] <= counts[i], -remainders[i], i),
+        (i for i, (_, remainder) in enumerate(parts) if remainder > 0),
+        key=lambda i: (had[i] <= counts[i], -parts[i][1], i),
     )
-    for i in order[: int(sum(exact)) - sum(counts)]:
+    for i in order[: total - sum(counts)]:
         counts[i] += 1
     return np.array(counts, dtype=np.int64)
 
@@ -113,7 +128,7 @@ def assign_slots(
     """
     if slot_count < 1 or slot_count & (slot_count - 1):
         raise InvalidValueError(f"slot_count is {slot_count}, must be a power of two")
-    exact = quotas(shares, slot_count)
+    exact = divided(shares, slot_count)
     names = sorted(shares)
     if previous is None:
         owners = np.full(slot_count, -1, dtype=np.int64)
@@ -121,7 +136,8 @@ def assign_slots(
         names += sorted(set(previous.counts()) - set(names))
         owners = _resized(owners_of(previous, {n: i for i, n in enumerate(names)}), slot_count)
     held = counts_of(owners, len(names))
-    target = quota_of([exact.get(name, Fraction(0)) for name in names], held)
+    parts = [exact.get(name, (0, 0)) for name in names]
+    target = whole_slots(parts, held, total=slot_count)
     freed = _release(owners, held - target)
     _hand_out(owners, freed, np.maximum(target - held, 0))
     return row_of(owners, names)

@@ -90,12 +90,9 @@ def table_of(
                     if held
                     else _row(request_class, split, was, cells=len(fleet.cells))
                 )
-        backups = {
-            cell.name: backups_of(cell, fleet=fleet, request_class=request_class)
-            for cell in fleet.cells
-        }
+        backups = _backups(fleet, request_class)
         if kept:
-            backups |= {cell: (heir,) for cell, heir in kept.heirs.items()}
+            backups = {**backups, **{cell: (heir,) for cell, heir in kept.heirs.items()}}
         routes.append(
             ClassRoute(request_class=request_class, rows=rows, backups=backups, holders=held)
         )
@@ -105,20 +102,24 @@ def table_of(
 
 
 def backups_of(home: Cell, *, fleet: Fleet, request_class: RequestClass) -> tuple[str, ...]:
-    """Cells that may stand in for `home`: nearest first, then rotated so that none is everyone's.
+    """Cells that may stand in for `home`: nearest first, rotated so that none is everyone's.
 
     Residency holds: a region that may not serve the class is never among them. Where data must
     be, it is the first declared replica: see `Custodians.heirs`.
     """
-    if request_class.data is not None:
-        declared = request_class.data.replicas.get(home.name, ())
-        cells = [fleet.cell(name) for name in declared]
-        return tuple(c.name for c in cells if request_class.allows_region(c.region))[:1]
-    start = fleet.index[home.name]
-    rotated = (*fleet.cells[start + 1 :], *fleet.cells[:start])
-    able = [cell for cell in rotated if request_class.allows_region(cell.region)]
-    nearest = sorted(able, key=lambda cell: fleet.distance_ms(home.region, cell))
-    return tuple(cell.name for cell in nearest[:BACKUPS])
+    return _backups(fleet, request_class)[home.name]
+
+
+def _backups(fleet: Fleet, request_class: RequestClass) -> Mapping[str, tuple[str, ...]]:
+    """`backups_of` every cell."""
+    able = frozenset(r for r in fleet.regions if request_class.allows_region(r))
+    if request_class.data is None:
+        return fleet.nearest(able, most=BACKUPS)
+    declared = request_class.data.replicas
+    return {
+        home: tuple(n for n in declared.get(home, ()) if fleet.cell(n).region in able)[:1]
+        for home in fleet.names
+    }
 
 
 def _row(request_class: RequestClass, split: Split, was: Row | None, *, cells: int) -> Row:

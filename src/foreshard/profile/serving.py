@@ -39,6 +39,8 @@ Flags = NDArray[np.bool_]
 PATIENCE_RATIO, CALM_RATIO = 0.25, 0.4
 # Fewer answers tell no mean.
 LEAST_COUNT = 3.0
+# Less than one answer in thirty years is none; as a divisor it would overflow.
+LEAST_COUNTED_RPS = 1e-9
 # What an unhurried request takes is followed down within seconds, up within minutes; and it is
 # never more than this part of the objective, or a service found overloaded would seem normal.
 BASE_DOWN_S, BASE_UP_S, MOST_BASE_RATIO = 5.0, 300.0, 0.5
@@ -240,8 +242,9 @@ def _line(
     rate, lag_s = look.rate_rps, state.response.known_lag_s
     served = (rate * (1.0 - np.nan_to_num(look.failed_ratio))) @ look.work
     total = rate.sum(axis=1)
-    some = np.where(total > 0.0, total, 1.0)
-    work = np.where(total > 0.0, rate @ look.work, look.work.mean()) / some
+    is_some = total > LEAST_COUNTED_RPS
+    some = np.where(is_some, total, 1.0)
+    work = np.where(is_some, rate @ look.work, look.work.mean()) / some
     explained = (rate * expected_s).sum(axis=1)
     capacity = np.minimum(look.capacity, state.ceiling)
     open_ = look.in_flight - explained - MARGIN_SDS * np.sqrt(explained) - 1.0
