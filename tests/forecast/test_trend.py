@@ -221,3 +221,26 @@ def test_what_cannot_be_worked_with_is_refused() -> None:
         TrendForecaster(horizons_s=(60.0, 20.0))
     with pytest.raises(InvalidValueError, match="loads"):
         TrendForecaster(loads=(0.0, 2.0))
+
+
+def test_what_was_seen_for_a_minute_says_nothing_of_the_next_hour() -> None:
+    shipped = TrendForecaster()
+
+    def climbing(seconds: int) -> float:
+        time_s = np.arange(float(seconds))
+        rng = np.random.default_rng(1)
+        value = 0.5 + 1.5e-4 * time_s + rng.normal(0.0, 2e-4, (3, 1, seconds))
+        value[1:] = 0.5 + rng.normal(0.0, 2e-4, (2, 1, seconds))
+        window = Window(
+            cells=("a", "b", "c"),
+            gauges=("memory",),
+            time_s=time_s,
+            value=value.astype(np.float32),
+            load=np.full((3, seconds), 0.6, dtype=np.float32),
+            scales_with_load=np.array([False]),
+        )
+        forecast = shipped.forecast(window, (), now_s=float(seconds))
+        return forecast.cells["a"].risk[3_600.0].at(1.0)
+
+    assert climbing(90) < 0.01, "the limit is 54 minutes away"
+    assert climbing(600) > 0.9

@@ -11,6 +11,9 @@ they come together, as modes with one cause do (the product rule would count one
 several times). Latency counts there only as far as *every* class of the cell suffers: one slow
 class is `class_risk`, cured by moving that class. An announced maintenance is a mode `down`.
 
+A drift is carried no further ahead than `_LASTS` times the stretch in which it could be seen: in
+the first minutes after a start, of ours or of the cell, an hour ahead is no more than a guess.
+
 Known weaknesses: a load-dependent gauge is taken as proportional, its idle part is not separated;
 latency is taken as it comes, whatever load causes of it; errors are not extrapolated.
 """
@@ -50,6 +53,9 @@ _QUANTILES = (0.1, 0.5, 0.9)
 # Times are worked out only for gauges that may arrive, and no further than this.
 _WORTH_A_TIME = 0.02
 _HORIZONS_AHEAD = 5.0
+# What was seen for a while is believed to go on for so many times as long, not for ever: the
+# shipped window of ten minutes carries the shipped hour, ninety seconds of a breathing heap do not.
+_LASTS = 6.0
 # Less is told as 0, and nine tenths of what makes up so small a mean are no larger than 1 %.
 _WORTH_A_BAND = 0.001
 
@@ -101,7 +107,9 @@ class TrendForecaster:
             pool=np.tile(np.arange(g), c),
             prior=self.prior or DriftPrior.for_horizons(self.horizons_s),
         )
-        risk = self._risk(posterior, np.tile(scales, c))
+        steps_s = np.diff(window.time_s)
+        seen_s = posterior.samples * (float(np.median(steps_s)) if steps_s.size else 0.0)
+        risk = self._risk(posterior, np.tile(scales, c), _LASTS * seen_s)
         told = known.ravel() & (risk[-1, self.loads.index(1.0)] >= _WORTH_A_BAND)
         down = {
             cell: tuple(
@@ -164,15 +172,20 @@ class TrendForecaster:
             else None,
         )
 
-    def _risk(self, posterior: DriftPosterior, scales: NDArray[np.bool_]) -> Array:
-        """[H, L, N], rising along H and L."""
+    def _risk(self, posterior: DriftPosterior, scales: NDArray[np.bool_], reach_s: Array) -> Array:
+        """[H, L, N], rising along H and L; no drift is carried further than [N] `reach_s`."""
         p = np.zeros((len(self.horizons_s), len(self.loads), len(scales)))
         of = mixture_of(posterior, np.arange(len(scales)))
         steady, follows = np.flatnonzero(~scales), np.flatnonzero(scales)
         for i, h in enumerate(self.horizons_s):
-            p[i][:, steady] = passage_mixed(of, steady, h, 1.0)
-            for j, load in enumerate(self.loads):
-                p[i, j, follows] = passage_mixed(of, follows, h, load)
+            ahead_s = np.minimum(h, reach_s)
+            for carried_s in np.unique(ahead_s[ahead_s > 0.0]).tolist():
+                near = ahead_s == carried_s
+                some = steady[near[steady]]
+                p[i][:, some] = passage_mixed(of, some, carried_s, 1.0)
+                some = follows[near[follows]]
+                for j, load in enumerate(self.loads):
+                    p[i, j, some] = passage_mixed(of, some, carried_s, load)
         p = np.nan_to_num(p, copy=False)
         for i in range(1, len(self.horizons_s)):
             np.maximum(p[i], p[i - 1], out=p[i])
