@@ -1,6 +1,6 @@
 """This module is what whoever steers knows before the first request: topology, sizes and pace.
 
-Nothing of what will happen is in it, so a rule that is given a `Setting` and `View`s cannot
+Nothing of what will happen is in it, so a rule that is given a `Setting` and views cannot
 cheat, even by mistake.
 """
 
