@@ -19,7 +19,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 PATHS := src tests benchmarks docs
 
-.PHONY: help setup demo bench bench-overload bench-slots bench-stages bench-chaos \
+.PHONY: help setup demo trial bench bench-overload bench-slots bench-plan bench-stages bench-tick bench-chaos \
 	browser pictures test \
 	check fmt format-check lint types contracts docs golden lock clean distclean
 
@@ -30,6 +30,11 @@ setup: $(READY) ## Make .venv from the pinned, hashed requirements (once)
 
 demo: $(READY) ## Run the demo; ARGS="--headless --seed 7 --json report.json" are passed on
 	@$(BIN)/foreshard demo $(ARGS)
+
+# Ends with an error where a claim does not hold; the page is written all the same.
+trial: $(READY) ## All policies in all scenarios, as docs/scoreboard.md (1 h); ARGS="--seeds 1-20"
+	@$(BIN)/foreshard lab scoreboard --ablations --json build/scoreboard.json \
+		--markdown docs/scoreboard.md $(ARGS)
 
 browser: ## Bring Chromium for the tests of the report's page (Debian packages, as root)
 	@.ci/browser
@@ -51,8 +56,14 @@ bench-overload: $(READY) ## Three overloads against an oracle, no forecast (12 m
 bench-slots: $(READY) ## Slots that move under load; ARGS="--rate 5000 --duration-s 60"
 	@$(BIN)/python benchmarks/slots.py $(ARGS)
 
+bench-plan: $(READY) ## Planners against each other (5 min); ARGS="--cells 1000 --event surge"
+	@$(BIN)/python benchmarks/plan.py $(ARGS)
+
 bench-stages: $(READY) ## Scenarios on the live and the simulated stage, as a table (20 min)
 	@$(BIN)/python -m benchmarks.stages $(ARGS)
+
+bench-tick: $(READY) ## What a tick costs beside the solver, by stage; ARGS="--against HEAD~1"
+	@$(BIN)/python benchmarks/tick.py $(ARGS)
 
 bench-chaos: $(READY) ## SIGKILL at random, 100 times, beside a twin (15 min)
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)

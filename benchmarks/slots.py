@@ -354,7 +354,7 @@ async def stage(
             region="eu",
             zone="eu",
             discovery=(HOST, discovery),
-            admin_port=0,
+            admin=("127.0.0.1", 0),
         )
         edge = await Envoy.launch(
             config, name="edge", directory=directory, port=settings.listen_port

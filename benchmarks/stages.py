@@ -1,4 +1,4 @@
-"""This module is both stages side by side, as a table: measured before, live, simulated.
+"""This module is both stages side by side: what was measured, what is live, what is simulated.
 
 Live runs are kept, so that none is played twice for the same commit.
 
@@ -92,10 +92,11 @@ def _table(scenario: Scenario, policies: Sequence[str], seeds: range, side_by_si
     measured = MEASURED.get(scenario.name, {})
     for name, (real, virtual) in found.items():
         ratio = np.mean(virtual) / np.mean(real) if np.mean(real) > 0.0 else float("nan")
-        _say(
+        sys.stdout.write(
             f"| {scenario.name} | {name} | {_amounts(measured.get(name, ()))} | {_amounts(real)} "
-            f"| {_amounts(virtual)} | {ratio:.2f} |"
+            f"| {_amounts(virtual)} | {ratio:.2f} |\n"
         )
+        sys.stdout.flush()
     for stage, place in (("live", 0), ("sim", 1)):
         mean = {name: float(np.mean(both[place])) for name, both in found.items()}
         if {"sticky", "foreshard", "oracle"} <= set(mean) and mean["sticky"] > mean["oracle"]:
@@ -103,11 +104,6 @@ def _table(scenario: Scenario, policies: Sequence[str], seeds: range, side_by_si
             sys.stderr.write(f"{scenario.name}, {stage}: averted {share:.2f}\n")
     if late:
         sys.stderr.write(f"{scenario.name}: the load generator was late in {late} live runs\n")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def _amounts(values: Sequence[float]) -> str:
@@ -123,8 +119,10 @@ def main() -> None:
     parser.add_argument("--side-by-side", type=int, default=2)
     options = parser.parse_args()
     first, _, last = options.seeds.partition("-")
-    _say("| scenario | policy | measured before | live | simulated | simulated / live |")
-    _say("|---|---|---|---|---|---|")
+    sys.stdout.write(
+        "| scenario | policy | measured before | live | simulated | simulated / live |\n"
+        "|---|---|---|---|---|---|\n"
+    )
     for name in options.scenarios:
         usual = ["outlier", "sticky"]
         if name in LIVE:

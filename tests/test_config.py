@@ -143,7 +143,7 @@ def test_every_error_is_told_at_once_with_line_key_and_value() -> None:
         (lambda v: v["classes"][0].update(replicas={"eu-1": ["eu-1"]}), "must be other cells"),
         (
             lambda v: v["envoy"].update(relay=v["envoy"]["discovery"]),
-            "envoy.relay is 127.0.0.1:18000, must differ from envoy.discovery and envoy.listen",
+            "envoy.relay is 127.0.0.1:18000, which envoy.discovery has; each needs a port",
         ),
         (lambda v: v["classes"][0].update(replicas={"eu-1": []}), "no cell has one"),
         (

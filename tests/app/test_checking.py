@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from foreshard.adapters.metrics.gauges import GaugeSpec, MetricRef
 from foreshard.app.checking.balancers import NEEDED, judge_balancers
 from foreshard.app.checking.capacity import judge_capacity
 from foreshard.app.checking.cells import judge_cells
+from foreshard.app.checking.check import _key
 from foreshard.app.checking.facts import BalancerFacts, NodeFacts, PlaceFacts
 from foreshard.app.checking.finding import Checkup, Finding, Mark, Section, green, told
 from foreshard.app.checking.gauges import judge_gauges
@@ -98,7 +100,7 @@ def test_healthy_cells_are_green() -> None:
 
 
 def test_a_cell_without_any_living_node_is_red_and_one_with_some_is_amber() -> None:
-    gone = Silent(because="refuses connections", is_refused=True)
+    gone = Silent(because="refuses connections")
     found = only(judge_cells([node("a", silent=gone), node("b")], SCRAPE))
     assert (found.mark, found.says) == (Mark.RED, "cell a: 10.0.0.97:80 refuses connections")
     half = [node("a", silent=gone), node("a", address="10.0.0.8:80"), node("b")]
@@ -251,6 +253,7 @@ def test_a_single_cell_is_no_fleet() -> None:
         ({"discovery_taken": True}, Mark.RED, "taken by another program"),
         ({"holders": {"serve": "process 7"}}, Mark.RED, "nobody listens"),
         ({"events_wrong": "events.json: is empty"}, Mark.RED, "is empty"),
+        ({"events": 1, "events_strange": ("a is about zz, no cell",)}, Mark.RED, "about zz"),
         ({"driver": "refuses connections"}, Mark.RED, "webhook refuses connections"),
     ],
 )
@@ -318,7 +321,7 @@ async def test_an_asker_says_why_nobody_answered() -> None:
         server.close()
         await server.wait_closed()
         said = await asker.get(f"127.0.0.1:{port}", "/")
-        assert said == Silent(because="refuses connections", is_refused=True)
+        assert said == Silent(because="refuses connections")
         assert await asker.connects(f"127.0.0.1:{port}") == said
 
 
@@ -381,3 +384,61 @@ def test_names_are_told_in_short() -> None:
     assert told(["a", "b"]) == "a, b"
     assert told([str(n) for n in range(9)]).endswith("5 and 3 more")
     assert told(["a", "b"], of=["a", "b"]) == "all 2"
+
+
+@pytest.mark.parametrize(
+    ("configured", "asked", "mark"),
+    [
+        ("0.0.0.0:18000", "10.1.2.3:18000", Mark.GREEN),
+        ("0.0.0.0:18000", "10.1.2.3:18009", Mark.RED),
+        ("foreshard.svc:18000", "10.1.2.3:18000", Mark.GREEN),
+        ("foreshard.svc:18000", "10.9.9.9:18000", Mark.RED),
+    ],
+)
+def test_a_discovery_address_is_compared_by_where_it_leads(
+    configured: str, asked: str, mark: Mark
+) -> None:
+    facts = balancer(discovery=asked)
+    also = frozenset({"10.1.2.3:18000"}) if configured.startswith("foreshard") else frozenset()
+    found = judge_balancers([facts], discovery=configured, also=also, file="f.yaml")
+    assert list(found)[-1].mark is mark
+
+
+def test_an_envoy_on_a_relay_is_amber_and_says_whose_plan_it_serves() -> None:
+    facts = balancer(steered_by="foreshard relay: plan 41, committed 2026-11-01T00:00:00Z")
+    (*_, last) = judge_balancers([facts], discovery="127.0.0.1:18000", file="f.yaml")
+    assert last.mark is Mark.AMBER
+    assert "plan 41" in last.says
+
+
+async def test_what_is_no_address_is_a_reason_and_no_crash() -> None:
+    async with Asker(timeout_s=1.0) as asker:
+        for address in ("a..b:18000", "127.0.0.1:99999", "127.0.0.1:x"):
+            assert await asker.connects(address) is not None
+        for url in ("http://10.0.0.1:99999/x", "http://[::1/x"):
+            assert await asker.connects_url(url) is not None
+
+
+def test_a_key_file_that_is_not_there_is_red(tmp_path: Path) -> None:
+    settings = parse(text())
+    file = tmp_path / "none.key"
+    envoy = settings.envoy.model_copy(update={"relay_key_file": file})
+    (found,) = _key(settings.model_copy(update={"envoy": envoy}))
+    assert found.mark is Mark.RED
+    assert str(file) in found.says
+
+
+async def test_an_event_about_no_cell_of_the_fleet_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "events.json"
+    window = {"starts_at_s": 10.0, "ends_at_s": 20.0}
+    said = [
+        {"id": "a", "kind": "maintenance", "cells": ["zz"], **window},
+        {"id": "b", "kind": "freeze", "cells": ["eu-1"], **window},
+        {"id": "c", "kind": "maintenance", "cells": ["eu-1"], **window},
+    ]
+    file.write_text(json.dumps(said))
+    settings = parse(text()).model_copy(update={"events_file": file, "driver": None})
+    async with Asker(timeout_s=0.5) as asker:
+        place = await look_at_place(asker, settings, now_s=0.0)
+    assert place.events == 3
+    assert [each[0] for each in place.events_strange] == ["a", "b"]

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from foreshard.adapters.store import schema
+from foreshard.adapters.store import late, schema
 from foreshard.adapters.store.schema import FILE_NAME, SCHEMA_VERSION, newer_state
-from foreshard.app.deciding import _store
+from foreshard.adapters.store.sqlite import SqliteStore
+from foreshard.app import deciding
+from foreshard.app.deciding import _store, _store_or_later
 from foreshard.model.errors import StoreError
 
 
@@ -23,10 +25,45 @@ def test_a_damaged_store_is_put_aside_and_steering_goes_on(tmp_path: Path) -> No
     assert len(list(tmp_path.glob("state.damaged-*"))) == 1
 
 
-def test_a_store_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_file_where_the_directory_should_be_is_put_aside(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the directory should be")
-    with pytest.raises(StoreError, match="cannot be made"):
-        _store(tmp_path / "state")
+    with _store(tmp_path / "state") as store:
+        store.put("status", {"version": 1})
+    assert len(list(tmp_path.glob("state.damaged-*"))) == 1
+
+
+def test_a_full_disk_does_not_keep_the_engine_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorname = "SQLITE_FULL"
+    is_full = [True]
+
+    def opened(directory: Path) -> SqliteStore:
+        if is_full[0]:
+            raise StoreError("store: database or disk is full") from full
+        return SqliteStore(directory)
+
+    monkeypatch.setattr(deciding, "_store", opened)
+    monkeypatch.setattr(late, "AGAIN_S", 0.0)
+    with _store_or_later(tmp_path / "state") as store:
+        assert store.get("memory") is None
+        with pytest.raises(StoreError, match="disk is full"):
+            store.put("memory", {"a": 1})
+        is_full[0] = False
+        store.put("memory", {"a": 1})
+        assert store.get("memory") == {"a": 1}
+
+
+def test_a_store_that_somebody_else_holds_still_stops_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(directory: Path) -> SqliteStore:
+        raise StoreError("store: in use")
+
+    monkeypatch.setattr(deciding, "_store", held)
+    with pytest.raises(StoreError, match="in use"):
+        _store_or_later(tmp_path / "state")
 
 
 def test_a_newer_store_is_put_aside_after_its_memory_was_taken_over(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from foreshard.app.masking import LEFT_OUT, mask, mask_text
+from foreshard.app.masking import LEFT_OUT, mask, mask_lines, mask_text
 
 SECRET = "h3r-Secret.42"
 
@@ -51,3 +51,48 @@ def test_what_is_no_secret_stays_readable() -> None:
         "mail": "ops@example",
     }
     assert mask(plain) == plain
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"header": {"key": "x-api-key", "value": SECRET}},
+        {"name": "x-internal-token", "string_match": {"exact": SECRET}},
+        {"name": "PGPASSWORD", "value": SECRET},
+        {"webhook": f"https://hooks.example/services/T0/{SECRET}"},
+        {"handover_url": f"https://hooks.slack.com/services/T0/{SECRET}"},
+        {"inline_code": f"request:headers():add('x-api-key', '{SECRET}')"},
+        {"apiKeys": [SECRET], "x-api-key-1": SECRET, "client_secret_v2": SECRET},
+        {"password": 314159265},
+        f"Authorization: Token {SECRET}",
+        f'Authorization: Digest username="x", response="{SECRET}"',
+        f"--password {SECRET}",
+        f"the password is {SECRET}",
+        f"redis://:a/b{SECRET}@host:6379",
+        f'{{"key":"authorization","value":"{SECRET}"}}',
+        f"headers:add('x-api-key', '{SECRET}')",
+    ],
+)
+def test_secrets_of_ordinary_shapes_are_left_out(value: object) -> None:
+    masked = json.dumps(mask(value))
+    assert SECRET not in masked
+    assert "314159265" not in masked
+    assert "left" in masked
+
+
+def test_amounts_stay_numbers_so_that_a_configuration_can_still_be_read() -> None:
+    needs = {"classes": [{"name": "chat", "needs": {"cpu": 0.01, "tokens": 0.5}}]}
+    assert mask(needs) == needs
+
+
+def test_a_line_of_json_is_masked_value_by_value_and_stays_json() -> None:
+    line = json.dumps({"event": "x", "error": f'Authorization: Token "{SECRET}"', "n": 1})
+    text = mask_lines(f"{line}\nplain token={SECRET}\n")
+    assert SECRET not in text
+    assert json.loads(text.splitlines()[0])["n"] == 1
+
+
+def test_a_long_line_is_masked_in_a_time_that_grows_with_its_length() -> None:
+    # A pattern that looks back over all of it would take minutes and meet the test's limit.
+    assert mask_text("a-" * 100_000) == "a-" * 100_000
+    assert mask_text("://" + "a" * 200_000).endswith("a")

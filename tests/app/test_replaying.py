@@ -222,3 +222,35 @@ async def test_a_bundle_without_turns_says_so(config: Path, tmp_path: Path) -> N
     path = await bundled(config, tmp_path)
     with pytest.raises(StoreError, match="holds no turns"):
         replay(path)
+
+
+def zipped(path: Path, config: Path, segment: bytes) -> Path:
+    with ZipFile(path, "w") as archive:
+        archive.write(config, "config.yaml")
+        archive.writestr(f"replay/1.000{SUFFIX}", segment)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("lines", "because"),
+    [
+        (b'{"foreshard":"1","state":[]}\n{}\n', "a list stands where EngineState must be"),
+        (b"[1, 2]\n", "no JSON object"),
+        (b"{" * 100_000 + b"\n", "ends early"),
+    ],
+)
+def test_a_segment_of_something_else_is_one_sentence(
+    lines: bytes, because: str, config: Path, tmp_path: Path
+) -> None:
+    file = zipped(tmp_path / "foreign.zip", config, gzip.compress(lines))
+    with pytest.raises(StoreError, match=because):
+        replay(file)
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "MOST_OF_A_LINE", 4_096)
+    file = zipped(tmp_path / "bomb.zip", config, gzip.compress(b" " * 100_000))
+    with pytest.raises(StoreError, match="a line is longer than 4096 bytes"):
+        replay(file)

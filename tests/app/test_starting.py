@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -36,7 +37,7 @@ from foreshard.app.starting import (
 )
 from foreshard.app.starting.gauges import proposed, read_page
 from foreshard.app.starting.sighting import renamed
-from foreshard.cli.interview import bytes_of, summary
+from foreshard.cli.interview import bytes_of, steps, summary
 from foreshard.config import load, parse
 from foreshard.config.draft import BalancerDraft, ClassDraft, Draft, GaugeDraft, MetricDraft
 from foreshard.config.schema import SCHEMA_FILE
@@ -105,15 +106,14 @@ def test_clusters_that_no_route_leads_to_are_no_part_of_the_service() -> None:
         prefix="/",
         method="",
         clusters=("shop",),
-        timeout_s=0.0,
+        timeout_s=None,
         key_header="",
-        retriable=False,
     )
     seen = from_envoy.sighted("x:1", INFO, hosts, EnvoyDump(routes=(route,)))
     assert len(seen.cells) == 2
     assert [c.name for c in seen.classes] == ["rest"]
     assert seen.classes[0].timeout_s == 15.0
-    regex = replace(route, name="odd", prefix="")
+    regex = replace(route, name="odd", prefix="", is_plain=False)
     seen = from_envoy.sighted("x:1", INFO, hosts, EnvoyDump(routes=(regex, route)))
     assert [c.name for c in seen.classes] == ["rest"]
     assert any("1 routes match by more" in note for note in seen.notes)
@@ -372,9 +372,8 @@ async def test_a_list_of_cells_becomes_a_file_that_is_never_overwritten(tmp_path
     write(replace(draft, service="other"), out, is_forced=True)
     assert load(out).service == "other"
     assert sorted(os.listdir(tmp_path)) == [SCHEMA_FILE, "foreshard.yaml"]  # noqa: PTH208 - no await
-    said = summary(sighting, draft, file="foreshard.yaml")
-    assert "limit of memory" in said
-    assert "foreshard check foreshard.yaml" in said
+    assert "limit of memory" in summary(sighting, draft)
+    assert "foreshard check foreshard.yaml" in steps(draft, file="foreshard.yaml")
 
 
 async def test_a_schema_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
@@ -414,3 +413,72 @@ def test_sizes_are_read_as_people_write_them() -> None:
     for wrong in ("", "much", "0", "-1G"):
         with pytest.raises(ConfigError, match="like 512MiB"):
             bytes_of(wrong)
+
+
+def dumped(*hosts: list[dict[str, object]]) -> EnvoyDump:
+    """A dump of one route table with a list of routes a virtual host."""
+    table = {
+        "virtual_hosts": [{"domains": [f"{n}.com"], "routes": r} for n, r in enumerate(hosts)]
+    }
+    config = {"configs": [{"static_route_configs": [{"route_config": table}]}]}
+    return parse_dump(json.dumps(config))
+
+
+def leading(name: str, match: Mapping[str, object], **action: object) -> dict[str, object]:
+    return {"name": name, "match": match, "route": {"cluster": "shop", **action}}
+
+
+POST = {"name": ":method", "string_match": {"exact": "POST"}}
+TWO_HOSTS = [host("10.0.0.1:80"), host("10.0.0.2:80")]
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        {"prefix": "/", "headers": [{"name": "x-canary", "string_match": {"exact": "1"}}]},
+        {"path": "/"},
+        {"prefix": "/x", "headers": [{**POST, "invert_match": True}]},
+        {"prefix": "/x", "query_parameters": [{"name": "debug"}]},
+        {"safe_regex": {"regex": ".*"}},
+    ],
+)
+def test_a_route_that_matches_by_more_makes_no_class_and_is_said(
+    match: dict[str, object],
+) -> None:
+    dump = dumped([leading("odd", match), leading("all", {"prefix": "/"})])
+    seen = from_envoy.sighted("x:1", INFO, TWO_HOSTS, dump)
+    assert [c.name for c in seen.classes] == ["all"]
+    assert any("1 routes match by more than prefix and method" in note for note in seen.notes)
+
+
+def test_routes_of_a_second_host_are_left_out_and_said() -> None:
+    dump = dumped([leading("a", {"prefix": "/"})], [leading("b", {"prefix": "/"})])
+    seen = from_envoy.sighted("x:1", INFO, TWO_HOSTS, dump)
+    assert [c.name for c in seen.classes] == ["a"]
+    assert any("further hosts" in note for note in seen.notes)
+
+
+@pytest.mark.parametrize(
+    ("method", "retry_on", "is_retriable"),
+    [
+        ("POST", "connect-failure,refused-stream", False),
+        ("POST", "5xx", False),
+        ("GET", "connect-failure", False),
+        ("GET", "reset, connect-failure", True),
+    ],
+)
+def test_only_what_envoy_asks_twice_after_any_failure_is_retriable(
+    method: str, retry_on: str, *, is_retriable: bool
+) -> None:
+    match = {"prefix": "/pay", "headers": [{**POST, "string_match": {"exact": method}}]}
+    dump = dumped([leading("pay", match, retry_policy={"retry_on": retry_on})])
+    seen = from_envoy.sighted("x:1", INFO, TWO_HOSTS, dump)
+    assert [c.retriable for c in seen.classes] == [is_retriable]
+    assert any("served twice" in note for note in seen.notes) is not is_retriable
+
+
+def test_a_route_without_a_time_limit_is_said() -> None:
+    dump = dumped([leading("watch", {"prefix": "/watch"}, timeout="0s")])
+    seen = from_envoy.sighted("x:1", INFO, TWO_HOSTS, dump)
+    assert seen.classes[0].timeout_s == 15.0
+    assert any("watch: Envoy sets no time limit" in note for note in seen.notes)

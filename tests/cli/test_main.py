@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from foreshard.adapters.routing.last_good import LastGood
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.app.places import relay_dir, state_dir
 from foreshard.app.serving import envoy_settings
+from foreshard.cli.explain import explain
 from foreshard.cli.main import app
 from foreshard.config import load
 from foreshard.lab.steering import demo_config
@@ -303,3 +305,44 @@ def test_a_bootstrap_takes_the_admin_port_of_the_balancer(config: Path) -> None:
     result = foreshard("bootstrap", str(config))
     admin = yaml.safe_load(result.output)["admin"]["address"]["socket_address"]
     assert f"127.0.0.1:{admin['port_value']}" == load(config).balancers[0].admin
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--node-id", 'a"\nb: c'), ("--admin-host", "0.0.0.0 x"), ("--discovery", "nonsense")],
+)
+def test_a_bootstrap_takes_no_nonsense(config: Path, option: str, value: str) -> None:
+    result = foreshard("bootstrap", str(config), option, value)
+    assert result.exit_code == 1
+    assert option in result.output
+
+
+def test_a_pipe_and_a_file_of_strange_keys_are_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    assert "is no regular file" in foreshard("check", str(pipe)).output.replace("\n", " ")
+    file = tmp_path / "keys.yaml"
+    file.write_text("".join(f"k{n}: 1\n" for n in range(50_000)), encoding="utf-8")
+    assert "has 50000 keys" in foreshard("check", str(file)).output.replace("\n", " ")
+
+
+def test_a_day_is_the_longest_wait(config: Path) -> None:
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    values["classes"][0]["timeout_s"] = 1e12
+    config.write_text(yaml.safe_dump(values), encoding="utf-8")
+    result = foreshard("bootstrap", str(config))
+    assert result.exit_code == 1
+    assert "timeout_s" in result.output
+
+
+def test_of_a_silent_cell_no_probability_is_told() -> None:
+    now = {
+        "phase": "active",
+        "load_rps": 1.0,
+        "utilisation": {},
+        "risk": {"p": {"300": 0.0}},
+        "age_s": None,
+        "silent": "the page is HTML",
+    }
+    said = explain("a", None, {"now_s": 0.0, "cells": {"a": now}})
+    assert "no metrics (the page is HTML); failure probability unknown" in said

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,21 +10,50 @@ from structlog.testing import capture_logs
 
 from foreshard.controller.loop import VERIFY_AFTER_S, Loop, World
 from foreshard.engine import Engine
-from foreshard.model.plan import Act, Decision, Hold
+from foreshard.model.errors import SinkError
+from foreshard.model.handover import Step
+from foreshard.model.plan import Act, Decision, Hold, Mode
 from foreshard.model.routing import RoutingTable
 from foreshard.model.telemetry import CellMetrics, ClassTraffic, Gauge
-from foreshard.model.workload import Flow
-from foreshard.ports import BalancerReading, CellDriver, EventSource
+from foreshard.model.workload import Flow, RequestClass
+from foreshard.ports import Applied, BalancerReading, CellDriver, EventSource, Rejected
 from foreshard.testing import (
     FakeCellDriver,
     FakeCellSource,
     FakeClock,
     FakeEventSource,
     FakeRouteSink,
+    FakeSlotMover,
     FakeTrafficSource,
     MemoryStore,
 )
-from tests.engine.shop import CELLS, RATES, START_S, engine_of, fleet_of, maintenance, share_of
+from tests.engine.data_shop import classes_of
+from tests.engine.shop import (
+    CELLS,
+    CLASSES,
+    RATES,
+    START_S,
+    engine_of,
+    fleet_of,
+    maintenance,
+    share_of,
+)
+
+DATA = classes_of()
+
+
+class ForgetfulSink(FakeRouteSink):
+    """A sink whose answers can be lost on their way: what was sent is live all the same."""
+
+    loses = False
+
+    async def apply(self, table: RoutingTable) -> Applied | Rejected:
+        """As the fake, but the answer may not arrive."""
+        outcome = await super().apply(table)
+        if self.loses:
+            self.cut("no route to host")
+            raise SinkError("connection reset")
+        return outcome
 
 
 class Stage:
@@ -36,15 +66,18 @@ class Stage:
         store: MemoryStore | None = None,
         with_driver: bool = True,
         with_events: bool = True,
+        classes: Sequence[RequestClass] = CLASSES,
+        mode: Mode = Mode.ACT,
     ) -> None:
         self.clock = FakeClock(start_s=START_S)
         self.cells = FakeCellSource()
         self.traffic = FakeTrafficSource()
         self.events = FakeEventSource()
-        self.sink = FakeRouteSink(live)
+        self.sink = ForgetfulSink(live)
+        self.mover = FakeSlotMover()
         self.driver = FakeCellDriver()
         self.store = store or MemoryStore()
-        self.engine: Engine = engine_of(fleet_of())
+        self.engine: Engine = engine_of(fleet_of(), classes=classes)
         driver: CellDriver | None = self.driver if with_driver else None
         events: EventSource | None = self.events if with_events else None
         world = World(
@@ -55,8 +88,9 @@ class Stage:
             sink=self.sink,
             driver=driver,
             store=self.store,
+            mover=self.mover,
         )
-        self.loop = Loop(self.engine, fleet_of(), world, foresight=None, tick_s=1.0)
+        self.loop = Loop(self.engine, fleet_of(), world, foresight=None, tick_s=1.0, mode=mode)
         self.serve()
 
     def serve(self, *, down: tuple[str, ...] = (), even: bool = True) -> None:
@@ -103,6 +137,16 @@ class Stage:
         for _ in range(times):
             self.clock.advance(1.0)
             await self.loop.tick()
+
+    def empty(self, cell: str) -> None:
+        """Announce a window, so that the cell's data has to move."""
+        at_s = self.clock.now_s() - START_S
+        window = maintenance(cell, known_s=at_s, starts_s=at_s + 12.0, ends_s=at_s + 900.0)
+        self.events.announce(window)
+
+    def told(self, step: Step) -> set[str]:
+        """Hand-overs of which the service was told so."""
+        return {n.handover for n in self.mover.told if n.step is step}
 
     def status(self) -> Mapping[str, Any]:
         found = self.store.get("status")
@@ -152,7 +196,7 @@ async def test_a_sink_that_went_away_is_said_and_the_table_goes_out_when_it_is_b
     stage.serve(down=("us-2",))
     with capture_logs() as logs:
         await stage.turn(3)
-    said = [event for event in events_of(logs) if event != "decision"]
+    said = [event for event in events_of(logs) if event not in {"decision", "cell.silent"}]
     assert said == ["plan.unsent", "sink.unreachable", "sink.unreachable"]
     assert len(stage.sink.applied) == 1
     stage.sink.cut("")
@@ -294,3 +338,104 @@ async def test_it_ticks_each_second_until_it_is_told_to_stop() -> None:
     await asyncio.gather(stage.loop.run(stop), end())
     assert stage.status()["engine"]["ticks"] == 10
     assert stage.clock.now_s() == pytest.approx(START_S + 10.0)
+
+
+async def test_a_heartbeat_stops_when_the_sink_dies_while_nothing_is_sent() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    stage.sink.cut("no route to host")
+    await stage.wait(30)
+    beat_s = stage.loop.vitals.heartbeat_s
+    assert beat_s is not None
+    assert stage.clock.now_s() - beat_s >= 15.0
+    assert stage.loop.vitals.turns["unsent"] >= 15
+    stage.sink.cut("")
+    await stage.wait(1)
+    assert stage.loop.vitals.heartbeat_s == stage.clock.now_s()
+
+
+async def test_a_sink_that_hangs_holds_up_a_turn_for_moments_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage()
+    await stage.turn(12)
+
+    async def hang() -> RoutingTable | None:
+        await asyncio.sleep(3_600)
+        return None
+
+    monkeypatch.setattr(stage.sink, "live", hang)
+    monkeypatch.setattr("foreshard.controller.loop.ASK_WITHIN_S", 0.01)
+    async with asyncio.timeout(10):
+        await stage.wait(30)
+    assert stage.loop.vitals.turns["unsent"] >= 15
+
+
+async def test_what_another_hand_made_live_is_found_out_and_adopted() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    other = replace(stage.live, version=stage.live.version + 7)
+    await stage.sink.apply(other)
+    await stage.wait(12)
+    assert stage.status()["version"] == other.version
+
+
+async def test_a_lost_answer_makes_no_hand_over_fail() -> None:
+    stage = Stage(classes=DATA)
+    await stage.turn(12)
+    stage.empty("eu-2")
+    while not stage.told(Step.PREPARE):
+        await stage.turn()
+    stage.sink.loses = True
+    await stage.turn(20)
+    asked = stage.told(Step.PREPARE)
+    assert not stage.told(Step.FAILED), "the new cell has the traffic"
+    stage.sink.loses = False
+    stage.sink.cut("")
+    await stage.turn(2)
+    assert asked <= stage.told(Step.MOVED)
+
+
+async def test_while_the_plan_is_frozen_nothing_is_copied() -> None:
+    stage = Stage(classes=DATA)
+    await stage.turn(12)
+    stage.sink.refuse("frozen: by hand")
+    stage.empty("eu-2")
+    await stage.turn(90)
+    copied = len(stage.told(Step.PREPARE))
+    stage.sink.refuse("")
+    await stage.turn(20)
+    assert copied <= 2, "before the first table was refused"
+    assert share_of(stage.live, "checkout", "eu-2") == 0.0
+
+
+async def test_a_thaw_is_noticed_though_nothing_but_data_is_to_move() -> None:
+    stage = Stage(classes=DATA[:1])
+    await stage.turn(12)
+    stage.sink.refuse("frozen: by hand")
+    stage.serve(down=("us-3",))
+    await stage.turn()
+    stage.serve()
+    await stage.turn(60)
+    assert isinstance((await stage.turn()).routing, Hold), "nothing is wanted any more"
+    small = CellMetrics(
+        gauges={"cpu": Gauge(used=1.86, limit=2.25, scales_with_load=True)}, capacity={"cpu": 2.25}
+    )
+    stage.cells.tell("eu-1", small)
+    await stage.turn(20)
+    assert isinstance((await stage.turn()).routing, Hold)
+    assert not stage.told(Step.PREPARE)
+    stage.sink.refuse("")
+    await stage.turn(10)
+    assert stage.told(Step.PREPARE)
+
+
+async def test_a_loop_that_only_watches_asks_nobody() -> None:
+    first = Stage(classes=DATA)
+    await first.turn(12)
+    stage = Stage(first.live, classes=DATA, mode=Mode.OBSERVE)
+    stage.empty("eu-2")
+    await stage.turn(20)
+    assert not stage.mover.told
+    codes = {r["code"] for r in stage.store.records[-1]["decision"]["routing"]["because"]}
+    assert "handover.waits" in codes

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from foreshard.controller.page import engine_page, serve_page
+from foreshard.controller.page import engine_page, relay_page, serve_page
 from tests.architecture.source import ROOT
 from tests.controller.test_loop import Stage
 
@@ -36,10 +36,19 @@ def promtool() -> Path:
     return ROOT / brought.stdout.strip() / "promtool"
 
 
-async def both_pages() -> tuple[str, str]:
+KEPT = {
+    "version": 7,
+    "unconfirmed_s": 0.3,
+    "is_kept": True,
+    "is_answering": True,
+    "is_refused": False,
+}
+
+
+async def all_pages() -> tuple[str, ...]:
     stage = Stage()
     await stage.turn(12)
-    return engine_page(stage.loop.vitals), serve_page(STATUS)
+    return engine_page(stage.loop.vitals), serve_page(STATUS), relay_page({"eu": KEPT})
 
 
 def test_every_alert_fires_when_it_should_and_only_then(promtool: Path) -> None:
@@ -57,7 +66,7 @@ def test_every_alert_fires_when_it_should_and_only_then(promtool: Path) -> None:
 
 
 async def test_an_alert_asks_for_nothing_that_no_page_tells() -> None:
-    told = set(re.findall(r"^# TYPE (\w+)", "".join(await both_pages()), re.MULTILINE))
+    told = set(re.findall(r"^# TYPE (\w+)", "".join(await all_pages()), re.MULTILINE))
     asked = {
         name
         for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
@@ -69,7 +78,7 @@ async def test_an_alert_asks_for_nothing_that_no_page_tells() -> None:
 
 
 async def test_our_pages_are_what_prometheus_calls_well_formed(promtool: Path) -> None:
-    for page in await both_pages():
+    for page in await all_pages():
         check = await asyncio.create_subprocess_exec(
             *(str(promtool), "check", "metrics"), stdin=PIPE, stdout=PIPE, stderr=STDOUT
         )
@@ -85,3 +94,10 @@ def test_every_alert_is_explained() -> None:
 def alerts() -> list[str]:
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     return [rule["alert"] for group in groups for rule in group["rules"]]
+
+
+def test_two_envoys_of_one_name_are_one_line_or_prometheus_would_lose_one() -> None:
+    nodes = [{"node": "edge-1", "synced": True, "nacks": n} for n in (0, 2)]
+    page = serve_page({**STATUS, "nodes": nodes})
+    lines = [each for each in page.splitlines() if each.startswith("foreshard_serve_nacks")]
+    assert lines == ['foreshard_serve_nacks{node="edge-1"} 2.0']

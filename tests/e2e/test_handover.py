@@ -26,10 +26,9 @@ from foreshard.model.telemetry import CellMetrics, ClassTraffic, Gauge
 from foreshard.model.topology import Cell, Fleet
 from foreshard.model.workload import Flow, Needs, OwnedData
 from foreshard.planning.budget import Budget
-from foreshard.planning.custody import owners_of
 from foreshard.planning.exact import ExactSolver
 from foreshard.planning.policy import Policy
-from foreshard.planning.slots import assign_slots, slot_of
+from foreshard.planning.slots import assign_slots, owners_of, slot_of
 from foreshard.ports import BalancerReading
 from foreshard.testing import FakeCellSource, FakeEventSource, FakeTrafficSource, MemoryStore
 from tests.architecture.source import ROOT

@@ -10,8 +10,7 @@ from benchmarks.slots import CHECKOUT, Floats, Stage, Trial, fire, run, stage
 
 from foreshard.model.routing import ClassRoute, RoutingTable, SlotRow
 from foreshard.model.topology import Cell
-from foreshard.planning.custody import Ints, owners_of
-from foreshard.planning.slots import assign_slots, slot_of
+from foreshard.planning.slots import Ints, assign_slots, owners_of, slot_of
 from foreshard.ports import Applied
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]

@@ -208,6 +208,7 @@ class World:
         self.bad = np.zeros((int(np.ceil(told.duration_s)), len(CLASSES), 4))
         self._tallies: Counter[tuple[int, int, str]] = Counter()
         self._arrived: Counter[int] = Counter()
+        self._shed: Counter[int] = Counter()
         self._looked_s = 0.0
         for spec in told.faults:
             for name in spec.cells:
@@ -252,11 +253,18 @@ class World:
         """What the sources would say of the last second."""
         passed_s, self._looked_s = max(1e-3, self.now_s - self._looked_s), self.now_s
         readings = {name: self._reading(i, passed_s) for i, name in enumerate(NAMES)}
-        demand = {Flow(ORIGIN, c.name): self._arrived[k] / passed_s for k, c in enumerate(CLASSES)}
+        flows = [Flow(ORIGIN, c.name) for c in CLASSES]
+        demand = {flow: self._arrived[k] / passed_s for k, flow in enumerate(flows)}
+        shed = {flow: self._shed[k] / passed_s for k, flow in enumerate(flows)}
         self._tallies.clear()
         self._arrived.clear()
+        self._shed.clear()
         return Observation(
-            now_s=EPOCH_S + self.now_s, interval_s=passed_s, cells=readings, demand_rps=demand
+            now_s=EPOCH_S + self.now_s,
+            interval_s=passed_s,
+            cells=readings,
+            demand_rps=demand,
+            shed_rps=shed,
         )
 
     def _at(self, when_s: float, happen: Callable[[], None]) -> None:
@@ -307,6 +315,7 @@ class World:
     def _try(self, request: Request, index: int) -> None:
         """Send a request to a cell, or turn it away."""
         if index == SHED:
+            self._shed[request.k] += 1
             self._score(request, TURNED_AWAY)
             return
         request.cell, request.try_s = index, self.now_s

@@ -12,10 +12,10 @@ from foreshard.model.forecast import Forecast
 from foreshard.model.handover import Answer, Notice, Reply, Step
 from foreshard.model.plan import Decision
 from foreshard.model.routing import RoutingTable, SlotRow
-from foreshard.model.telemetry import Observation
+from foreshard.model.telemetry import Observation, Outlet
 from foreshard.model.workload import OwnedData, RequestClass
-from foreshard.planning.custody import owners_of
 from foreshard.planning.handover import REST_S
+from foreshard.planning.slots import owners_of
 from tests.engine.shop import CELLS, CLASSES, Shop, engine_of, fleet_of, request_class
 
 __all__ = ["REPLICAS", "DataShop", "Saying", "classes_of", "data_shop", "holders"]
@@ -56,11 +56,13 @@ class DataShop(Shop):
 
     Attributes:
         answer: What the service says to a notice that it was told so many times before.
+        outlet: What the loop says of the sink.
         told: Every notice, once.
         ready: Hand-overs that the service called ready, with source and target, by slot.
     """
 
     answer: Saying = _at_once
+    outlet: Outlet = Outlet.OPEN
     told: dict[tuple[str, Step], Notice] = field(default_factory=dict)
     times: dict[tuple[str, Step], int] = field(default_factory=dict)
     replies: list[Reply] = field(default_factory=list)
@@ -68,9 +70,9 @@ class DataShop(Shop):
     moved_s: dict[int, float] = field(default_factory=dict)
 
     def observe(self) -> Observation:
-        """As the shop, with what the service said."""
+        """As the shop, with what the service and the loop said."""
         taken, self.replies = tuple(self.replies), []
-        return replace(super().observe(), replies=taken)
+        return replace(super().observe(), replies=taken, outlet=self.outlet)
 
     def tick(self, forecast: Forecast | None = None) -> Decision:
         """One second, watched."""

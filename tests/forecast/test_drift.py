@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from foreshard.forecast.drift import DriftPosterior, DriftPrior, estimate_drift
 from foreshard.forecast.first_passage import passage_probability
-from foreshard.forecast.noise import estimate_noise, row_medians
+from foreshard.forecast.noise import estimate_noise
+from foreshard.forecast.plain import row_medians
 from foreshard.forecast.regimes import clean
 from foreshard.model.errors import ForecastError, InvalidValueError
 
@@ -56,7 +57,7 @@ def test_a_lone_spike_is_blunted_and_a_ramp_is_not() -> None:
     cleaned = clean(value, sd=np.array([0.01]))
     assert cleaned.value[0, 10] == pytest.approx(0.33)
     np.testing.assert_allclose(cleaned.value[0, 15:], value[0, 15:])
-    assert cleaned.doubt[0, -1] > 1.0
+    assert cleaned.last_doubt[0] > 1.0
 
 
 def test_what_was_before_a_restart_is_forgotten() -> None:

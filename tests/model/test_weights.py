@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foreshard.model.errors import InvalidValueError
-from foreshard.model.weights import apportion, quotas
+from foreshard.model.weights import apportion, divided, quotas
 
 SHARES = st.dictionaries(
     st.text(alphabet="abcdefgh", min_size=1, max_size=2),
@@ -72,6 +72,16 @@ def test_a_share_that_grows_loses_no_unit(
 def test_order_of_names_does_not_matter(shares: dict[str, float], total: int) -> None:
     turned = dict(reversed(shares.items()))
     assert apportion(shares, total) == apportion(turned, total)
+
+
+@given(SHARES, TOTALS)
+def test_quotas_in_integers_are_the_quotas(shares: dict[str, float], total: int) -> None:
+    exact, parts = quotas(shares, total), divided(shares, total)
+    assert list(parts) == list(exact)
+    whole = sum(Fraction(share) for share in shares.values())
+    unit = {(exact[n] - units) / left for n, (units, left) in parts.items() if left}
+    assert all(units == math.floor(exact[name]) for name, (units, _) in parts.items())
+    assert len(unit) <= 1, f"remainders of {whole} are not in one unit"
 
 
 def test_quotas_are_exact() -> None:

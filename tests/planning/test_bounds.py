@@ -54,8 +54,14 @@ def test_an_active_fleet_may_move_anything_but_not_empty_a_cell() -> None:
 
 
 def test_a_fleet_that_cannot_carry_all_may_shed_all_of_a_class() -> None:
-    lower, _ = bounds(at=standing(is_short=True))
+    lower, _ = bounds(at=standing(short=np.ones(6, dtype=bool)))
     assert (lower == 0.0).all()
+
+
+def test_only_where_cells_are_short_must_what_is_kept_be_free_to_leave() -> None:
+    lower, _ = bounds(at=standing(short=np.arange(6) < 3))
+    assert (lower[:, :3] == 0.0).all()
+    assert (lower[:, 3:] > 0.0).all()
 
 
 def test_a_draining_cell_keeps_half_of_its_home_share_or_less_if_it_has_less() -> None:
@@ -109,7 +115,7 @@ def test_a_class_that_is_away_from_most_cells_is_away_from_none() -> None:
     st.sampled_from(Stage),
     st.floats(0.0, 30.0),
     st.lists(st.booleans(), min_size=12, max_size=12),
-    st.booleans(),
+    st.lists(st.booleans(), min_size=6, max_size=6),
 )
 def test_bounds_always_leave_room_for_all_of_a_flow_and_never_feed_who_is_out(
     phases: list[Phase],
@@ -117,7 +123,7 @@ def test_bounds_always_leave_room_for_all_of_a_flow_and_never_feed_who_is_out(
     stage: Stage,
     age_s: float,
     able: list[bool],
-    is_short: bool,
+    short: list[bool],
 ) -> None:
     eligible = np.array(able).reshape(2, 6)
     states = {
@@ -125,7 +131,7 @@ def test_bounds_always_leave_room_for_all_of_a_flow_and_never_feed_who_is_out(
         for name, phase in zip(CELLS, phases, strict=True)
     }
     shuns = {pair: away(stage, NOW_S - age_s) for pair in pairs}
-    lower, upper = bounds(states, shuns, standing(eligible=eligible, is_short=is_short))
+    lower, upper = bounds(states, shuns, standing(eligible=eligible, short=np.array(short)))
     assert (lower >= 0.0).all()
     assert (lower <= upper).all()
     assert (upper <= 1.0).all()

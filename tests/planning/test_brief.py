@@ -63,8 +63,8 @@ def test_residency_decides_who_is_eligible() -> None:
         flows=FLOWS,
         resources=("cpu",),
     )
-    assert bound.eligible()[0].tolist() == [False] * 3 + [True] * 3
-    assert bound.eligible()[1:].all()
+    assert bound.eligible[0].tolist() == [False] * 3 + [True] * 3
+    assert bound.eligible[1:].all()
 
 
 def test_a_quiet_problem_is_answered_by_the_reference() -> None:

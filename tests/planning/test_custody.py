@@ -5,18 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from foreshard.planning.custody import (
-    LARGEST_PART,
-    Ints,
-    counts_of,
-    fewest_moves,
-    owners_of,
-    pick,
-    quota_of,
-    row_of,
-    shed_row,
-)
+from foreshard.planning.custody import LARGEST_PART, fewest_moves, pick, shed_row
 from foreshard.planning.problem import Floats
+from foreshard.planning.slots import Ints, counts_of, owners_of, row_of
 
 NAMES = tuple("abcdefg")
 
@@ -69,14 +60,6 @@ def test_moves_meet_all_that_can_be_met_with_the_fewest_slots(
     assert np.maximum(net, 0).sum() == round(met)
     # The order of replicas breaks ties, and may cost a hundredth of a slot's way each.
     assert moves.sum() <= few * 1.03 + 1e-6
-
-
-@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=9).filter(any))
-def test_counts_lie_within_one_of_their_share_and_sum_to_all(parts: list[float]) -> None:
-    shares = np.array(parts) / sum(parts)
-    counts = quota_of(shares, 4096)
-    assert counts.sum() == 4096
-    assert np.abs(counts - shares * 4096).max() < 1.0 + 1e-5
 
 
 @given(networks(), st.integers(0, 2**32 - 1))

@@ -219,14 +219,6 @@ def test_guard_rest_ceiling_admits_it_when_work_is_shed_first() -> None:
     assert isinstance(verdict, Admitted)
 
 
-def test_guard_panic_distrusts_a_forecast_that_dooms_most_cells() -> None:
-    doomed = fleet(0.5, predicted_to_fail=frozenset(CELLS[:3]))
-    verdict = judge(shifted(0, to=0.5), doomed)
-    assert codes(verdict) == {"guard.panic"}
-    believable = fleet(0.5, predicted_to_fail=frozenset(CELLS[:1]))
-    assert isinstance(judge(shifted(0, to=0.5), believable), Admitted)
-
-
 def test_the_first_plan_is_held_to_what_is_absolute() -> None:
     assert isinstance(vet(plan(EVEN), None, fleet(), BUDGET), Admitted)
     verdict = vet(plan(EVEN), None, fleet(1.2), BUDGET)
@@ -296,7 +288,6 @@ def trials(draw: st.DrawFn) -> tuple[Plan, Plan | None, Situation]:
             for cell in chosen
         },
         moved=(Moved(at_s=NOW_S - 5.0, ratio=float(rng.choice([0.0, 0.5]))),),
-        predicted_to_fail=frozenset(cell for cell in CELLS if rng.random() < 0.3),
         capacity=rng.uniform(1.5, 4.0, (6, 1)),
     )
     before = None if draw(st.integers(0, 9)) == 0 else situation.plan_of(live)

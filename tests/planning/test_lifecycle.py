@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import isnan
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,7 @@ def tick(
     events: tuple[SystemEvent, ...] = (),
     affordable: bool = True,
     panic: bool = False,
+    holding: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, CellState], tuple[Reason, ...], tuple[Recycle, ...]]:
     observation = Observation(
         now_s=START_S + at_s,
@@ -68,6 +70,7 @@ def tick(
         affordable=lambda _: affordable,
         distrusts_forecast=panic,
         distrusts_deaths=panic,
+        holding=holding,
     )
     after, reasons, recycles = live_on(states, outlook, POLICY)
     return dict(after), reasons, recycles
@@ -75,6 +78,13 @@ def tick(
 
 def fleet(**cells: CellState) -> dict[str, CellState]:
     return {name: CellState(since_s=START_S) for name in NAMES} | cells
+
+
+def test_a_cell_of_which_nothing_is_news_keeps_its_state() -> None:
+    states, _, _ = tick(fleet(), 0)
+    after, _, _ = tick(states, 1, readings={"a": reading(Health.DOWN)})
+    assert after["a"].phase is Phase.RECYCLING
+    assert after["b"] is states["b"]
 
 
 def test_a_doubt_must_hold_before_it_is_acted_upon() -> None:
@@ -155,6 +165,43 @@ def test_a_cell_is_restarted_only_once_it_is_empty() -> None:
     assert states["a"].phase is Phase.RECYCLING
 
 
+def test_a_cell_that_holds_data_is_not_empty_however_little_is_asked_of_it() -> None:
+    drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
+    quiet = {"a": reading(rate=0.1)}
+    held, _, recycles = tick(
+        fleet(a=drained), 10, readings=quiet, doubts=None, holding=frozenset({"a"})
+    )
+    assert not recycles
+    assert held["a"].phase is Phase.DRAINED
+    _, _, recycles = tick(held, 11, readings=quiet, doubts=None, holding=frozenset({"b"}))
+    assert [r.cell for r in recycles] == ["a"]
+
+
+def test_an_emptied_cell_that_dies_is_dead_though_a_window_is_open() -> None:
+    """Its work may not all have left: the rest could not carry it."""
+    window = maintenance("a", known_s=0.0, starts_s=5.0, ends_s=50.0)
+    drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
+    after, reasons, _ = tick(
+        fleet(a=drained), 10, readings={"a": reading(Health.DOWN)}, events=(window,)
+    )
+    assert [r.code for r in reasons] == ["cell.died"]
+    assert after["a"].phase is Phase.RECYCLING
+
+
+def test_a_cell_that_a_forecast_emptied_is_emptied_for_its_window_too() -> None:
+    """What the rest could not carry was left to it: not while somebody works on it."""
+    window = maintenance("a", known_s=0.0, starts_s=5.0, ends_s=50.0)
+    drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
+    states, reasons, recycles = tick(fleet(a=drained), 1, events=(window,))
+    assert (states["a"].phase, states["a"].why) == (Phase.DRAINED, Why.MAINTENANCE)
+    assert [r.code for r in reasons] == ["maintenance.drained"]
+    assert not recycles
+    down = {"a": reading(Health.DOWN)}
+    states, reasons, _ = tick(states, 10, readings=down, events=(window,))
+    assert states["a"].phase is Phase.DRAINED
+    assert not reasons, "said once, and expected to be down"
+
+
 def test_a_cell_whose_traffic_is_unknown_is_not_restarted() -> None:
     drained = CellState(phase=Phase.DRAINED, why=Why.FORECAST, since_s=START_S)
     unseen = replace(reading(), traffic=None)
@@ -171,6 +218,26 @@ def test_a_cell_that_was_asked_to_restart_and_did_not_is_not_taken_for_new() -> 
     for at in range(10, 13):
         states, _, _ = tick(states, at, readings={"a": reading(started_s=START_S + 9.0)})
     assert states["a"].phase is Phase.WARMING
+
+
+@pytest.mark.parametrize("why", [Why.FORECAST, Why.DOWN])
+def test_a_cell_that_is_back_and_proves_itself_is_not_restarted_once_more(why: Why) -> None:
+    asked = CellState(phase=Phase.RECYCLING, why=why, since_s=START_S, restarts=1)
+    states, back_s = fleet(a=asked), POLICY.restart_patience_s - 1.0
+    for at in range(30):
+        up = reading(started_s=START_S + back_s) if at >= back_s else reading(Health.DOWN)
+        states, _, recycles = tick(states, at, readings={"a": up})
+        assert not recycles
+    assert states["a"].phase is Phase.WARMING
+
+
+def test_a_cell_that_falls_while_it_proves_itself_is_restarted_when_patience_ends() -> None:
+    asked = CellState(phase=Phase.RECYCLING, why=Why.DOWN, since_s=START_S, restarts=1)
+    states, patience_s = fleet(a=asked), POLICY.restart_patience_s
+    states, _, _ = tick(states, patience_s - 1.0, readings={"a": reading()})
+    states, _, recycles = tick(states, patience_s, readings={"a": reading(Health.DOWN)})
+    assert [r.cell for r in recycles] == ["a"]
+    assert states["a"].restarts == 2
 
 
 def test_a_cell_in_maintenance_may_be_down_and_must_prove_itself_after_it() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.routing import SlotRow
 from foreshard.model.weights import apportion, quotas
-from foreshard.planning.slots import assign_slots, slot_count_for, slot_of
+from foreshard.planning.slots import assign_slots, quota_of, slot_count_for, slot_of
 
 NAMES = ["", *(f"cell-{i}" for i in range(8))]
 SHARES = st.dictionaries(
@@ -40,6 +40,15 @@ def test_counts_lie_within_one_slot_of_the_quota(
     assert sum(counts.values()) == COUNT
     for name in counts.keys() | exact.keys():
         assert abs(float(counts.get(name, 0) - exact.get(name, 0))) < 1.0
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=9).filter(any))
+def test_quotas_in_whole_slots_are_those_of_apportion_where_nobody_holds_more(
+    parts: list[float],
+) -> None:
+    shares = {f"cell-{i}": part for i, part in enumerate(parts)}
+    counts = quota_of(list(quotas(shares, COUNT).values()), np.zeros(len(parts), dtype=np.int64))
+    assert counts.tolist() == list(apportion(shares, COUNT).values())
 
 
 @given(SHARES, SHARES)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,8 +9,8 @@ from hypothesis import strategies as st
 from foreshard.model.plan import Plan, Split
 from foreshard.model.routing import RoutingTable, SlotRow, SlotRun, WeightRow
 from foreshard.model.workload import Flow, OwnedData
-from foreshard.planning.custody import owners_of
-from foreshard.planning.table import backups_of, flow_rows, kept_to, plan_of, table_of
+from foreshard.planning.slots import owners_of
+from foreshard.planning.table import Custodians, backups_of, flow_rows, kept_to, plan_of, table_of
 from tests.engine.shop import CELLS, CLASSES, fleet_of, request_class
 
 FLEET = fleet_of()
@@ -72,11 +74,13 @@ def test_backups_are_others_near_ones_first_and_keep_to_residency() -> None:
     assert backups_of(FLEET.cell("us-1"), fleet=FLEET, request_class=bound) == ("us-2", "us-3")
 
 
-def test_where_data_must_be_the_backups_are_the_replicas_in_their_order() -> None:
+def test_where_data_must_be_one_declared_replica_stands_in() -> None:
     data = OwnedData(replicas={"eu-2": ("us-3", "eu-1")})
     owning = request_class("checkout", data=data)
-    assert backups_of(FLEET.cell("eu-2"), fleet=FLEET, request_class=owning) == ("us-3", "eu-1")
+    assert backups_of(FLEET.cell("eu-2"), fleet=FLEET, request_class=owning) == ("us-3",)
     assert backups_of(FLEET.cell("eu-1"), fleet=FLEET, request_class=owning) == ()
+    bound = replace(owning, regions=frozenset({"eu"}))
+    assert backups_of(FLEET.cell("eu-2"), fleet=FLEET, request_class=bound) == ("eu-1",)
 
 
 @given(plans(), st.lists(st.sampled_from(CELLS), min_size=8, max_size=8))
@@ -91,11 +95,12 @@ def test_rows_of_data_follow_its_holders_and_shed_what_the_plan_sheds(
         classes=CLASSES,
         default_class="search",
         previous=None,
-        holders={"checkout": row},
+        custodians={"checkout": Custodians(holders=row, heirs={"eu-1": "us-2"})},
     )
     index = {name: i for i, name in enumerate(CELLS)}
     held = owners_of(row, index)
     assert made.classes[0].holders == row
+    assert made.classes[0].backups["eu-1"] == ("us-2",)
     for flow, split in kept_to(plan, made).splits.items():
         if flow.request_class != "checkout":
             assert split == plan.splits[flow]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from foreshard.lab.cell.cpu import CpuQueue
-from foreshard.profile.serving import Look
+from foreshard.profile.look import Look
 
 __all__ = ["CPUS", "FULL_RPS", "OBJECTIVE_S", "WORK_S", "Cell", "look_at"]
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from foreshard.model.errors import ForecastError, InvalidValueError
-from foreshard.profile.serving import Look, ServingState, start_serving, update_serving
+from foreshard.profile.look import Look
+from foreshard.profile.serving import ServingState, start_serving, update_serving
 from tests.profile.queueing import FULL_RPS, OBJECTIVE_S, WORK_S, Cell, look_at
 
 CELLS = 6

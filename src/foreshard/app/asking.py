@@ -10,6 +10,7 @@ from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.store.reading import SqliteReader
 from foreshard.app.heartbeat import engine_age_s, patience_s
 from foreshard.app.places import state_dir
+from foreshard.app.relaying import PATIENCE_S, relay_age_s
 from foreshard.config import Settings
 from foreshard.model.errors import ConfigError, SinkError, StoreError
 
@@ -38,18 +39,18 @@ def latest_decision(settings: Settings, cell: str) -> Mapping[str, Any] | None:
         return reader.latest(cell)
 
 
-def freeze(settings: Settings, reason: str) -> None:
-    """Refuse every new table until `thaw`.
+def freeze(settings: Settings, reason: str) -> str:
+    """Refuse every new table until `thaw`; what is wrong with it although it holds, or "".
 
     Raises:
         SinkError: The serve process cannot be reached.
     """
 
-    async def work() -> None:
+    async def work() -> str:
         async with ServeSink(settings.data_dir) as sink:
-            await sink.freeze(reason)
+            return await sink.freeze(reason)
 
-    asyncio.run(work())
+    return asyncio.run(work())
 
 
 def thaw(settings: Settings) -> None:
@@ -71,20 +72,18 @@ def health(settings: Settings, role: str) -> tuple[bool, str]:
 
     Args:
         settings: Of the Foreshard asked.
-        role: `serve` or `engine`.
+        role: `serve`, `engine` or `relay` (one that keeps its plans in the data directory).
 
     Raises:
         ConfigError: There is no such role.
+        StoreError: Nobody may look into the data directory.
     """
     if role == "engine":
-        age_s, limit_s = engine_age_s(settings), patience_s(settings)
-        if age_s is None:
-            return False, f"engine: has never run with data_dir {settings.data_dir}"
-        is_well = age_s <= limit_s
-        text = f"engine: its last turn ended {age_s:.1f} s ago"
-        return is_well, text if is_well else f"{text}, more than {limit_s:g} s"
+        return _by_age(role, settings, engine_age_s(settings), patience_s(settings))
+    if role == "relay":
+        return _by_age(role, settings, relay_age_s(settings), PATIENCE_S)
     if role != "serve":
-        raise ConfigError(f"process is {role!r}, must be serve or engine")
+        raise ConfigError(f"process is {role!r}, must be serve, engine or relay")
 
     async def work() -> str:
         async with ServeSink(settings.data_dir, timeout_s=HEALTH_TIMEOUT_S) as sink:
@@ -97,6 +96,16 @@ def health(settings: Settings, role: str) -> tuple[bool, str]:
         return True, asyncio.run(work())
     except SinkError as error:
         return False, str(error)
+
+
+def _by_age(
+    role: str, settings: Settings, age_s: float | None, limit_s: float
+) -> tuple[bool, str]:
+    if age_s is None:
+        return False, f"{role}: has never run with data_dir {settings.data_dir}"
+    is_well = age_s <= limit_s
+    text = f"{role}: its last sign of life is {age_s:.1f} s old"
+    return is_well, text if is_well else f"{text}, more than {limit_s:g} s"
 
 
 def frozen_because(settings: Settings) -> str:

@@ -13,9 +13,10 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from foreshard import __version__
@@ -117,7 +118,7 @@ class _Packing:
         for name, part in parts(config, settings).items():
             try:
                 self._add(name, await part())
-            except MissingError as error:
+            except (MissingError, OSError) as error:
                 self.missing[name] = self._clean(str(error).encode()).decode(errors="replace")
         self._add_turns(settings)
         self._add_decisions(settings)
@@ -139,7 +140,7 @@ class _Packing:
                 if left < 0 or not self._put(f"replay/{name}", packed):
                     self.missing[f"replay/{name}"] = "older turns are left out: no room"
                     return
-        except MissingError as error:
+        except (MissingError, OSError) as error:
             self.missing["replay"] = str(error)
 
     def _add_decisions(self, settings: Settings) -> None:
@@ -151,7 +152,7 @@ class _Packing:
                     if not self._add(f"decisions/{number:04}.jsonl", bytes(chunk)):
                         return
                     chunk, number = bytearray(), number + 1
-        except MissingError as error:
+        except (MissingError, OSError) as error:
             self.missing["decisions"] = self._clean(str(error).encode()).decode(errors="replace")
         if chunk:
             self._add(f"decisions/{number:04}.jsonl", bytes(chunk))
@@ -171,5 +172,15 @@ class _Packing:
 
     def _clean(self, content: bytes) -> bytes:
         for secret in self.secrets:
-            content = content.replace(secret, LEFT_OUT.encode())
+            for form in _forms(secret):
+                content = content.replace(form, LEFT_OUT.encode())
         return content
+
+
+def _forms(secret: bytes) -> Iterator[bytes]:
+    """A secret as it may stand in a text, in JSON and in a URL."""
+    text = secret.decode(errors="replace")
+    yield secret
+    yield json.dumps(text)[1:-1].encode()
+    yield json.dumps(text, ensure_ascii=False)[1:-1].encode()
+    yield quote(text, safe="").encode()

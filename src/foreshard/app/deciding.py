@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import sqlite3
 import time
@@ -15,6 +16,7 @@ import structlog
 from foreshard.adapters.cells.handover import WebhookSlotMover
 from foreshard.adapters.clock import SystemClock, ThreadExecutor
 from foreshard.adapters.page import Answer, Ask, pages
+from foreshard.adapters.store.late import LateStore
 from foreshard.adapters.store.reading import unpack
 from foreshard.adapters.store.schema import FILE_NAME, newer_state
 from foreshard.adapters.store.sqlite import SqliteStore
@@ -34,6 +36,9 @@ from foreshard.model.errors import StoreError
 __all__ = ["run_engine_process"]
 
 log = structlog.get_logger(__name__)
+
+# SQLite's names for a disk that is full, read-only or failing.
+NO_ROOM = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN")
 
 
 def run_engine_process(settings: Settings) -> None:
@@ -77,6 +82,8 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack, vitals: Vitals) ->
     executor = ThreadExecutor()
     stack.callback(executor.close)
     around = await reach(settings, clock, stack)
+    store = _store_or_later(state_dir(settings))
+    stack.callback(store.close)
     world = World(
         clock=clock,
         cells=around.cells,
@@ -84,7 +91,7 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack, vitals: Vitals) ->
         events=around.events,
         sink=around.sink,
         driver=around.driver,
-        store=stack.enter_context(_store(state_dir(settings))),
+        store=store,
         mover=await _mover(settings, clock, stack),
         vitals=vitals,
         recording=Recording(TurnFiles(turns_dir(settings))),
@@ -99,6 +106,33 @@ async def _mover(
     if not urls:
         return None
     return await stack.enter_async_context(WebhookSlotMover(urls, clock=clock))
+
+
+def _store_or_later(directory: Path) -> SqliteStore | LateStore:
+    """The store, or one that keeps nothing until there is room.
+
+    Raises:
+        StoreError: It is not ours, or in use.
+    """
+    try:
+        return _store(directory)
+    except StoreError as error:
+        if not _has_no_room(error):
+            raise
+        log.error(  # noqa: TRY400 - said whole
+            "store.unavailable",
+            error=str(error),
+            effect="nothing is kept, steering goes on",
+        )
+        return LateStore(lambda: _store(directory), error)
+
+
+def _has_no_room(error: StoreError) -> bool:
+    """Whether the disk refuses, rather than somebody who holds the file or wrote another one."""
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.OperationalError):
+        return cause.sqlite_errorname.startswith(NO_ROOM)
+    return isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 
 
 def _store(directory: Path) -> SqliteStore:
@@ -117,7 +151,8 @@ def _store(directory: Path) -> SqliteStore:
         reason, taken = "newer", newer.get("memory")
     except StoreError as error:
         # SQLite's name for "this is no database, or a broken one", none of its subclasses.
-        if type(error.__cause__) is not sqlite3.DatabaseError:
+        is_broken = type(error.__cause__) is sqlite3.DatabaseError
+        if not is_broken and not directory.is_file():
             raise
         log.error("store.unusable", error=str(error))  # noqa: TRY400 - said whole
         reason, taken = "damaged", None

@@ -23,9 +23,10 @@ from foreshard import __version__
 from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.store.reading import SqliteReader
 from foreshard.adapters.store.turns import SUFFIX, lines_of
-from foreshard.app.masking import is_secret_name, mask, mask_text
+from foreshard.app.masking import mask, mask_lines, tokens_of
 from foreshard.app.places import state_dir, turns_dir
 from foreshard.config import Settings
+from foreshard.config.secrecy import is_secret_name
 from foreshard.model.errors import SinkError, StoreError
 
 __all__ = ["MissingError", "Part", "decisions", "known_secrets", "parts", "turns"]
@@ -138,6 +139,8 @@ def _hidden(value: object, *, secret: bool) -> Iterator[str]:
         if scheme and "@" in authority:
             user, _, password = authority.rpartition("@")[0].partition(":")
             yield from (password or user, authority.rpartition("@")[0])
+        if scheme:
+            yield from tokens_of(value)
 
 
 def _sync(work: Callable[[], bytes]) -> Part:
@@ -208,7 +211,7 @@ def _tail(path: Path) -> bytes:
     if size > MOST_OF_A_FILE:
         # The first line is cut, and a cut secret is not known by its look.
         content = content.partition(b"\n")[2]
-    return mask_text(content.decode(errors="replace")).encode()
+    return mask_lines(content.decode(errors="replace")).encode()
 
 
 def _kept(settings: Settings, key: str) -> bytes:
@@ -247,4 +250,4 @@ async def _asked(url: str) -> bytes:
         return _json(json.loads(content))
     except ValueError:
         # No JSON, or cut.
-        return mask_text(content.decode(errors="replace")).encode()
+        return mask_lines(content.decode(errors="replace")).encode()

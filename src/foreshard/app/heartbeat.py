@@ -14,9 +14,11 @@ from pathlib import Path
 
 import structlog
 
+from foreshard.app.places import unreadable
 from foreshard.config import Settings
+from foreshard.model.errors import StoreError
 
-__all__ = ["alive_file", "beater", "engine_age_s", "notify", "patience_s"]
+__all__ = ["age_s", "alive_file", "beater", "engine_age_s", "notify", "patience_s"]
 
 log = structlog.get_logger(__name__)
 
@@ -36,9 +38,24 @@ def patience_s(settings: Settings) -> float:
 
 
 def engine_age_s(settings: Settings) -> float | None:
-    """How long ago the engine's last turn ended; None when none ever did."""
+    """How long ago the engine's last turn ended; None when none ever did.
+
+    Raises:
+        StoreError: Nobody may look there.
+    """
+    return age_s(alive_file(settings))
+
+
+def age_s(path: Path) -> float | None:
+    """How long ago a file was last touched; None when there is none.
+
+    Raises:
+        StoreError: Nobody may look there.
+    """
     try:
-        return max(0.0, time.time() - alive_file(settings).stat().st_mtime)
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except PermissionError as error:
+        raise StoreError(unreadable(path)) from error
     except OSError:
         return None
 

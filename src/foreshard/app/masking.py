@@ -6,26 +6,26 @@ values by the name of their key. It errs on the side of leaving out.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["LEFT_OUT", "is_secret_name", "mask", "mask_text"]
+from foreshard.config.secrecy import TELLING_WORDS, is_secret_name, is_secret_whatever
+
+__all__ = ["LEFT_OUT", "mask", "mask_lines", "mask_text", "tokens_of"]
 
 LEFT_OUT = "(left out)"
 
-_NAMES = (
-    r"pass(?:word|wd|phrase|code)?|pwd|secrets?|tokens?|credentials?|auth|authorization|bearer|"
-    r"cookies?|session[-_]?id|signature|dsn|"
-    r"(?:api|access|account|private|secret|signing|encryption|shared|ssh|hmac|master)[-_]?keys?|"
-    r"connection[-_]?string|inline[-_]?(?:string|bytes)"
-)
-# Whole, or as the last part of a longer name: `db_password`, `x-api-key`, `userToken`.
-_SECRET_NAME = re.compile(rf"(?i)(?:^|[-_. ])(?:{_NAMES})$")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_WORDS = rf"(?:{TELLING_WORDS}|\w{{0,64}}passw(?:or)?d)"
+_QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'[^']*'"
+# A header's value goes to the end of the line: `Token abc`, `Digest username="x", response=...`.
+_HEADERS = r"(?:proxy-)?authori[sz]ation|(?:set-)?cookie"
 
 _SHAPES: Sequence[tuple[re.Pattern[str], str]] = (
-    # Whatever stands before the last @ of an authority: a password may hold an @ itself.
-    (re.compile(r"(?<=://)[^/\s'\"<>]*@"), f"{LEFT_OUT}@"),
+    # Whatever stands before the last @: a password may hold an @ or a slash itself.
+    (re.compile(r"(?<=://)[^\s'\"<>]{1,512}@"), f"{LEFT_OUT}@"),
+    # Webhooks of chats: the path is the secret.
+    (re.compile(r"(?i)(?<=://)(hooks?\.[^\s/'\"<>]{1,255})/[^\s'\"<>]*"), rf"\1/{LEFT_OUT}"),
     (
         re.compile(
             r"-----BEGIN [A-Z0-9 ]*(?:PRIVATE KEY|CERTIFICATE)[A-Z0-9 ]*-----"
@@ -33,28 +33,38 @@ _SHAPES: Sequence[tuple[re.Pattern[str], str]] = (
         ),
         LEFT_OUT,
     ),
+    (re.compile(rf"(?i)\b({_HEADERS})\s*[:=]\s*(?![\s\"'])[^\r\n]*"), rf"\1: {LEFT_OUT}"),
     (re.compile(r"(?i)\b(bearer|basic|digest|negotiate)\s+[\w.~+/=-]{6,}"), rf"\1 {LEFT_OUT}"),
     (re.compile(r"\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?"), LEFT_OUT),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}"), LEFT_OUT),
     (re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk-|hvs\.)[\w-]{10,}"), LEFT_OUT),
-    # name = value, "name": "value", ?name=value, name: value
+    # The name in quotes, a comma, the value in quotes: Envoy's headers as text, calls in Lua.
     (
         re.compile(
-            rf"(?i)((?<![a-z0-9])(?:[\w.-]*[-_.])?(?:{_NAMES})[\"']?\s*[=:]\s*)"
-            r"(\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s&;,\"'}\]]+)"
+            rf"(?i)([\"'](?:[\w.-]{{0,64}}[-_.])?{_WORDS}(?:[-_.]\w{{1,16}})?[\"']\s*,\s*"
+            rf"(?:[\"']\w{{1,64}}[\"']\s*:\s*)?)(?:{_QUOTED})"
         ),
         rf"\1{LEFT_OUT}",
     ),
+    # The name, then "=" or ":", then the value, each in quotes or bare.
+    (
+        re.compile(
+            rf"(?i)((?<![a-z0-9]){_WORDS}(?:[-_.]\w{{1,16}})?[\"']?\s*[=:]\s*)"
+            rf"({_QUOTED}|(?!\(left out)[^\s&;,\"'}}\]]+)"
+        ),
+        rf"\1{LEFT_OUT}",
+    ),
+    # --password value, "password is value"
+    (re.compile(rf"(?i)(--?[\w-]{{0,64}}?{_WORDS}\s+)[^\s\"']+"), rf"\1{LEFT_OUT}"),
+    (re.compile(rf"(?i)(\b{_WORDS}\s+(?:is|was)\s+)[^\s\"',;]+"), rf"\1{LEFT_OUT}"),
 )
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether what stands under a name is to be left out.
-
-    >>> [is_secret_name(n) for n in ("db_password", "apiKey", "key_header", "path_prefix")]
-    [True, True, False, False]
-    """
-    return _SECRET_NAME.search(_CAMEL.sub("_", name)) is not None
+# Under such a name the whole path of a URL is a secret.
+_HOOK = re.compile(r"(?i)(?:^|[-_.])(?:web)?hooks?(?:[-_.]?ur[il]s?)?$")
+_HOOK_PATH = re.compile(r"^(\w+://[^/?#]+)(?=[/?#]).*", re.DOTALL)
+# A part of a URL that is a key rather than a word.
+_TOKEN = re.compile(r"(?=[^/?&=]*\d)(?=[^/?&=]*[A-Za-z])[\w.~+-]{10,}|[\w.~+-]{20,}")
+# Names under which what is named beside them stands: Envoy's headers, Kubernetes' variables.
+_NAMING = ("key", "name")
 
 
 def mask_text(text: str) -> str:
@@ -68,18 +78,63 @@ def mask_text(text: str) -> str:
     return text
 
 
+def mask_lines(text: str) -> str:
+    """As `mask_text`; a line that is a JSON object is masked value by value."""
+    return "".join(_line(line) for line in text.splitlines(keepends=True))
+
+
 def mask(value: object) -> object:
-    """JSON values without secrets: under telling names whole, in texts by their shape."""
+    """JSON values without secrets: under telling names whole, in texts by their shape.
+
+    A number stays a number, so that what is masked can still be read as what it was; only under
+    names such as `password` it is left out.
+    """
     if isinstance(value, str):
         return mask_text(value)
     if isinstance(value, Mapping):
-        return {
-            key: LEFT_OUT if _hides(str(key), item) else mask(item) for key, item in value.items()
-        }
+        named = any(
+            isinstance(value.get(key), str) and is_secret_name(value[key]) for key in _NAMING
+        )
+        return {key: _masked(str(key), item, named=named) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [mask(item) for item in value]
     return value
 
 
-def _hides(name: str, item: object) -> bool:
-    return item not in (None, "", [], {}) and not isinstance(item, bool) and is_secret_name(name)
+def tokens_of(url: str) -> Iterator[str]:
+    """Parts of a URL's path and query that look like keys, not like words."""
+    _, _, rest = url.partition("://")
+    _, _, path = rest.partition("/")
+    yield from _TOKEN.findall(path)
+
+
+def _line(line: str) -> str:
+    if line.lstrip().startswith("{"):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            return mask_text(line)
+        return json.dumps(mask(value), ensure_ascii=False, separators=(",", ":")) + "\n"
+    return mask_text(line)
+
+
+def _masked(name: str, item: object, *, named: bool) -> object:
+    if is_secret_whatever(name):
+        return item if item in (None, "") or isinstance(item, bool) else LEFT_OUT
+    if is_secret_name(name) or (named and name not in _NAMING):
+        return _without_text(item)
+    if isinstance(item, str) and _HOOK.search(name):
+        # A URL still, or the configuration in a bundle could not be read again.
+        return mask_text(_HOOK_PATH.sub(r"\1/left-out", item))
+    return mask(item)
+
+
+def _without_text(value: object) -> object:
+    """The same with every text that is not empty left out."""
+    if isinstance(value, str):
+        return LEFT_OUT if value else value
+    if isinstance(value, Mapping):
+        return {key: _without_text(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_text(item) for item in value]
+    return value

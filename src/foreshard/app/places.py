@@ -13,7 +13,7 @@ from typing import IO
 from foreshard.config import Settings
 from foreshard.model.errors import StoreError
 
-__all__ = ["alone", "relay_dir", "state_dir", "turns_dir"]
+__all__ = ["alone", "relay_dir", "state_dir", "turns_dir", "unreadable"]
 
 # How often a lock that is held is tried again.
 AGAIN_S = 0.05
@@ -51,6 +51,11 @@ async def alone(directory: Path, role: str, *, patience_s: float = 5.0) -> Async
                 )
             await asyncio.sleep(AGAIN_S)
         yield
+
+
+def unreadable(path: Path) -> str:
+    """What to say when the rights of whoever asks do not reach."""
+    return f"{path}: you may not look there; ask as the user that Foreshard runs as (sudo -u)"
 
 
 def turns_dir(settings: Settings) -> Path:

@@ -17,6 +17,7 @@ from foreshard.app.sealing import seal_of
 from foreshard.app.signals import stop_on_signals
 from foreshard.config import Settings
 from foreshard.controller.page import serve_page
+from foreshard.controller.process import LOOPBACK
 from foreshard.model.errors import SinkError
 from foreshard.model.safety_net import SafetyNet
 
@@ -100,15 +101,32 @@ def _or_unwell(ask: Ask) -> Ask:
     return answer
 
 
-def bootstrap_of(settings: Settings, *, node_id: str, admin_port: int, region: str) -> str:
-    """Bootstrap of an Envoy that is to be steered, YAML."""
+def bootstrap_of(
+    settings: Settings,
+    *,
+    node_id: str,
+    admin_port: int,
+    region: str,
+    admin_host: str = LOOPBACK,
+    discovery: str | None = None,
+) -> str:
+    """Bootstrap of an Envoy that is to be steered, YAML.
+
+    Args:
+        settings: Of the Foreshard that steers it.
+        node_id: Unique among the Envoys.
+        admin_port: Of its admin page.
+        region: Where it stands.
+        admin_host: Of its admin page.
+        discovery: host:port under which it reaches Foreshard; None = where that listens.
+    """
     relay = settings.envoy.relay
     return bootstrap_text(
         node_id=node_id,
         region=region,
         zone=region,
-        discovery=_address(settings.envoy.discovery),
-        admin_port=admin_port,
+        discovery=_address(discovery or settings.envoy.discovery),
+        admin=(admin_host, admin_port),
         relay=None if relay is None else _address(relay),
     )
 

@@ -13,16 +13,20 @@ from foreshard.forecast.forecaster import Forecaster
 from foreshard.forecast.window import WindowBuffer
 from foreshard.model.errors import ConfigError
 from foreshard.planning.budget import Budget
-from foreshard.planning.exact import ExactSolver
 from foreshard.planning.judgement import Thresholds
 from foreshard.planning.policy import Policy
+from foreshard.planning.solver import Solver
 from foreshard.ports import Executor
 
-__all__ = ["engine_of", "loop_of"]
+__all__ = ["engine_of", "loop_of", "policy_of", "solver_of"]
+
+# Cells x flows up to which `fleet` would plan exactly anyway: what it brings for larger ones, a
+# compiler among it, is not loaded for them.
+SMALL_PAIRS = 256
 
 
-def engine_of(settings: Settings) -> Engine:
-    """The engine of a configuration."""
+def policy_of(settings: Settings) -> Policy:
+    """How patient a configuration is."""
     judged = {
         "doubt_p",
         "urgent_p",
@@ -34,33 +38,46 @@ def engine_of(settings: Settings) -> Engine:
     }
     patience = settings.thresholds.model_dump()
     thresholds = Thresholds(**{k: v for k, v in patience.items() if k in judged})
-    policy = Policy(
-        thresholds=thresholds, **{k: v for k, v in patience.items() if k not in judged}
-    )
+    return Policy(thresholds=thresholds, **{k: v for k, v in patience.items() if k not in judged})
+
+
+def engine_of(settings: Settings) -> Engine:
+    """The engine of a configuration."""
     return Engine(
         fleet=settings.fleet(),
         classes=settings.request_classes(),
         origins=settings.origins(),
         default_class=settings.default_class,
-        solver=ExactSolver(),
-        policy=policy,
+        solver=solver_of(settings),
+        policy=policy_of(settings),
         budget=Budget(**settings.budget.model_dump()),
     )
 
 
-def loop_of(settings: Settings, world: World, executor: Executor) -> Loop:
+def solver_of(settings: Settings) -> Solver:
+    """The planner for a fleet of that size."""
+    pairs = len(settings.cells) * len(settings.classes) * len(settings.origins())
+    name = "exact" if pairs <= SMALL_PAIRS else "fleet"
+    make: Callable[[], Solver] = entry_points(group="foreshard.solvers")[name].load()
+    return make()
+
+
+def loop_of(
+    settings: Settings, world: World, executor: Executor, *, engine: Engine | None = None
+) -> Loop:
     """The loop of a configuration.
 
     Args:
         settings: How it decides.
         world: What it looks at and acts on.
         executor: Where forecasts are computed.
+        engine: Another than the configuration's own; None = that.
 
     Raises:
         ConfigError: There is no such forecaster.
     """
     return Loop(
-        engine_of(settings),
+        engine or engine_of(settings),
         settings.fleet(),
         world,
         foresight=_foresight(settings, executor),

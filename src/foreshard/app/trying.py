@@ -9,23 +9,103 @@ it does in the demo.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Final
 
-from foreshard.app.steering import loop_of
+from foreshard.app.steering import loop_of, policy_of, solver_of
 from foreshard.config import BudgetSettings, ForecastSettings, Settings, ThresholdSettings
 from foreshard.controller.loop import Loop, World
+from foreshard.engine import Engine
+from foreshard.lab.policy.ablation import DeclaredEngine, SheddingNothing
 from foreshard.lab.policy.policy import Stage
 from foreshard.lab.policy.steered import Foreshard
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.model.errors import LabError
 from foreshard.model.topology import Cell
 from foreshard.model.workload import RequestClass
+from foreshard.planning.budget import Budget
+from foreshard.planning.solver import Solver
 
-__all__ = ["foreshard", "loop_on", "settings_for"]
+__all__ = ["ABLATIONS", "Variant", "foreshard", "loop_on", "settings_for", "variant"]
 
 # Of ports that nobody listens on: every balancer needs an address of its own.
 FIRST_ADMIN_PORT = 20_000
 GAUGES = ("memory", "disk", "descriptors", "threads")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """Foreshard with something altered, to learn what that is worth.
+
+    Attributes:
+        lacks: What it goes without, for people.
+        thresholds, budget: What differs in `planning.judgement.Thresholds` and
+            `planning.budget.Budget`.
+        solver: Makes what plans, for a configuration.
+        make: Puts the engine together.
+    """
+
+    lacks: str
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    budget: Mapping[str, float] = field(default_factory=dict)
+    solver: Callable[[Settings], Solver] = solver_of
+    make: type[Engine] = Engine
+
+    def engine(self, settings: Settings) -> Engine:
+        """The engine of a configuration, so altered."""
+        policy = policy_of(settings)
+        thresholds: Any = dict(self.thresholds)
+        budget: Any = settings.budget.model_dump() | dict(self.budget)
+        return self.make(
+            fleet=settings.fleet(),
+            classes=settings.request_classes(),
+            origins=settings.origins(),
+            default_class=settings.default_class,
+            solver=self.solver(settings),
+            policy=replace(policy, thresholds=replace(policy.thresholds, **thresholds)),
+            budget=Budget(**budget),
+        )
+
+
+# No bound is met by what a fleet can do; twice over the brim is as good as no ceiling.
+UNBOUNDED = 1e6
+ABLATIONS: Final[Mapping[str, Variant]] = MappingProxyType(
+    {
+        "foreshard-unguarded": Variant(
+            lacks="guards",
+            budget={
+                "max_moved_per_tick": 1.0,
+                "max_moved_per_minute": 1.0,
+                "min_cells": 1,
+                "ceiling": UNBOUNDED,
+                "rest_ceiling": UNBOUNDED,
+                "max_evacuations": UNBOUNDED,
+                "believable_failures": 1.0,
+            },
+        ),
+        "foreshard-alone": Variant(lacks="contrast with siblings", thresholds={"contrast": 0.0}),
+        "foreshard-whole": Variant(
+            lacks="half before whole",
+            thresholds={"confirm_s": 0.0},
+            budget={"first_step_ratio": 1.0, "confirm_s": 0.0},
+        ),
+        "foreshard-declared": Variant(lacks="capacity tracking", make=DeclaredEngine),
+        "foreshard-shedless": Variant(
+            lacks="shedding",
+            solver=lambda settings: SheddingNothing(solver=solver_of(settings)),
+        ),
+    }
+)
+
+
+def variant(name: str) -> Foreshard:
+    """The policy that is Foreshard with something altered.
+
+    Args:
+        name: Of one of the `ABLATIONS`.
+    """
+    return Foreshard(name, loop_on(ForecastSettings().model, ABLATIONS[name]))
 
 
 def foreshard(forecast: str = "trend", *, name: str = "") -> Foreshard:
@@ -41,8 +121,8 @@ def foreshard(forecast: str = "trend", *, name: str = "") -> Foreshard:
     return Foreshard(name or own, loop_on(forecast))
 
 
-def loop_on(forecast: str) -> Callable[[Stage], Loop]:
-    """What puts the shipped loop on a stage."""
+def loop_on(forecast: str, altered: Variant | None = None) -> Callable[[Stage], Loop]:
+    """What puts the shipped loop on a stage, altered where that is wanted."""
 
     def make(stage: Stage) -> Loop:
         settings = settings_for(stage.scenario, forecast=forecast)
@@ -55,7 +135,8 @@ def loop_on(forecast: str) -> Callable[[Stage], Loop]:
             driver=stage.driver,
             store=stage.store,
         )
-        return loop_of(settings, world, stage.executor)
+        engine = altered.engine(settings) if altered else None
+        return loop_of(settings, world, stage.executor, engine=engine)
 
     return make
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
@@ -16,15 +18,21 @@ __all__ = [
     "Config",
     "Format",
     "MaybeConfig",
-    "admin_port_of",
+    "address_of",
+    "admin_of",
     "fail",
     "guarded",
+    "ip_of",
     "newest_config",
     "origin_of",
     "settings_of",
+    "word_of",
 ]
 
 T = TypeVar("T")
+
+WORD_TEXT = re.compile(r"[A-Za-z0-9._-]+")
+ADDRESS_TEXT = re.compile(r"[A-Za-z0-9._-]+:[1-9][0-9]{0,4}")
 
 Config = Annotated[Path, typer.Argument(help="Configuration, a YAML file.", metavar="CONFIG.yaml")]
 MaybeConfig = Annotated[
@@ -68,10 +76,38 @@ def origin_of(settings: Settings, name: str) -> str:
     return region
 
 
-def admin_port_of(settings: Settings, region: str) -> int:
-    """Where the admin page of a region's first Envoy listens."""
+def admin_of(settings: Settings, region: str) -> tuple[str, int]:
+    """Where the admin page of a region's first Envoy is asked: host and port."""
     admins = [each.admin for each in settings.balancers if each.origin == region]
-    return int(admins[0].rpartition(":")[2])
+    host, _, port = admins[0].rpartition(":")
+    return host, int(port)
+
+
+def address_of(option: str, text: str) -> str:
+    """A host:port, or an error that names the option."""
+    if ADDRESS_TEXT.fullmatch(text) is None:
+        fail(ConfigError(f"{option} is {text!r}, must be HOST:PORT, such as 10.0.0.5:18000"))
+    return text
+
+
+def ip_of(option: str, text: str) -> str:
+    """An address to listen on, or an error that names the option."""
+    try:
+        return str(ip_address("127.0.0.1" if text == "localhost" else text))
+    except ValueError:
+        fail(
+            ConfigError(
+                f"{option} is {text!r}, must be an IP address that Envoy can listen on, such as "
+                "127.0.0.1; give --admin-host where `balancers` has a name"
+            )
+        )
+
+
+def word_of(option: str, text: str) -> str:
+    """A name of one word, or an error that names the option."""
+    if WORD_TEXT.fullmatch(text) is None:
+        fail(ConfigError(f"{option} is {text!r}, must be letters, digits, '.', '-' and '_'"))
+    return text
 
 
 def guarded(work: Callable[[], T]) -> T:

@@ -34,7 +34,9 @@ def freeze(
     """Stop all changes: what is live stays live, also when the engine hangs."""
     from foreshard.app import asking
 
-    guarded(lambda: asking.freeze(settings_of(config), reason))
+    warning = guarded(lambda: asking.freeze(settings_of(config), reason))
+    if warning:
+        typer.echo(f"foreshard: {warning}", err=True)
     typer.echo("frozen: the live plan stays until `foreshard thaw`")
 
 
@@ -47,7 +49,8 @@ def thaw(config: MaybeConfig = None) -> None:
 
 
 def health(
-    process: Annotated[str, typer.Argument(help="serve or engine.")], config: MaybeConfig = None
+    process: Annotated[str, typer.Argument(help="serve, engine or relay.")],
+    config: MaybeConfig = None,
 ) -> None:
     """Say whether a process is well; exit status 1 when it is not (for probes)."""
     from foreshard.app import asking
@@ -93,6 +96,8 @@ def replay(
         typer.echo(
             f"  they were made by {', '.join(sorted(done.versions))}, this is {__version__}"
         )
+    for name, because in done.cut.items():
+        typer.echo(f"  {name} ends early: {because}")
     for now_s in done.differing[:10]:
         typer.echo(f"  otherwise: the turn at {now_s:.3f}")
     if done.differing:

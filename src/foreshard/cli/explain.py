@@ -76,9 +76,12 @@ def _now(now: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     risk = ", ".join(
         f"{p:.0%} within {float(horizon):g} s" for horizon, p in _by_horizon(now["risk"]["p"])
     )
+    what = f"{gauges or 'no metrics'}; failure probability {risk or 'unknown'}"
+    if now["age_s"] is None:
+        # What is foreseen of a silent cell is what was foreseen before, and no news.
+        what = f"no metrics ({now.get('silent') or 'silent'}); failure probability unknown"
     return (
-        f"  now ({_at(status['now_s'])}): {now['phase']}, {now['load_rps']:g} requests/s; "
-        f"{gauges or 'no metrics'}; failure probability {risk or 'unknown'}"
+        f"  now ({_at(status['now_s'])}): {now['phase']}, {now['load_rps']:g} requests/s; {what}"
     )
 
 

@@ -15,7 +15,7 @@ from foreshard.config.schema import SCHEMA_FILE
 from foreshard.config.template import asked
 from foreshard.model.errors import ConfigError
 
-__all__ = ["bytes_of", "hold", "summary"]
+__all__ = ["bytes_of", "hold", "steps", "summary"]
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 SIZE = re.compile(r"^(?P<number>\d+(\.\d+)?)\s*(?P<unit>[KMGT]?)(i?B)?$", re.IGNORECASE)
@@ -59,15 +59,16 @@ def hold(out: Path, source: Source, wishes: Wishes, *, is_silent: bool, is_force
         if not wishes.service:
             draft = replace(draft, service=typer.prompt("Name of the service", default="service"))
         draft = replace(draft, gauges=tuple(_ask_limit(gauge) for gauge in draft.gauges))
-    typer.echo(summary(sighting, draft, file=str(out)))
+    typer.echo(summary(sighting, draft))
     if not is_silent and not typer.confirm(f"Write {out}?", default=True):
         raise typer.Exit(1)
     write(draft, out, is_forced=is_forced)
     typer.echo(f"wrote {out}, and {SCHEMA_FILE} beside it for your editor")
+    typer.echo(steps(draft, file=str(out)))
 
 
-def summary(sighting: Sighting, draft: Draft, *, file: str) -> str:
-    """What was found, what must still be said, and what to do next."""
+def summary(sighting: Sighting, draft: Draft) -> str:
+    """What was found, and what must still be said."""
     known = [gauge for gauge in draft.gauges if gauge.limit is not None]
     lines = [f"found at {sighting.found_at}", *(f"  {note}" for note in sighting.notes)]
     lines += [
@@ -80,10 +81,14 @@ def summary(sighting: Sighting, draft: Draft, *, file: str) -> str:
     lines += [f"  {g.resource}: {g.used.name}" for g in known]
     if unknown := asked(draft):
         lines += ["to be said by you, marked ASK in the file", *(f"  {each}" for each in unknown)]
+    return "\n".join(lines)
+
+
+def steps(draft: Draft, *, file: str) -> str:
+    """What to do next, once the file is there."""
     port = draft.balancers[0].admin.rpartition(":")[2]
     return "\n".join(
         [
-            *lines,
             "next",
             f"  foreshard check {file}",
             f"  foreshard run {file}                        # observes only, until mode is act",

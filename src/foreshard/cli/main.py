@@ -9,6 +9,7 @@ import typer
 from foreshard import __version__
 from foreshard.cli.ask import bundle, freeze, health, replay, thaw, why
 from foreshard.cli.begin import check, init, schema
+from foreshard.cli.lab import lab
 from foreshard.cli.steer import bootstrap, eject, engine, relay, run, serve
 from foreshard.cli.trial import demo, fault, report
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(lab, name="lab")
 
 
 def _version(*, wanted: bool) -> None:

@@ -11,10 +11,13 @@ from foreshard.cli.argument import (
     Config,
     Format,
     MaybeConfig,
-    admin_port_of,
+    address_of,
+    admin_of,
     guarded,
+    ip_of,
     origin_of,
     settings_of,
+    word_of,
 )
 from foreshard.config import load
 
@@ -45,6 +48,13 @@ def relay(
     keep: Annotated[
         Path | None, typer.Option(help="Where plans are kept; default: data_dir/relay.")
     ] = None,
+    discovery: Annotated[
+        str,
+        typer.Option(
+            help="Where this host reaches Foreshard; default: envoy.discovery.",
+            metavar="HOST:PORT",
+        ),
+    ] = "",
     log_format: Format = None,
 ) -> None:
     """Stand beside Envoys: give them the last plan when they start and Foreshard is down."""
@@ -53,7 +63,17 @@ def relay(
     guarded(lambda: logs.configure(log_format))
     settings = guarded(lambda: load(config))
     origins = tuple(origin_of(settings, name) for name in origin or settings.origins())
-    guarded(lambda: relaying.run_relay_process(settings, origins=origins, keep=keep))
+    tell: relaying.Tell = relaying.silent
+    if settings.metrics.relay is not None:
+        from foreshard.app import telling
+
+        tell = telling.relay_pages(settings.metrics.relay)
+    upstream = address_of("--discovery", discovery) if discovery else settings.envoy.discovery
+    guarded(
+        lambda: relaying.run_relay_process(
+            settings, origins=origins, keep=keep, upstream=upstream, tell=tell
+        )
+    )
 
 
 def engine(config: Config, log_format: Format = None) -> None:
@@ -75,8 +95,19 @@ def bootstrap(
             max=65_535,
         ),
     ] = None,
+    admin_host: Annotated[
+        str,
+        typer.Option(help="Address its admin page listens on; default: as under balancers."),
+    ] = "",
     origin: Annotated[
         str, typer.Option(help="Region the Envoy stands in; default: the first.")
+    ] = "",
+    discovery: Annotated[
+        str,
+        typer.Option(
+            help="Where this Envoy reaches Foreshard; default: envoy.discovery.",
+            metavar="HOST:PORT",
+        ),
     ] = "",
 ) -> None:
     """Print the bootstrap for an Envoy that Foreshard is to steer."""
@@ -84,11 +115,16 @@ def bootstrap(
 
     settings = guarded(lambda: load(config))
     region = origin_of(settings, origin)
-    port = admin_port or admin_port_of(settings, region)
-    typer.echo(
-        serving.bootstrap_of(settings, node_id=node_id, admin_port=port, region=region),
-        nl=False,
+    host, port = admin_of(settings, region)
+    text = serving.bootstrap_of(
+        settings,
+        node_id=word_of("--node-id", node_id),
+        admin_port=admin_port or port,
+        admin_host=ip_of("--admin-host", admin_host or host),
+        region=region,
+        discovery=address_of("--discovery", discovery) if discovery else None,
     )
+    typer.echo(text, nl=False)
 
 
 def eject(
@@ -114,7 +150,7 @@ def eject(
 
     settings = guarded(lambda: settings_of(config))
     region = origin_of(settings, origin)
-    port = admin_port or admin_port_of(settings, region)
+    port = admin_port or admin_of(settings, region)[1]
     ejected = guarded(
         lambda: ejecting.eject(settings, region=region, node_id=node_id, admin_port=port)
     )

@@ -167,14 +167,30 @@ def _ports(values: Values) -> Iterator[Contradiction]:
     if discovery == listen:
         says = f"is {listen}, must differ from envoy.discovery"
         yield Contradiction(where=("envoy", "listen"), says=says)
-    relay = envoy.get("relay")
-    if relay is not None and relay in (discovery, listen):
-        says = f"is {relay}, must differ from envoy.discovery and envoy.listen"
-        yield Contradiction(where=("envoy", "relay"), says=says)
+    taken = {discovery: "envoy.discovery", listen: "envoy.listen"}
+    pages = _mapping(values.get("metrics"))
+    others = [("envoy", "relay", envoy.get("relay"))]
+    others += [("metrics", page, pages.get(page)) for page in ("serve", "engine", "relay")]
+    for part, key, address in others:
+        if not isinstance(address, str):
+            continue
+        if address in taken:
+            says = f"is {address}, which {taken[address]} has; each needs a port of its own"
+            yield Contradiction(where=(part, key), says=says)
+        taken.setdefault(address, f"{part}.{key}")
     for where, admin in _each(values, "balancers", "admin"):
         if admin in (discovery, listen):
             says = f"is {admin}, which envoy.{'listen' if admin == listen else 'discovery'} has"
             yield Contradiction(where=where, says=f"{says}; each needs a port of its own")
+
+
+def _horizons(values: Values) -> Iterator[Contradiction]:
+    horizons = _mapping(values.get("forecast")).get("horizons_s")
+    if not isinstance(horizons, list) or not all(_is_number(each) for each in horizons):
+        return
+    if horizons != sorted(set(horizons)):
+        says = f"is {horizons}, must rise, for example [300, 3600]"
+        yield Contradiction(where=("forecast", "horizons_s"), says=says)
 
 
 def _doubt(values: Values) -> Iterator[Contradiction]:
@@ -204,6 +220,7 @@ RULES: tuple[Callable[[Values], Iterable[Contradiction]], ...] = (
     _replicas,
     _capacity,
     _ports,
+    _horizons,
     _doubt,
     _ceilings,
 )

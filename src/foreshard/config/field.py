@@ -35,6 +35,7 @@ __all__ = [
     "Strict",
     "Url",
     "UrlPath",
+    "Wait",
 ]
 
 PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
@@ -51,7 +52,7 @@ MAYBE_PATH = r"^(/\S*)?$"
 PREFIX = r"^(/.*)?$"
 METRIC = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
 SCENARIO = r"^[a-z][a-z0-9-]*$"
-URL = r"^https?://[^/\s]+"
+URL = rf"^https?://([^/\s@]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:{PORT})?([/?#]\S*)?$"
 PORTS = "the port 1 to 65535"
 WORDS = {
     ADDRESS: f"must be host:port, {PORTS}, for example 127.0.0.1:9901",
@@ -59,12 +60,12 @@ WORDS = {
     NAME: "must be letters, digits, '.', '-' and '_'",
     LABEL: "use letters, digits, '-' and '_'",
     HEADER: "must be a header name, for example x-customer",
-    PATH: "must start with '/'",
+    PATH: "must start with '/' and hold no white space",
     MAYBE_PATH: "must start with '/', or be empty",
     PREFIX: "must start with '/', or be empty",
     METRIC: "must be the name of a metric, for example process_open_fds",
     SCENARIO: "must be lower-case letters, digits and '-', and begin with a letter",
-    URL: "must start with http:// or https://",
+    URL: f"must be http:// or https://, a host and perhaps {PORTS}, without white space",
 }
 """What would be right, by pattern."""
 TAGS = frozenset({"as a metric", "as a number"})
@@ -107,6 +108,8 @@ PathPrefix = Annotated[str, Field(pattern=PREFIX, examples=["/search"])]
 MetricName = Annotated[str, Field(pattern=METRIC, examples=["process_resident_memory_bytes"])]
 Url = Annotated[str, Field(pattern=URL, examples=["http://127.0.0.1:8080/events"])]
 # The bound stands before the validator: behind it, it would be missing in the JSON Schema.
+Wait = Annotated[float, Field(gt=0.0, le=86_400.0), NO_TRUTH]
+"""Seconds that somebody waits; a day is more than anybody does, and all that Envoy can be told."""
 Count = Annotated[int, Field(ge=1), NO_TRUTH]
 Number = Annotated[float, NO_TRUTH]
 Positive = Annotated[float, Field(gt=0.0), NO_TRUTH]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from foreshard.config.field import Count, NotNegative, Part, Positive, Ratio, Strict
 from foreshard.planning.budget import Budget
@@ -21,7 +21,10 @@ class ForecastSettings(Strict):
         description="A forecaster by name, or `none`: then only what is observed counts.",
     )
     every_s: Positive = Field(
-        default=5.0, description="Seconds between forecasts; drifts are slower than that."
+        default=5.0,
+        le=60.0,
+        description="Seconds between forecasts; drifts are slower than that. An alert rings when "
+        "the newest is older than three minutes.",
     )
     window_s: Positive = Field(
         default=600.0,
@@ -34,13 +37,6 @@ class ForecastSettings(Strict):
         description="Seconds ahead, rising: the first says how urgent a doubt is, the last "
         "whether there is one.",
     )
-
-    @field_validator("horizons_s")
-    @classmethod
-    def _rising(cls, value: list[float]) -> list[float]:
-        if value != sorted(set(value)):
-            raise ValueError("must rise, for example [300, 3600]")
-        return value
 
 
 class ThresholdSettings(Strict):

@@ -24,6 +24,8 @@ Rules = Callable[[Mapping[str, Any]], tuple[Contradiction, ...]]
 
 # More are one mistake made many times.
 MOST_TOLD = 200
+# More errors are not even put into words: each is looked for in the whole file.
+MOST_KEYS = MOST_WORDED = 1_000
 
 
 def load(path: Path) -> Settings:
@@ -53,6 +55,9 @@ def read_text(path: Path) -> str:
         ConfigError: It cannot be read, or is no text.
     """
     try:
+        # A pipe or a device would be waited for, or read, for ever.
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path}: is no regular file; name a YAML file")
         with path.open("rb") as file:
             raw = file.read(4 * MOST_CHARACTERS + 1)
         return raw.decode("utf-8-sig")
@@ -93,6 +98,11 @@ def read_as(text: str, *, name: str, root: type[T], rules: Rules, hint: str) -> 
     if not isinstance(values, dict):
         what = "is empty" if values is None else f"is of type {type(values).__name__}"
         raise ConfigError(f"{name}: must be a mapping of keys, {what}; try {hint}")
+    if len(values) > MOST_KEYS:
+        raise ConfigError(
+            f"{name}: has {len(values)} keys at the top, there are {len(root.model_fields)}; "
+            "is this another file?"
+        )
     found = list(_doubled(document))
     try:
         settings = root.model_validate(values)
@@ -128,7 +138,7 @@ def _wrong(
     """Errors of single values, then what does not fit together and is not among them."""
     errors: list[dict[str, Any]] = []
     if isinstance(error, ValidationError):
-        errors = [dict(one) for one in error.errors(include_url=False)]
+        errors = [dict(one) for one in error.errors(include_url=False)[:MOST_WORDED]]
     of_values = [one for one in errors if not _is_of_a_whole(one)]
     told = set()
     for one in of_values:

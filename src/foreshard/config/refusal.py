@@ -16,13 +16,11 @@ from pydantic import BaseModel
 
 from foreshard.config.document import Place
 from foreshard.config.field import TAGS, WORDS
+from foreshard.config.secrecy import is_secret_name
 
 __all__ = ["Refusal", "refusal_of", "shown"]
 
 LONGEST_VALUE = 60
-SECRET = re.compile(
-    r"secret|token|passw|credential|authori[sz]ation|api_?key|private", re.IGNORECASE
-)
 URL_PROOF = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=[?&])([^=&\s]*)=[^&\s]+")
 # What would be right, by pydantic's name of the error; the rest says so itself.
 RIGHT = {
@@ -98,7 +96,7 @@ def refusal_of(
 
 def shown(where: Sequence[int | str], value: object) -> str:
     """A value as it may be shown: short, and no secret."""
-    if any(SECRET.search(str(part)) for part in where) and value not in (None, ""):
+    if any(is_secret_name(str(part)) for part in where) and value not in (None, ""):
         return "(hidden)"
     try:
         text = repr(value)

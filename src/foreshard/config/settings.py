@@ -30,6 +30,7 @@ from foreshard.config.field import (
     Strict,
     Url,
     UrlPath,
+    Wait,
 )
 from foreshard.config.patience import BudgetSettings, ForecastSettings, ThresholdSettings
 from foreshard.model.plan import Mode
@@ -69,7 +70,7 @@ class HandoverSettings(Strict):
     """Who moves a class's data before its traffic moves."""
 
     webhook: Url = Field(description="URL that takes CloudEvents.")
-    timeout_s: Positive = Field(
+    timeout_s: Wait = Field(
         default=30.0,
         description="Seconds from `prepare` to `ready`, and again from there to the switch.",
     )
@@ -83,8 +84,8 @@ class ClassSettings(Strict):
         description="Who is given up last: critical, normal or sheddable."
     )
     weight: Positive = Field(description="How much one bad request counts.")
-    objective_s: Positive = Field(description="Seconds; a slower answer is bad.")
-    timeout_s: Positive = Field(
+    objective_s: Wait = Field(description="Seconds; a slower answer is bad.")
+    timeout_s: Wait = Field(
         description="Seconds after which Envoy gives up; at least objective_s."
     )
     match: MatchSettings = Field(
@@ -219,7 +220,7 @@ class ScrapeSettings(Strict):
         default="/health",
         description='A 2xx answer means healthy; also what Envoy checks. "" = the page alone.',
     )
-    timeout_s: Positive = Field(
+    timeout_s: Wait = Field(
         default=0.8, description="Seconds a cell may take to answer; less than a tick."
     )
     gauges: list[GaugeSettings] = Field(
@@ -273,6 +274,11 @@ class MetricsSettings(Strict):
         description="Address of the page of the engine; null = none.",
         examples=["127.0.0.1:18002"],
     )
+    relay: Address | None = Field(
+        default=None,
+        description="Address of the page of a relay, on its own host; null = none.",
+        examples=["127.0.0.1:18003"],
+    )
 
 
 class Settings(Strict):
@@ -291,7 +297,10 @@ class Settings(Strict):
         "act = steer.",
     )
     tick_s: Positive = Field(
-        default=1.0, description="Seconds between looks at the fleet; failover needs about one."
+        default=1.0,
+        le=10.0,
+        description="Seconds between looks at the fleet; failover needs about one. Slower than "
+        "10, and watchdogs would take the engine for hung.",
     )
     classes: list[ClassSettings] = Field(min_length=1, description="In order of match.")
     default_class: str = Field(description="The class of requests that match none.")

@@ -16,16 +16,17 @@ import structlog
 
 from foreshard.controller.errands import Teller
 from foreshard.controller.foresight import Foresight
+from foreshard.controller.hearing import Hearing
+from foreshard.controller.keeping import Keeping, Lived
 from foreshard.controller.observe import observation_of
 from foreshard.controller.recording import Recording
-from foreshard.controller.status import Instruments, snapshot
 from foreshard.controller.verify import strays
 from foreshard.controller.vitals import Vitals, turn_of
 from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import DriverError, SinkError, SourceError, StoreError
 from foreshard.model.events import SystemEvent
 from foreshard.model.plan import Act, Decision, Mode, Plan, Recycle
-from foreshard.model.telemetry import Fresh, Observation
+from foreshard.model.telemetry import Observation, Outlet
 from foreshard.model.topology import Fleet
 from foreshard.ports import (
     Applied,
@@ -48,8 +49,21 @@ log = structlog.get_logger(__name__)
 VERIFY_AFTER_S = 4.0
 # What was refused is likely to be refused again: the balancers are left alone for a moment.
 REJECTED_PAUSE_S = 3.0
+# A sink that nothing is sent to for so long is asked whether it is still there, and what is live;
+# nobody waits for a hung one longer than a tick or two.
+ASK_AFTER_S, ASK_WITHIN_S = 10.0, 2.0
+# What the engine says of data that it leaves alone because no table is taken.
+WAITS = "handover.waits"
 # Codes of reasons that a person may have to look at.
-ALARMING = ("guard.panic", "guard.refuses", "telemetry.", "forecast.stale", "cell.quarantined")
+ALARMING = (
+    "guard.panic",
+    "guard.refuses",
+    "telemetry.",
+    "forecast.stale",
+    "cell.quarantined",
+    "handover.stuck",
+    "maintenance.late",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +116,17 @@ class Loop:
         self._mode = mode
         self._outcome = "applied"
         self._push_at_s = float("-inf")
+        self._asked_s = float("-inf")
+        self._is_shut = False
         self._events: tuple[SystemEvent, ...] = ()
         self._state: EngineState | None = None
         self._is_adopted = False
         self._verify_at_s = float("inf")
-        self._instruments = Instruments()
+        self._keeping = Keeping(engine=engine, store=world.store, vitals=world.vitals)
+        self._instruments = self._keeping.instruments
         self._errands: set[asyncio.Task[None]] = set()
         self._teller = Teller(world.mover)
+        self._hearing = Hearing(fleet)
 
     @property
     def vitals(self) -> Vitals:
@@ -140,6 +158,8 @@ class Loop:
         if not self._is_adopted:
             await self._adopt()
         observation = await self._observe()
+        self._hearing.cells(observation.cells)
+        self._hearing.events(observation.events)
         if self._foresight is not None:
             self._foresight.take(observation)
         if self._state is None:
@@ -154,6 +174,8 @@ class Loop:
             await self._apply(decision.routing)
         else:
             self._outcome = "applied"  # nothing is wanted that is not live
+            await self._knock(decision)
+            await self._look_after_sink()
         for recycle in decision.recycle:
             self._errand(recycle)
         self._verify(observation)
@@ -170,19 +192,32 @@ class Loop:
     async def _adopt(self) -> None:
         """Start from what is live, so that a restart, ours or the sink's, changes nothing."""
         try:
-            live = await self._world.sink.live()
-        except SinkError as error:
+            async with asyncio.timeout(ASK_WITHIN_S):
+                live = await self._world.sink.live()
+        except (SinkError, TimeoutError) as error:
             log.warning(
-                "sink.unreachable", error=str(error), effect="nothing is steered until it answers"
+                "sink.unreachable",
+                error=str(error) or f"no answer within {ASK_WITHIN_S:g} s",
+                effect="nothing is steered until it answers",
             )
             return
-        self._is_adopted = True
+        now_s = self._world.clock.now_s()
+        self._is_adopted, self._asked_s = True, now_s
         if self._state is None:
-            now_s = self._world.clock.now_s()
             self._state = self._engine.begin(live, self._remembered(), now_s=now_s)
+        elif live == self._state.table and not self._state.unsettled:
+            return  # as we left it
         else:
             self._state = self._engine.adopt(self._state, live)
         log.info("plan.adopted", version=live.version if live else 0)
+
+    async def _look_after_sink(self) -> None:
+        """Find out that a sink is gone before something has to be sent to it."""
+        if self._is_adopted and self._world.clock.now_s() >= self._asked_s + ASK_AFTER_S:
+            self._is_adopted = False
+            await self._adopt()
+        if not self._is_adopted:
+            self._outcome = "unsent"
 
     def _remembered(self) -> Mapping[str, Any]:
         try:
@@ -202,7 +237,7 @@ class Loop:
                 self._events = await world.events.read()
             except SourceError as error:
                 log.warning("events.kept", error=str(error), events=len(self._events))
-        return observation_of(
+        seen_now = observation_of(
             self._fleet,
             now_s=world.clock.now_s(),
             interval_s=self._tick_s,
@@ -211,6 +246,14 @@ class Loop:
             events=self._events,
             replies=self._teller.take(),
         )
+        return replace(seen_now, outlet=self._outlet())
+
+    def _outlet(self) -> Outlet:
+        """Whether tables reach the balancers, as far as the last one has shown."""
+        if not self._is_adopted:
+            return Outlet.UNKNOWN
+        watches = self._mode is Mode.OBSERVE and self._state is not None and self._state.table
+        return Outlet.SHUT if self._is_shut or watches else Outlet.OPEN
 
     async def _apply(self, act: Act) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
@@ -237,7 +280,9 @@ class Loop:
             self._outcome = "unsent"
             self._world.vitals.plans["unsent"] += 1
             return
+        self._asked_s = self._world.clock.now_s()
         applied = isinstance(outcome, Applied)
+        self._is_shut = not applied
         self._state = self._engine.settle(self._state, applied=applied)
         if isinstance(outcome, Rejected) and outcome.because.startswith("frozen"):
             if self._outcome != "frozen":
@@ -259,6 +304,23 @@ class Loop:
             self._push_at_s = self._world.clock.now_s() + REJECTED_PAUSE_S
             because = outcome.because.strip().splitlines()[-1:]
             log.error("plan.rejected", version=outcome.version, because="".join(because))
+
+    async def _knock(self, decision: Decision) -> None:
+        """Send what is live once more if something waits for tables to be taken again."""
+        table = self._state.table if self._state is not None else None
+        waits = any(reason.code == WAITS for reason in decision.routing.because)
+        is_due = self._world.clock.now_s() >= self._push_at_s
+        if table is None or not (self._is_shut and waits and self._is_adopted and is_due):
+            return
+        try:
+            outcome = await self._world.sink.apply(table)
+        except SinkError as error:
+            log.warning("plan.unsent", version=table.version, error=str(error))
+            self._is_adopted = False
+            return
+        self._is_shut = isinstance(outcome, Rejected)
+        if self._is_shut:
+            self._push_at_s = self._world.clock.now_s() + REJECTED_PAUSE_S
 
     def _errand(self, recycle: Recycle) -> None:
         if self._outcome != "applied" or self._mode is Mode.OBSERVE:
@@ -299,29 +361,13 @@ class Loop:
 
     def _keep(self, decision: Decision, observation: Observation, before: Plan | None) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
-        forecast = self._foresight.latest if self._foresight else None
-        status = snapshot(decision, observation, forecast, self._state, self._instruments)
-        self._world.vitals.status = status
-        try:
-            self._world.store.record(
-                decision, {**_inputs(observation, status, before), "outcome": self._outcome}
+        self._keeping.keep(
+            Lived(
+                decision=decision,
+                observation=observation,
+                forecast=self._foresight.latest if self._foresight else None,
+                before=before,
+                after=self._state,
+                outcome=self._outcome,
             )
-            self._world.store.put("status", status)
-            self._world.store.put("memory", self._engine.memory(self._state))
-        except StoreError as error:
-            self._world.vitals.store_failures += 1
-            log.warning("store.unwritable", error=str(error), effect="decisions go unrecorded")
-
-
-def _inputs(
-    observation: Observation, status: Mapping[str, Any], before: Plan | None
-) -> Mapping[str, Any]:
-    stale = sum(1 for r in observation.cells.values() if not isinstance(r.reading, Fresh))
-    return {
-        "plan_before": before,
-        "cells": status["cells"],
-        "demand_rps": status["demand_rps"],
-        "stale_cells": stale,
-        "balancer_silent": observation.demand_rps is None,
-        "forecast": status["forecast"],
-    }
+        )

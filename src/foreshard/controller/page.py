@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from prometheus_client.registry import Collector
 from foreshard import __version__
 from foreshard.controller.vitals import Turn, Vitals
 
-__all__ = ["engine_page", "serve_page"]
+__all__ = ["engine_page", "relay_page", "serve_page"]
 
 STARTED_S = time.time()
 PLAN_OUTCOMES = ("applied", "rejected", "unsent", "observed")
@@ -36,6 +37,11 @@ def engine_page(vitals: Vitals) -> str:
 def serve_page(status: Mapping[str, Any]) -> str:
     """The page of `serve`, from what it says of itself (`PlanControl.status`)."""
     return _text(_serve(status))
+
+
+def relay_page(status: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page of a relay, from what it says of itself (`Relay.status`)."""
+    return _text(_relay(status))
 
 
 class _Families(Collector):
@@ -153,10 +159,14 @@ def _serve(status: Mapping[str, Any]) -> Iterator[Metric]:
         [(("synced",), synced), (("behind",), len(nodes) - synced)],
         labels=("state",),
     )
+    # Two proxies may bear one name: one line each, or Prometheus keeps either of them.
+    nacks: Counter[str] = Counter()
+    for node in nodes:
+        nacks[node["node"]] += node["nacks"]
     yield _gauge(
         "foreshard_serve_nacks",
-        "Refusals by an Envoy since it connected.",
-        [((node["node"],), node["nacks"]) for node in nodes],
+        "Refusals by Envoys of a name since they connected.",
+        [((name,), count) for name, count in sorted(nacks.items())],
         labels=("node",),
     )
     yield _counter(
@@ -184,6 +194,20 @@ def _serve(status: Mapping[str, Any]) -> Iterator[Metric]:
         ],
         labels=("q",),
     )
+
+
+def _relay(status: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
+    yield from _process("relay")
+    for name, what, key in (
+        ("plan_version", "Of the plan that is at hand.", "version"),
+        ("unconfirmed_seconds", "Since Foreshard last said that it is live.", "unconfirmed_s"),
+        ("kept", "1 = that plan is on the disk.", "is_kept"),
+        ("answering", "1 = the control plane answers.", "is_answering"),
+        ("refused", "1 = what it last said did not verify.", "is_refused"),
+    ):
+        rows = [((origin,), each[key]) for origin, each in status.items()]
+        known = [(labels, float(value)) for labels, value in rows if value is not None]
+        yield _gauge(f"foreshard_relay_{name}", what, known, labels=("origin",))
 
 
 def _gauge(name: str, what: str, rows: Rows, *, labels: Sequence[str] = ()) -> Metric:

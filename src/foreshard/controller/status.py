@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from foreshard import __version__
 from foreshard.engine import EngineState
 from foreshard.model.forecast import Band, Forecast
 from foreshard.model.plan import Act, Decision, Reason
-from foreshard.model.telemetry import CellReading, Fresh, Observation
+from foreshard.model.telemetry import CellReading, Fresh, Missing, Observation
 
 __all__ = ["Instruments", "snapshot"]
 
@@ -56,7 +56,10 @@ def snapshot(
     state: EngineState,
     instruments: Instruments,
 ) -> Mapping[str, Any]:
-    """What is known of every cell, what was decided, and how the engine is doing."""
+    """What is known of every cell, what was decided, and how the engine is doing.
+
+    Cells are described when they are read: most ticks nobody asks.
+    """
     for reason in decision.routing.because:
         if instruments.is_news(reason):
             entry = {"at_s": decision.now_s, "cell": reason.subject, "code": reason.code}
@@ -70,15 +73,7 @@ def snapshot(
     return {
         "now_s": decision.now_s,
         "version": state.version,
-        "cells": {
-            name: {
-                **_cell(observation.cells[name]),
-                "phase": decision.phases.get(name, ""),
-                "risk": _risk(forecast, name),
-                "shares": _shares(decision, name),
-            }
-            for name in sorted(observation.cells)
-        },
+        "cells": _Cells(decision, observation, forecast),
         "demand_rps": demand,
         "shed": _shed(decision, observation),
         "balancers_silent": observation.demand_rps is None,
@@ -102,6 +97,39 @@ def snapshot(
     }
 
 
+class _Cells(Mapping[str, Mapping[str, Any]]):
+    """By name, what is known of each cell; made when it is asked for, and once."""
+
+    def __init__(
+        self, decision: Decision, observation: Observation, forecast: Forecast | None
+    ) -> None:
+        self._decision = decision
+        self._readings = observation.cells
+        self._forecast = forecast
+        self._splits = [
+            (f"{flow.origin}/{flow.request_class}", split)
+            for flow, split in sorted(decision.plan.splits.items())
+        ]
+        self._made: dict[str, Mapping[str, Any]] = {}
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = {
+                **_cell(self._readings[name]),
+                "phase": self._decision.phases.get(name, ""),
+                "risk": _risk(self._forecast, name),
+                "shares": {flow: round(split.share(name), 5) for flow, split in self._splits},
+            }
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._readings))
+
+    def __len__(self) -> int:
+        return len(self._readings)
+
+
 def _cell(reading: CellReading) -> dict[str, Any]:
     fresh = reading.reading if isinstance(reading.reading, Fresh) else None
     gauges = fresh.metrics.gauges if fresh else {}
@@ -109,6 +137,7 @@ def _cell(reading: CellReading) -> dict[str, Any]:
     return {
         "health": reading.health.value,
         "age_s": fresh.age_s if fresh else None,
+        "silent": reading.reading.because if isinstance(reading.reading, Missing) else "",
         "load_rps": round(sum(t.rate_rps for t in traffic.values()), 2),
         "utilisation": {name: round(g.utilisation, 4) for name, g in sorted(gauges.items())},
         "latency_ms": {
@@ -140,13 +169,6 @@ def _risk(forecast: Forecast | None, cell: str) -> dict[str, Any]:
 
 def _bands(by_horizon: Mapping[float, Band]) -> dict[str, list[float]]:
     return {f"{h:g}": [round(b.low, 4), round(b.high, 4)] for h, b in by_horizon.items()}
-
-
-def _shares(decision: Decision, cell: str) -> dict[str, float]:
-    return {
-        f"{flow.origin}/{flow.request_class}": round(split.share(cell), 5)
-        for flow, split in sorted(decision.plan.splits.items())
-    }
 
 
 def _shed(decision: Decision, observation: Observation) -> dict[str, float]:

@@ -103,6 +103,7 @@ async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Ev
             process=name,
             status=ended.result(),
             again_in_s=pause_s,
+            said=child.tail(2),
             log=str(log_file),
         )
         try:

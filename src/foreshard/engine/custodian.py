@@ -16,13 +16,15 @@ import numpy as np
 from foreshard.engine.estate import Estate
 from foreshard.engine.muster import Muster, muster_of
 from foreshard.engine.state import EngineState
+from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.handover import Notice
 from foreshard.model.plan import Plan, Reason
-from foreshard.model.routing import RoutingTable, SlotRow
-from foreshard.model.telemetry import Observation
+from foreshard.model.routing import RoutingTable
+from foreshard.model.telemetry import CellReading, Observation, Outlet
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
-from foreshard.planning.custody import Ints, Stretch, quota_of
+from foreshard.planning.bounds import OUT
+from foreshard.planning.custody import Stretch
 from foreshard.planning.handover import (
     Handover,
     HandoverPhase,
@@ -32,14 +34,20 @@ from foreshard.planning.handover import (
     answered,
     notice_of,
 )
+from foreshard.planning.phases import CellState
 from foreshard.planning.problem import Custody, Floats, Problem
 from foreshard.planning.situation import Situation
+from foreshard.planning.slots import Ints
 from foreshard.planning.solver import Solution, Solver, SolveStatus
+from foreshard.planning.table import Custodians
 
 __all__ = ["Custodian"]
 
 # Shares pass through a solver: its feasibility tolerance is 1e-7.
 SAME = 1e-6
+NO_REPLICA = "no declared replica takes work"
+# A window that begins so soon leaves a person time to stop it, and data time to have left.
+LATE_S = 30.0
 TELLING = frozenset({HandoverPhase.READY, HandoverPhase.FAILED, HandoverPhase.WITHDRAWN})
 
 
@@ -49,34 +57,55 @@ class Custodian:
     Args:
         fleet: The cells.
         classes: Those without data are left alone.
+        restart_s: So long may the restart of a cell take.
     """
 
-    def __init__(self, fleet: Fleet, classes: Sequence[RequestClass]) -> None:
+    def __init__(self, fleet: Fleet, classes: Sequence[RequestClass], *, restart_s: float) -> None:
         self._fleet = fleet
+        self._restart_s = restart_s
         self._estates = {c.name: Estate(fleet, c) for c in classes if c.data is not None}
+
+    def muster(
+        self,
+        cells: Mapping[str, CellState],
+        readings: Mapping[str, CellReading],
+        *,
+        now_s: float,
+    ) -> Muster:
+        """Who may give and take slots."""
+        return muster_of(cells, readings, now_s=now_s, restart_s=self._restart_s)
+
+    def holding(self, table: RoutingTable | None) -> frozenset[str]:
+        """Cells that hold slots, by the live table."""
+        found = [owners for e in self._estates.values() if (owners := e.owners(table)) is not None]
+        return frozenset(self._fleet.names[c] for owners in found for c in np.unique(owners))
 
     def hear(
         self, state: EngineState, observation: Observation
     ) -> tuple[EngineState, tuple[Reason, ...]]:
         """The state after the answers and the time of one tick, with what changed."""
-        now_s = observation.now_s
-        muster = muster_of(state.cells, observation.cells, now_s=now_s)
+        now_s, outlet = observation.now_s, observation.outlet
+        if state.unsettled and outlet is Outlet.OPEN:
+            outlet = Outlet.UNKNOWN
+        muster = self.muster(state.cells, observation.cells, now_s=now_s)
+        muster = replace(muster, outlet=outlet)
         after, reasons = [], []
         for one in state.handovers:
             now = one
             for reply in observation.replies:
                 if reply.handover == now.id:
                     now = answered(now, reply, now_s=now_s)
-            now = aged(now, now_s=now_s)
-            if now.is_open and now.target not in muster.fit:
-                text = f"{now.target} no longer takes work"
-                now = advance(now, HandoverTrigger.WITHDRAWN, now_s=now_s, because=text)
+            # Traffic may have followed it: the service must not be told that it has not.
+            if not (now.is_open and outlet is Outlet.UNKNOWN):
+                now = _timed(now, muster)
             if now.phase is not one.phase and now.phase in TELLING:
                 reasons.append(_told(now))
             if now.phase is not HandoverPhase.OVER:
                 after.append(now)
+        unsettled = state.unsettled and outlet is Outlet.UNKNOWN
+        state = replace(state, unsettled=unsettled)
         state = replace(state, handovers=tuple(after), muster=muster)
-        return state, (*reasons, *self._stuck(state))
+        return state, (*reasons, *self._stuck(state, observation))
 
     def solve(
         self, problem: Problem, state: EngineState, solver: Solver
@@ -87,22 +116,23 @@ class Custodian:
         wish = self._brief(problem, state, asking=True)
         wished = solver.solve(wish)
         reasons: tuple[Reason, ...] = ()
+        able = self._brief(problem, state, asking=False)
         if wished.status is SolveStatus.OPTIMAL:
             state, reasons = self._ask(wish, wished.shares, state)
-            if self._moves_nothing(wish, wished.shares, state):
+            # A wish may shed what a cell that must go holds; until it has gone, it serves it.
+            bound = bool((wish.upper < able.upper).any())
+            if not bound and self._moves_nothing(wish, wished.shares, state):
                 return wish, wished, state, reasons
-        able = self._brief(problem, state, asking=False)
         return able, solver.solve(able), state, reasons
 
     def is_due(self, state: EngineState) -> bool:
         """Whether a table must go out for the sake of data, however small the step."""
         muster = state.muster
         for estate in self._estates.values():
-            if estate.ready(state.handovers) or self._holders(estate, state.table) is None:
+            if estate.ready(state.handovers) or not estate.is_told(state.table, muster):
                 return True
             owners = estate.owners(state.table)
-            way_out = np.isfinite(estate.rank(state.handovers, muster)).any(axis=1)
-            stuck = estate.are(muster.dead) & way_out
+            stuck = estate.are(muster.dead) & estate.ways_out(state.handovers, muster)
             if owners is not None and stuck[owners].any():
                 return True
         return False
@@ -111,17 +141,24 @@ class Custodian:
         """What guards see, with the cells that must keep a flow because its data is there."""
         muster, keeps = state.muster, np.zeros(situation.eligible.shape, dtype=bool)
         for estate, flows, owners in self._seats(situation.flows, state.table):
-            way_out = np.isfinite(estate.rank(state.handovers, muster)).any(axis=1)
-            can_leave = way_out & estate.are(muster.dead)
+            can_leave = estate.ways_out(state.handovers, muster) & estate.are(muster.dead)
             keeps[flows] = (estate.held(owners) > 0.0) & ~can_leave
         return replace(situation, keeps=keeps) if keeps.any() else situation
 
-    def place(self, plan: Plan, state: EngineState) -> Mapping[str, SlotRow]:
+    def place(self, plan: Plan, state: EngineState) -> Mapping[str, Custodians]:
         """Who holds what once a plan is live: by class that owns data."""
         return {
-            name: estate.place(plan, state.table, state.handovers, state.muster)
+            name: Custodians(
+                holders=estate.place(plan, state.table, state.handovers, state.muster),
+                heirs=estate.heirs(state.muster),
+            )
             for name, estate in self._estates.items()
         }
+
+    def moves(self, before: RoutingTable | None, after: RoutingTable) -> bool:
+        """Whether data has another owner after a table than before."""
+        pairs = [(e.owners(before), e.owners(after)) for e in self._estates.values()]
+        return any(a is not None and b is not None and (a != b).any() for a, b in pairs)
 
     def settled(self, state: EngineState, before: RoutingTable | None) -> EngineState:
         """The state when its table is known to be live: moved is what traffic has followed."""
@@ -137,20 +174,27 @@ class Custodian:
         told = (notice_of(h) for h in state.handovers if h.request_class in asked)
         return tuple(notice for notice in told if notice is not None)
 
-    def _stuck(self, state: EngineState) -> Iterator[Reason]:
-        """Dead cells whose slots nobody has the data of; a person should know."""
+    def _stuck(self, state: EngineState, observation: Observation) -> Iterator[Reason]:
+        """Cells whose slots do not leave them as they should; a person should know."""
+        muster, due = state.muster, _windows(state, observation)
         for estate in self._estates.values():
             owners = estate.owners(state.table)
-            if owners is None or not state.muster.dead:
+            if owners is None:
                 continue
-            way_out = np.isfinite(estate.rank(state.handovers, state.muster)).any(axis=1)
             left = estate.held(owners) * owners.size
-            for cell in np.flatnonzero(estate.are(state.muster.dead) & ~way_out & (left > 0.0)):
-                text = (
-                    f"is dead and holds {left[cell]:.0f} slots of {estate.name}; no declared "
-                    "replica takes work, so they stay"
-                )
-                yield Reason(subject=self._fleet.names[cell], code="handover.stuck", text=text)
+            ways_out = estate.ways_out((), muster)
+            for cell in np.flatnonzero(left > 0.0).tolist():
+                name, what = self._fleet.names[cell], f"{left[cell]:.0f} slots of {estate.name}"
+                if name in muster.dead and not ways_out[cell]:
+                    text = f"is dead and holds {what}; {NO_REPLICA}, so they stay"
+                    yield Reason(subject=name, code="handover.stuck", text=text)
+                elif name in due and name not in muster.dead:
+                    lead = due[name].starts_at_s - observation.now_s
+                    begins = f"begins in {lead:.0f} s" if lead >= 0.0 else "has begun"
+                    why = "their data has not moved" if ways_out[cell] else NO_REPLICA
+                    text = f"maintenance {due[name].id} {begins}, and it holds {what}: {why}"
+                    facts = {"slots": float(left[cell])}
+                    yield Reason(subject=name, code="maintenance.late", text=text, facts=facts)
 
     def _moves_nothing(self, wish: Problem, shares: Floats, state: EngineState) -> bool:
         """Whether a wish is what can go out as well, so that it need not be planned again."""
@@ -177,9 +221,10 @@ class Custodian:
                 )
             )
             lower[flows] = np.minimum(lower[flows], held)
-            # Who lives may keep what it holds, at a price; a dead owner that has an heir may not.
-            heirs = estate.are(state.muster.dead) & ways.any(axis=1)
-            upper[flows] = np.where(heirs, upper[flows], np.maximum(upper[flows], held))
+            # Who is in service may keep what it holds, at a price. Who must go, and has a way to,
+            # may not: no price outranks a full cell, and a bound is what makes work leave it.
+            must_go = estate.are(state.muster.leaving) & ways.any(axis=1)
+            upper[flows] = np.where(must_go, upper[flows], np.maximum(upper[flows], held))
             lower[flows] = np.minimum(lower[flows], upper[flows])
         return replace(problem, lower=lower, upper=upper, custody=tuple(custody))
 
@@ -188,23 +233,40 @@ class Custodian:
     ) -> tuple[EngineState, tuple[Reason, ...]]:
         """Hand-overs that a wish asks for, without those that it has no use for any more."""
         muster, kept, reasons = state.muster, {h.id: h for h in state.handovers}, []
+        if muster.outlet is Outlet.UNKNOWN:
+            return state, ()
         for estate, flows, owners in self._seats(problem.flows, state.table):
             patience_s = estate.patience_s
             if patience_s is None:
                 continue
-            wanted = quota_of(shares[flows].mean(axis=0), owners.size)
+            wanted = estate.wanted(shares[flows].mean(axis=0), owners)
             for one in estate.superfluous(state.handovers, owners, wanted, muster):
                 text = "the plan has no use for it any more"
                 gone = advance(one, HandoverTrigger.WITHDRAWN, now_s=muster.now_s, because=text)
                 kept[one.id] = gone
                 reasons.append(_told(gone))
             demand_rps = float(problem.demand_rps[flows].sum())
-            for part in estate.wished(tuple(kept.values()), owners, wanted, muster):
+            wished = estate.wished(tuple(kept.values()), owners, wanted, muster)
+            if muster.outlet is Outlet.SHUT:
+                reasons.extend(self._waits(estate, wished))
+                continue
+            for part in wished:
                 asked = self._handover(estate, part, owners.size, muster)
                 kept[asked.id] = asked
                 requests = demand_rps * part.length / owners.size
                 reasons.append(_asks(asked, requests * estate.moving_s))
         return replace(state, handovers=tuple(kept.values())), tuple(reasons)
+
+    def _waits(self, estate: Estate, wished: Sequence[Stretch]) -> Iterator[Reason]:
+        """Data that would be copied in vain while traffic cannot follow it."""
+        for source in sorted({part.source for part in wished}):
+            slots = sum(part.length for part in wished if part.source == source)
+            text = (
+                f"{slots} slots of {estate.name} are to leave; nobody is asked while balancers "
+                "take no table"
+            )
+            name = self._fleet.names[source]
+            yield Reason(subject=name, code="handover.waits", text=text)
 
     def _settled(self, one: Handover, state: EngineState) -> Handover | None:
         """One hand-over beside what is live; None = it is of another fleet or class."""
@@ -254,10 +316,6 @@ class Custodian:
             if owners is not None:
                 yield estate, [f for f, w in enumerate(flows) if w.request_class == name], owners
 
-    def _holders(self, estate: Estate, table: RoutingTable | None) -> SlotRow | None:
-        routes = table.classes if table is not None else ()
-        return next((r.holders for r in routes if r.request_class.name == estate.name), None)
-
     def _handover(
         self, estate: Estate, part: Stretch, slot_count: int, muster: Muster
     ) -> Handover:
@@ -274,6 +332,27 @@ class Custodian:
             since_s=muster.now_s,
             patience_s=estate.patience_s or 0.0,
         )
+
+
+def _windows(state: EngineState, observation: Observation) -> Mapping[str, SystemEvent]:
+    """The window that is open, or about to be, of every cell that is to be empty for it."""
+    return {
+        name: event
+        for event in sorted(observation.events, key=lambda e: (-e.starts_at_s, e.id))
+        if event.kind is EventKind.MAINTENANCE
+        and event.is_within(observation.now_s, ahead_s=LATE_S)
+        for name in sorted(event.cells)
+        if name in state.cells and state.cells[name].phase in OUT
+    }
+
+
+def _timed(one: Handover, muster: Muster) -> Handover:
+    """A hand-over after the time that has passed, and what has become of its target."""
+    now = aged(one, now_s=muster.now_s)
+    if now.is_open and now.target not in muster.fit:
+        text = f"{now.target} no longer takes work"
+        return advance(now, HandoverTrigger.WITHDRAWN, now_s=muster.now_s, because=text)
+    return now
 
 
 def _named(one: Handover) -> str:

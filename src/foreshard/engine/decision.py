@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from foreshard.engine.custodian import Custodian
 from foreshard.engine.ledger import (
@@ -20,8 +22,7 @@ from foreshard.engine.ledger import (
     situation_of,
     takers,
 )
-from foreshard.engine.memory import memory_of, recall, recall_handovers
-from foreshard.engine.muster import muster_of
+from foreshard.engine.memory import is_remembered_alike, memory_of, recall, recall_handovers
 from foreshard.engine.question import pose
 from foreshard.engine.scrutiny import (
     about_fleet,
@@ -49,7 +50,7 @@ from foreshard.planning.brief import (
     shares_of,
 )
 from foreshard.planning.budget import Budget
-from foreshard.planning.caution import Caution, excess_curves
+from foreshard.planning.caution import Caution, excess_of
 from foreshard.planning.guards import Admitted, vet
 from foreshard.planning.lifecycle import Outlook, live_on
 from foreshard.planning.phases import CellState, Phase
@@ -80,7 +81,12 @@ class Engine:
         solver: Plans.
         policy: How patient to be.
         budget: Bounds on acting.
+
+    Attributes:
+        profiler: What estimates demand, costs and capacity; the lab tries others.
     """
+
+    profiler: ClassVar[type[Profiler]] = Profiler
 
     def __init__(
         self,
@@ -99,8 +105,8 @@ class Engine:
         self._solver = solver
         self._policy = policy
         self._budget = budget
-        self._profiler = Profiler(fleet, classes, origins)
-        self._custodian = Custodian(fleet, classes)
+        self._profiler = self.profiler(fleet, classes, origins)
+        self._custodian = Custodian(fleet, classes, restart_s=policy.restart_patience_s)
         self._ground = Ground(
             fleet=fleet,
             classes={c.name: c for c in classes},
@@ -140,7 +146,7 @@ class Engine:
             plan=plan,
             version=live.version if live else 0,
             handovers=recall_handovers(remembered),
-            muster=muster_of(cells, {}, now_s=now_s),
+            muster=self._custodian.muster(cells, {}, now_s=now_s),
         )
         return self._custodian.settled(state, live)
 
@@ -153,12 +159,17 @@ class Engine:
             version=max(state.version, live.version if live is not None else 0),
             pending=None,
             pending_moved=None,
+            unsettled=False,
         )
         return self._custodian.settled(adopted, state.table)
 
     def memory(self, state: EngineState) -> Mapping[str, Any]:
         """What must survive a restart, as JSON values."""
         return memory_of(state, self._fleet)
+
+    def remembers_alike(self, one: EngineState, other: EngineState) -> bool:
+        """Whether `memory` is known to be the same for both."""
+        return is_remembered_alike(one, other)
 
     def step(
         self, state: EngineState, observation: Observation, forecast: Forecast | None
@@ -195,6 +206,7 @@ class Engine:
             affordable=lambda cell: self._is_affordable(state, estimate, cell, part=0.5),
             distrusts_forecast=alarms[0] is not None or freeze is not None,
             distrusts_deaths=alarms[1] is not None,
+            holding=self._custodian.holding(state.table),
         )
         cells, reasons, recycle = live_on(state.cells, outlook, self._policy)
         shuns, class_reasons = shun(
@@ -233,19 +245,27 @@ class Engine:
         )
 
     def settle(self, state: EngineState, *, applied: bool) -> EngineState:
-        """The state after the sink answered; a refused table leaves the live one in place."""
+        """The state after the sink answered, or did not.
+
+        Args:
+            state: From `step`.
+            applied: Whether the table is live. False = not as far as is known: until the next
+                observation says that tables are refused, or `adopt` what is live, or a table is
+                applied, slots of data that it moves may be here or there.
+        """
         if state.pending is None:
             return state
         table, plan = state.pending
         moved = state.pending_moved
         settled = replace(state, pending=None, pending_moved=None)
         if not applied:
-            return settled
+            unsettled = state.unsettled or self._custodian.moves(state.table, table)
+            return replace(settled, unsettled=unsettled)
         steps = state.moved
         if moved is not None:
             kept = (m for m in steps if m.at_s > moved.at_s - REMEMBERED_S)
             steps = (*kept, moved)
-        settled = replace(settled, table=table, plan=plan, moved=steps)
+        settled = replace(settled, table=table, plan=plan, moved=steps, unsettled=False)
         return self._custodian.settled(settled, state.table)
 
     def _cautious(
@@ -260,12 +280,12 @@ class Engine:
         caution = state.caution.faded(elapsed_s, fade_s=self._policy.thresholds.relent_s)
         if forecast is None or state.plan is None:
             return caution
-        serving = [n for n, cell in sorted(state.cells.items()) if cell.phase is Phase.ACTIVE]
+        index = self._fleet.index
+        serving = np.array([state.cells[n].phase is Phase.ACTIVE for n in index])
+        excess = excess_of(forecast, serving, index, contrast=self._policy.thresholds.contrast)
         rates = shares_of(state.plan, self._ground) * estimate.demand_rps[:, None]
         nominal = estimate.capacity * state.workload.factor
-        present = work_of(estimate.needs, nominal, rates)
-        curves = excess_curves(forecast, serving)
-        return caution.warned({self._fleet.index[n]: c for n, c in curves.items()}, present)
+        return caution.warned(excess, work_of(estimate.needs, nominal, rates))
 
     def _is_affordable(
         self, state: EngineState, estimate: Estimate, cell: str, *, part: float
@@ -358,7 +378,7 @@ class Engine:
             classes=self._classes,
             default_class=self._default_class,
             previous=state.table,
-            holders=self._custodian.place(plan, state),
+            custodians=self._custodian.place(plan, state),
         )
         if state.table is not None and replace(table, version=state.table.version) == state.table:
             return replace(state, pending_moved=None)

@@ -12,27 +12,29 @@ import numpy as np
 from foreshard.engine.muster import Muster
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.plan import Plan
-from foreshard.model.routing import RoutingTable, SlotRow
+from foreshard.model.routing import ClassRoute, RoutingTable, SlotRow
 from foreshard.model.topology import Fleet
+from foreshard.model.weights import divided
 from foreshard.model.workload import RequestClass
-from foreshard.planning.custody import (
-    Ints,
-    Stretch,
-    counts_of,
-    fewest_moves,
-    owners_of,
-    pick,
-    quota_of,
-    row_of,
-)
+from foreshard.planning.custody import Stretch, fewest_moves, pick
 from foreshard.planning.handover import Handover, HandoverPhase
 from foreshard.planning.problem import Flags, Floats
-from foreshard.planning.slots import assign_slots, slot_count_for
+from foreshard.planning.slots import (
+    Ints,
+    assign_slots,
+    counts_of,
+    owners_of,
+    row_of,
+    slot_count_for,
+    whole_slots,
+)
 
 __all__ = ["Estate"]
 
 # A wish that differs by less than this part of a mean cell's slots is noise.
 DEAD_BAND = 0.08
+# Less than this part of a class served is the trace that a plan keeps of one that is shed whole.
+NOTHING = 2e-3
 # Hand-overs of one class under way at a time; a service is not flooded.
 MOST_OPEN = 32
 PINNED = frozenset({HandoverPhase.MOVED, HandoverPhase.WITHDRAWN, HandoverPhase.RESTING})
@@ -70,18 +72,25 @@ class Estate:
         A slot whose holder is not in the fleet any more is spread evenly: its data is gone, or
         nobody knows where it went. So is one that was shed before the class owned data.
         """
-        for route in table.classes if table is not None else ():
-            if route.request_class.name != self.name:
-                continue
-            rows = [r for _, r in sorted(route.rows.items()) if isinstance(r, SlotRow)]
-            row = route.holders or next(iter(rows), None)
-            if row is None:
-                return None
-            owners = owners_of(row, self._index)
-            lost, able = np.flatnonzero(owners < 0), np.flatnonzero(self._allowed)
-            owners[lost] = _evenly(able, lost.size)
-            return owners
-        return None
+        route = self._route(table)
+        if route is None:
+            return None
+        rows = [r for _, r in sorted(route.rows.items()) if isinstance(r, SlotRow)]
+        row = route.holders or next(iter(rows), None)
+        if row is None:
+            return None
+        owners = owners_of(row, self._index)
+        lost, able = np.flatnonzero(owners < 0), np.flatnonzero(self._allowed)
+        owners[lost] = _evenly(able, lost.size)
+        return owners
+
+    def is_told(self, table: RoutingTable | None, muster: Muster) -> bool:
+        """Whether a table says who holds what, and who stands in for whom now."""
+        route = self._route(table)
+        if route is None or route.holders is None:
+            return False
+        heirs = self.heirs(muster)
+        return all(route.backups.get(cell) == (heir,) for cell, heir in heirs.items())
 
     def mine(self, handovers: Collection[Handover]) -> list[Handover]:
         """Those of this class."""
@@ -112,32 +121,70 @@ class Estate:
         everyone = self.patience_s is None
         return np.ones(len(self._names), dtype=bool) if everyone else self.are(muster.dead)
 
+    def heirs(self, muster: Muster) -> Mapping[str, str]:
+        """Who stands in for each cell: its first replica in full service, else at work, else any.
+
+        A dead cell's slots go there and nowhere else: that is where its keys are already, for
+        balancers are told the same name before it dies.
+        """
+        heirs = {}
+        for source, targets in self._data.replicas.items():
+            able = [t for t in targets if self._allowed[self._index[t]]]
+            for group in (muster.fit, muster.able, frozenset(able)):
+                first = next((t for t in able if t in group), None)
+                if first is not None:
+                    heirs[source] = first
+                    break
+        return heirs
+
     def rank(self, handovers: Collection[Handover], muster: Muster) -> Floats:
         """[C, C] place in the source's list of replicas; inf = slots may not go there now."""
         rank = np.full((len(self._names), len(self._names)), np.inf)
+        heirs = self.heirs(muster)
         for source, targets in self._data.replicas.items():
-            able = [t for t in targets if self._allowed[self._index[t]]]
-            fit = muster.fit.intersection(able)
-            if source in muster.dead and not fit:
-                fit = muster.able.intersection(able)
+            takers = muster.fit
+            if source in muster.dead:
+                takers = muster.able.intersection([heirs.get(source, "")])
             for place, target in enumerate(targets):
-                if target in fit:
+                if target in takers and self._allowed[self._index[target]]:
                     rank[self._index[source], self._index[target]] = place
         for one in self.mine(handovers):
             if one.phase in SHUT and one.source not in muster.dead:
                 rank[self._index[one.source], self._index[one.target]] = np.inf
         return rank
 
+    def ways_out(self, handovers: Collection[Handover], muster: Muster) -> Flags:
+        """[C] cells that have a replica to which their slots may go now."""
+        return np.asarray(np.isfinite(self.rank(handovers, muster)).any(axis=1))
+
+    def wanted(self, shares: Floats, owners: Ints) -> Ints:
+        """[C] slots that each cell is to hold, for shares of what is asked for.
+
+        What is shed is nobody's share, but its slots have a holder all the same: the others'
+        shares count in proportion. Where nothing to speak of is served, nothing should move.
+        """
+        held = counts_of(owners, len(self._names))
+        if shares.sum() <= NOTHING:
+            return held
+        parts = dict(zip(self._names, shares.tolist(), strict=True))
+        exact = divided(parts, owners.size)
+        return whole_slots(list(exact.values()), held, total=owners.size)
+
     def superfluous(
         self, handovers: Collection[Handover], owners: Ints, wanted: Ints, muster: Muster
     ) -> Iterator[Handover]:
-        """Open hand-overs, the newest first, whose target would get more than it should."""
+        """Open hand-overs, the newest first, whose target would get more than it should.
+
+        What leaves a cell that must go is none: better too many slots than lost ones.
+        """
         open_ones = [h for h in self.mine(handovers) if h.is_open]
         over = counts_of(self.switched(owners, open_ones), wanted.size) - wanted
         for one in sorted(open_ones, key=lambda h: (-h.since_s, h.id)):
-            target = self._index[one.target]
-            if over[target] >= one.length and one.source not in muster.dead:
+            source, target = self._index[one.source], self._index[one.target]
+            must_go = one.source in muster.leaving and over[source] + one.length > 0
+            if over[target] >= one.length and not must_go:
                 over[target] -= one.length
+                over[source] += one.length
                 yield one
 
     def wished(
@@ -158,6 +205,10 @@ class Estate:
         rank = self.rank(handovers, muster)
         movable = counts_of(owners[free], wanted.size)
         moves = fewest_moves(surplus, np.maximum(-more, 0), movable, rank)
+        left = np.minimum(surplus, movable) - moves.sum(axis=1)
+        for cell in np.flatnonzero(leaving & np.isfinite(rank).any(axis=1) & (left > 0)).tolist():
+            # Its replicas have no room for it; without its data they would have no more.
+            moves[cell, int(np.argmin(rank[cell]))] += left[cell]
         return list(pick(owners, free, moves))[: max(MOST_OPEN - len(open_ones), 0)]
 
     def place(
@@ -171,9 +222,9 @@ class Estate:
         owners = self.owners(table)
         if owners is None:
             count = slot_count_for(len(self._names))
-            shares = {c: s for c, s in self._wish(plan).items() if s > 0.0}
-            return assign_slots(None, shares, count)
-        wanted = quota_of(np.array(list(self._wish(plan).values())), owners.size)
+            shares = dict(zip(self._names, self._shares(plan).tolist(), strict=True))
+            return assign_slots(None, {c: s for c, s in shares.items() if s > 0.0}, count)
+        wanted = self.wanted(self._shares(plan), owners)
         for one in self.ready(handovers):
             over = counts_of(owners, wanted.size) - wanted
             if over[self._index[one.source]] >= one.length / 2.0:
@@ -181,27 +232,32 @@ class Estate:
         self._move_at_once(owners, wanted, handovers, muster)
         return row_of(owners, self._names)
 
-    def _wish(self, plan: Plan) -> Mapping[str, float]:
-        """Share of every cell, over all origins alike: a key has one owner."""
+    def _shares(self, plan: Plan) -> Floats:
+        """[C] share of every cell, over all origins alike: a key has one owner."""
         splits = [s for f, s in sorted(plan.splits.items()) if f.request_class == self.name]
-        return {c: sum(s.share(c) for s in splits) / len(splits) for c in self._names}
+        shares = np.array([[s.share(c) for c in self._names] for s in splits])
+        return np.asarray(shares.mean(axis=0))
+
+    def _route(self, table: RoutingTable | None) -> ClassRoute | None:
+        """This class in a table."""
+        routes = table.classes if table is not None else ()
+        return next((r for r in routes if r.request_class.name == self.name), None)
 
     def _move_at_once(
         self, owners: Ints, wanted: Ints, handovers: Collection[Handover], muster: Muster
     ) -> None:
-        """Move what needs no asking, in place; what is dead goes wherever it may."""
+        """Move what needs no asking, in place; what is dead goes to its heir, and once."""
         at_once, dead = self.at_once(muster), self.are(muster.dead)
         rank = self.rank(handovers, muster)
-        free = at_once[owners] & self._unpinned(handovers, owners, muster)
+        free = (at_once & ~dead)[owners] & self._unpinned(handovers, owners, muster)
+        for cell in np.flatnonzero(dead & self.ways_out(handovers, muster)).tolist():
+            owners[owners == cell] = int(np.argmin(rank[cell]))
         more = counts_of(owners, wanted.size) - wanted
         surplus = np.where(at_once, np.maximum(more, 0), 0)
         movable = counts_of(owners[free], wanted.size)
         moves = fewest_moves(surplus, np.maximum(-more, 0), movable, rank)
         for part in list(pick(owners, free, moves)):
             owners[part.first : part.first + part.length] = part.target
-        for cell in np.flatnonzero(dead & np.isfinite(rank).any(axis=1)).tolist():
-            left = np.flatnonzero(owners == cell)
-            owners[left] = _evenly(np.flatnonzero(np.isfinite(rank[cell])), left.size)
 
     def _unpinned(self, handovers: Collection[Handover], owners: Ints, muster: Muster) -> Flags:
         """[N] slots that may move again: what moved rests, unless its new owner must go."""

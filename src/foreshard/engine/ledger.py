@@ -9,11 +9,11 @@ import numpy as np
 from foreshard.engine.state import EngineState
 from foreshard.model.plan import Reason
 from foreshard.model.telemetry import Fresh, Observation
-from foreshard.planning.bounds import OUT, takes_work
+from foreshard.planning.bounds import KEPT_RATIO, OUT, takes_work
 from foreshard.planning.brief import Estimate, Ground, shares_of
 from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.problem import SOFT_UTILISATION, Flags, Floats, Problem
-from foreshard.planning.restoring import least_shed
+from foreshard.planning.restoring import Room, cell_sets, least_shed
 from foreshard.planning.situation import Evacuation, Situation
 from foreshard.planning.true_cost import expected_bad
 
@@ -21,9 +21,9 @@ __all__ = [
     "alternatives",
     "evacuations",
     "is_affordable",
-    "is_short",
     "is_worth_it",
     "lightened",
+    "short_cells",
     "situation_of",
     "still_refused",
     "takers",
@@ -59,19 +59,40 @@ def is_affordable(
     """
     takes = takes.copy()
     takes[cell] = True
-    work = estimate.demand_rps @ estimate.needs
-    own = estimate.capacity[cell] / estimate.capacity[takes].sum(axis=0) * work
+    bounds = np.isfinite(estimate.capacity).all(axis=0)
+    capacity = estimate.capacity[:, bounds]
+    work = estimate.demand_rps @ estimate.needs[:, bounds]
+    own = capacity[cell] / capacity[takes].sum(axis=0) * work
     takes[cell] = False
     if not takes.any():
         return False
-    used = (work - (1.0 - part) * own) / estimate.capacity[takes].sum(axis=0)
-    return float(np.max(used)) <= ceiling
+    used = (work - (1.0 - part) * own) / capacity[takes].sum(axis=0)
+    return bool((used <= ceiling).all())
 
 
-def is_short(estimate: Estimate, takes: Flags, *, ceiling: float) -> bool:
-    """Whether the cells that take work cannot carry all of it under a ceiling."""
-    work = estimate.demand_rps @ estimate.needs
-    return bool((work > ceiling * estimate.capacity[takes].sum(axis=0)).any())
+def short_cells(
+    estimate: Estimate, able: Flags, home: Floats, takes: Flags, *, ceiling: float
+) -> Flags:
+    """[C] cells whose floors must yield: what must stay there passes a ceiling.
+
+    Residency can make a region short while the fleet has room: what may go nowhere else, and
+    what others keep there at least, are held against the region's capacity.
+
+    Args:
+        estimate: Demand, needs, capacity.
+        able: [F, C] who may serve what.
+        home: [F, C] the quiet split of the whole fleet.
+        takes: [C] which cells take work.
+        ceiling: Utilisation that no resource of such a set of cells may pass, taken together.
+    """
+    work = estimate.demand_rps[:, None] * estimate.needs
+    short = np.zeros(takes.size, dtype=np.bool_)
+    for cells in cell_sets(able & takes, takes):
+        confined = ~(able & takes & ~cells).any(axis=1)
+        stays = np.where(confined, 1.0, KEPT_RATIO * home[:, cells].sum(axis=1))
+        if (stays @ work > ceiling * estimate.capacity[cells].sum(axis=0)).any():
+            short |= cells
+    return short
 
 
 def still_refused(
@@ -86,11 +107,16 @@ def still_refused(
         takes: [C] which cells take work.
         interval_s: Since the last decision.
     """
+    able = ground.eligible & takes
     return least_shed(
         np.clip(1.0 - live.sum(axis=1), 0.0, 1.0),
-        np.array([int(ground.classes[f.request_class].priority) for f in ground.flows]),
+        ground.priority,
         estimate.demand_rps[:, None] * estimate.needs,
-        estimate.capacity[takes].sum(axis=0),
+        Room(
+            able=able,
+            capacity=np.where(takes[:, None], estimate.capacity, 0.0),
+            servable=np.where(able, estimate.most_shares(ground.flows), 0.0).sum(axis=1),
+        ),
         ceiling=SOFT_UTILISATION,
         interval_s=interval_s,
     )
@@ -113,9 +139,9 @@ def situation_of(
         now_s=observation.now_s,
         cells=ground.fleet.names,
         flows=ground.flows,
-        eligible=ground.eligible(),
+        eligible=ground.eligible,
         demand_rps=estimate.demand_rps,
-        weight=np.array([ground.classes[f.request_class].weight for f in ground.flows]),
+        weight=ground.weight,
         needs=estimate.needs,
         capacity=estimate.capacity,
         health={name: reading.health for name, reading in readings.items()},

@@ -6,9 +6,8 @@ would give work back to the cells that it was taken from.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -22,21 +21,36 @@ from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.problem import Floats
 from foreshard.planning.shunning import Shun, Stage
 
-__all__ = ["memory_of", "recall", "recall_handovers"]
+__all__ = ["is_remembered_alike", "memory_of", "recall", "recall_handovers"]
+
+_DECIMALS = 4
+_FIELDS = tuple(field.name for field in fields(CellState))
 
 
 def memory_of(state: EngineState, fleet: Fleet) -> Mapping[str, Any]:
     """Phases, shunned classes, loads that hurt, cost factors and hand-overs, as JSON values."""
+    caution, factor = _rounded(state.caution.p), _rounded(state.workload.factor)
     return {
-        "cells": {name: _without_nan(asdict(cell)) for name, cell in sorted(state.cells.items())},
+        "cells": {name: _row(cell) for name, cell in sorted(state.cells.items())},
         "shuns": [
             {"class": pair[0], "cell": pair[1], **asdict(off)}
             for pair, off in sorted(state.shuns.items())
         ],
-        "caution": dict(zip(fleet.names, state.caution.p.round(4).tolist(), strict=True)),
+        "caution": dict(zip(fleet.names, caution.tolist(), strict=True)),
         "handovers": [asdict(one) for one in state.handovers],
-        "factor": dict(zip(fleet.names, state.workload.factor.round(4).tolist(), strict=True)),
+        "factor": dict(zip(fleet.names, factor.tolist(), strict=True)),
     }
+
+
+def is_remembered_alike(one: EngineState, other: EngineState) -> bool:
+    """Whether `memory_of` says the same of both; when in doubt, False."""
+    return (
+        one.cells == other.cells
+        and one.shuns == other.shuns
+        and one.handovers == other.handovers
+        and np.array_equal(_rounded(one.caution.p), _rounded(other.caution.p))
+        and np.array_equal(_rounded(one.workload.factor), _rounded(other.workload.factor))
+    )
 
 
 def recall(
@@ -92,5 +106,12 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _without_nan(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
+def _row(cell: CellState) -> Mapping[str, Any]:
+    """Its fields; flat, and there are thousands: no deep copy of each."""
+    values = [(name, getattr(cell, name)) for name in _FIELDS]
+    # Only NaN differs from itself.
+    return {name: None if value != value else value for name, value in values}  # noqa: PLR0124 - see above
+
+
+def _rounded(values: Floats) -> Floats:
+    return values.round(_DECIMALS)

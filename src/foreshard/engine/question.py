@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from foreshard.engine.ledger import is_affordable, is_short, still_refused, takers
+from foreshard.engine.ledger import is_affordable, short_cells, still_refused, takers
 from foreshard.engine.scrutiny import is_heard
 from foreshard.engine.state import EngineState
 from foreshard.model.telemetry import Observation
@@ -39,7 +39,7 @@ def pose(
     """
     assert state.plan is not None  # noqa: S101 - the first plan was made before
     cells = state.cells
-    takes, eligible = takers(cells, ground), ground.eligible()
+    takes, eligible = takers(cells, ground), ground.eligible
     live = shares_of(state.plan, ground)
     doomed = frozenset(
         name
@@ -53,10 +53,11 @@ def pose(
             estimate, takes, ground.fleet.index[name], part=1.0, ceiling=budget.rest_ceiling
         )
     )
+    home = reference_shares(estimate.capacity, eligible, np.ones_like(takes))
     standing = Standing(
         cells=ground.fleet.names,
         flows=ground.flows,
-        home=reference_shares(estimate.capacity, eligible, np.ones_like(takes)),
+        home=home,
         live=live,
         eligible=eligible,
         silent=frozenset(
@@ -64,7 +65,7 @@ def pose(
         ),
         crowded=crowded,
         most=estimate.most_shares(ground.flows),
-        is_short=is_short(estimate, takes, ceiling=budget.rest_ceiling),
+        short=short_cells(estimate, eligible, home, takes, ceiling=budget.rest_ceiling),
     )
     lower, upper = caps_of(cells, state.shuns, standing, now_s=observation.now_s, policy=policy)
     apart = state.workload.factor.max(axis=1) > 1.0

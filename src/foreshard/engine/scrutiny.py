@@ -41,7 +41,9 @@ def judge(
         return None
     serving = [name for name, cell in sorted(cells.items()) if takes_work(cell)]
     return Judgement(
-        cells=cell_doubts(forecast, serving=serving, floor=thresholds.relent_p),
+        cells=cell_doubts(
+            forecast, serving=serving, floor=thresholds.relent_p, contrast=thresholds.contrast
+        ),
         classes=class_doubts(forecast, serving=serving, thresholds=thresholds),
         known=frozenset(forecast.cells),
     )

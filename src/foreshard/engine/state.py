@@ -38,6 +38,7 @@ class EngineState:
         refusals: Plans in a row of which the guards let nothing through.
         handovers: Slots that own data and are on their way, or were lately.
         muster: Who may give and take such slots.
+        unsettled: Whether a table that moves such slots was sent and may be live or not.
     """
 
     cells: Mapping[str, CellState]
@@ -55,3 +56,4 @@ class EngineState:
     refusals: int = 0
     handovers: tuple[Handover, ...] = ()
     muster: Muster = field(default_factory=Muster)
+    unsettled: bool = False

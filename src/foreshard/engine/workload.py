@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from foreshard.engine.counted import Counted, counted, gauged, or_none, sane
 from foreshard.forecast import demand
-from foreshard.model.telemetry import ClassTraffic, Fresh, Observation
+from foreshard.model.telemetry import CellReading, Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
-from foreshard.planning.brief import Estimate
-from foreshard.planning.problem import Floats
+from foreshard.planning.brief import LEAST_SHARE, Estimate
+from foreshard.planning.problem import Flags, Floats
+from foreshard.planning.slots import slot_count_for
 from foreshard.profile import needs
-from foreshard.profile.serving import Look, ServingState, start_serving, update_serving
+from foreshard.profile.look import Look
+from foreshard.profile.serving import ServingState, start_serving, update_serving
 
 __all__ = ["Profiler", "Workload"]
 
@@ -32,14 +35,19 @@ UNKNOWN_COST = 0.01
 BASE_RATIO, NOISE_RATIO = 0.05, 0.1
 # Demand is planned for its middle: the ceilings hold the reserve for what is above it.
 AHEAD_S = 5.0
-# A cell that says it is so many times as large or as small as the median of the fleet is believed
-# no further: a limit read from the host in place of the container would pull all work there.
-MOST_APART = 2.0
+# A cell that says it is so many times as large as the median of the fleet is believed no further:
+# a limit read from the host in place of the container would pull all work there. One that says it
+# is small is believed much further: if it lies, the others have its work, which fits by size.
+MOST_LARGER, MOST_SMALLER = 2.0, 8.0
 # A factor that is believed is believed until it has changed by this much more: a plan follows the
 # world, not every reading.
 FACTOR_STEP = 0.08
 # Arrivals beyond so many times what is known of them, and some, are a broken counter.
 MOST_UNEXPLAINED, UNEXPLAINED_RPS = 10.0, 1_000.0
+# Who is held low still gets so many of a table's least shares: one may be rounded away.
+SEEN_SHARES = 2.0
+# No resource comes in such an amount, in whatever unit.
+BOUNDLESS = 1e30
 # A request that is thought to cost nothing still has to be counted as something.
 LEAST_WORK = 1e-6
 # Nobody uses ten times what there is, nor is asked for so much: a broken counter would be
@@ -73,7 +81,12 @@ class Workload:
     @property
     def is_trusted(self) -> bool:
         """Whether enough was seen to plan with."""
-        return self.looks >= TRUSTED_LOOKS and bool(np.isfinite(self.capacity).any(axis=0).all())
+        return self.looks >= TRUSTED_LOOKS and bool(self.is_offered.any())
+
+    @property
+    def is_offered(self) -> Flags:
+        """[R] resources of which some cell said what it offers; the others bound nothing."""
+        return np.asarray(np.isfinite(self.capacity).any(axis=0))
 
 
 class Profiler:
@@ -95,8 +108,12 @@ class Profiler:
         common = frozenset.intersection(*declared) if declared else frozenset[str]()
         self.resources = tuple(sorted(common)) or ("cpu",)
         self._declared = self._prior()
-        names = [c.name for c in classes]
-        self._class_of_flow = np.array([names.index(f.request_class) for f in self.flows])
+        slot = 1.0 / slot_count_for(len(fleet.cells))
+        self._least_shares = np.array(
+            [max(LEAST_SHARE, slot if c.is_keyed else 0.0) for c in self._classes]
+        )
+        self._names = tuple(c.name for c in classes)
+        self._class_of_flow = np.array([self._names.index(f.request_class) for f in self.flows])
 
     def begin(self, factor: Mapping[str, Floats] | None = None) -> Workload:
         """A workload that rests on what was declared, and on remembered factors by cell."""
@@ -126,13 +143,18 @@ class Profiler:
     def update(self, workload: Workload, observation: Observation) -> Workload:
         """Take in one observation; what is missing in it changes nothing but its own certainty."""
         dt_s = max(observation.interval_s, 1e-3)
-        offered = observation.demand_rps if _is_believable(observation) else None
-        asked = [np.nan if offered is None else _sane(offered.get(f, 0.0)) for f in self.flows]
-        rates, used, capacity = self._cells(observation, workload.capacity)
-        state = needs.update(workload.needs, rates, used, dt_s=dt_s)
-        told = needs.estimate(state)
-        factor = told.capacity_factor
-        heard = offered is not None and 2 * int(np.isfinite(used).all(axis=1).sum()) > len(used)
+        believable = _is_believable(observation)
+        asked = [self._offered(observation, f) if believable else np.nan for f in self.flows]
+        readings = [observation.cells[name] for name in self._fleet.names]
+        count = counted(readings, self._names)
+        rates, used, capacity = self._told(count, readings, workload.capacity, dt_s=dt_s)
+        telling = np.where(workload.serving.is_soaked[:, None], np.nan, used)
+        state = needs.update(workload.needs, rates, telling, dt_s=dt_s)
+        factor = state.factor.factor
+        spoke = np.isfinite(used[:, np.isfinite(capacity).any(axis=0)]).all(axis=1)
+        heard = (
+            believable and observation.demand_rps is not None and 2 * int(spoke.sum()) > len(used)
+        )
         after = replace(
             workload,
             demand=demand.update(workload.demand, np.array(asked), dt_s=dt_s),
@@ -143,19 +165,21 @@ class Profiler:
             looks=workload.looks + heard,
             seen_s=observation.now_s,
         )
-        look = self._look(after, observation, rates, used, told.needs)
+        look = self._look(
+            after, observation, replace(count, rate_rps=rates), used, needs.costs(state)
+        )
         return replace(after, serving=update_serving(workload.serving, look, dt_s=dt_s))
 
     def estimate(self, workload: Workload) -> Estimate:
         """What a plan is made with; declared figures where nothing better is known."""
         asked = demand.quantile_rps(workload.demand, ahead_s=AHEAD_S, deviations=0.0)
-        told = needs.estimate(workload.needs)
+        costs = needs.costs(workload.needs)
         capacity, typical = _by_gauges(workload)
         size = (capacity / typical).min(axis=1)
         serves = workload.serving.effective(size) / size
         return Estimate(
             demand_rps=np.nan_to_num(asked),
-            needs=told.needs[self._class_of_flow],
+            needs=costs[self._class_of_flow],
             capacity=capacity * serves[:, None],
             most_rps=workload.serving.class_ceiling.T[self._class_of_flow],
         )
@@ -164,32 +188,42 @@ class Profiler:
         self,
         workload: Workload,
         observation: Observation,
-        rates: Floats,
+        count: Counted,
         used: Floats,
         told: Floats,
     ) -> Look:
         """What balancers and gauges say of queues; work in mean cells' seconds."""
         capacity, typical = _by_gauges(workload)
-        readings = [observation.cells[name] for name in self._fleet.names]
-        traffic = [[(r.traffic or {}).get(c.name) for c in self._classes] for r in readings]
-        nothing = ClassTraffic(rate_rps=0.0)
-        seen = [[t or nothing for t in row] for row in traffic]
         sent = [np.nan] * len(self._classes)
         if observation.demand_rps is not None:
             sent = [0.0] * len(self._classes)
             for flow, k in zip(self.flows, self._class_of_flow.tolist(), strict=True):
-                shed = _sane(observation.shed_rps.get(flow, 0.0))
-                sent[k] += max(0.0, _sane(observation.demand_rps.get(flow, 0.0)) - shed)
+                shed = sane(observation.shed_rps.get(flow, 0.0))
+                sent[k] += float(np.maximum(self._offered(observation, flow) - shed, 0.0))
         return Look(
-            rate_rps=rates,
-            failed_ratio=np.array([[min(1.0, _or_none(t.failed_ratio)) for t in r] for r in seen]),
-            latency_s=np.array([[_sane(t.latency_mean_s) for t in row] for row in seen]),
-            in_flight=np.array([_sane(r.in_flight) for r in readings]),
-            busy=(used / workload.capacity).max(axis=1),
+            rate_rps=count.rate_rps,
+            failed_ratio=count.failed_ratio,
+            latency_s=count.latency_s,
+            in_flight=count.in_flight,
+            busy=np.fmax.reduce(used / workload.capacity, axis=1),
             capacity=(capacity / typical).min(axis=1),
             work=np.maximum((told / typical).max(axis=1), LEAST_WORK),
             sent_rps=np.array(sent),
+            least_rps=SEEN_SHARES * self._least_shares * np.nan_to_num(np.array(sent)),
         )
+
+    def _offered(self, observation: Observation, flow: Flow) -> float:
+        """What arrives of a flow; NaN where nobody counts a class that is answered."""
+        offered = observation.demand_rps
+        if offered is None:
+            return np.nan
+        if flow in offered:
+            return sane(offered[flow])
+        name = flow.request_class
+        if any(f.request_class == name for f in offered):
+            return 0.0
+        seen = [(r.traffic or {}).get(name) for r in observation.cells.values()]
+        return np.nan if any(t is not None and t.rate_rps > 0.0 for t in seen) else 0.0
 
     def _prior(self) -> Floats:
         """[K, R] declared needs; a class of unknown cost gets the mean of the others."""
@@ -204,66 +238,49 @@ class Profiler:
         )
         return np.where(np.isfinite(positive), positive, mean)
 
-    def _cells(self, observation: Observation, before: Floats) -> tuple[Floats, Floats, Floats]:
+    def _told(
+        self, count: Counted, readings: Sequence[CellReading], before: Floats, *, dt_s: float
+    ) -> tuple[Floats, Floats, Floats]:
         """Rates [C, K], used [C, R] and declared capacity [C, R]; NaN = not heard."""
-        shape = (len(self._fleet.cells), len(self.resources))
-        rates = np.full((shape[0], len(self._classes)), np.nan)
-        used, capacity = np.full(shape, np.nan), before.copy()
-        for c, name in enumerate(self._fleet.names):
-            reading = observation.cells[name]
-            if reading.traffic is not None:
-                rates[c] = [
-                    _sane(reading.traffic[k.name].rate_rps) if k.name in reading.traffic else 0.0
-                    for k in self._classes
-                ]
-            if not isinstance(reading.reading, Fresh):
-                continue
-            metrics = reading.reading.metrics
-            is_new = reading.reading.age_s <= 1.5 * observation.interval_s
-            for r, resource in enumerate(self.resources):
-                if resource in metrics.gauges and is_new:
-                    used[c, r] = _sane(metrics.gauges[resource].used)
-                limit = metrics.capacity.get(resource, np.nan)
-                capacity[c, r] = limit if limit > 0.0 else capacity[c, r]
+        said = gauged(readings, self.resources, newest_s=1.5 * dt_s)
+        capacity = np.where(np.isnan(said.capacity), before, said.capacity)
         offered = np.where(np.isfinite(capacity), capacity, np.inf)
-        used = np.where(used > MOST_USED * offered, np.nan, used)
+        used = np.where(said.used > MOST_USED * offered, np.nan, said.used)
+        rates = count.rate_rps.copy()
         rates[(rates @ self._declared > MOST_ASKED * offered).any(axis=1)] = np.nan
         return rates, used, capacity
 
 
 def _by_gauges(workload: Workload) -> tuple[Floats, Floats]:
-    """[C, R] what cells offer, less what they need beyond their siblings; [R] the median's."""
+    """[C, R] what cells offer, less what they need beyond their siblings; [R] the median's.
+
+    A resource of which no cell says what it offers bounds nothing, if another one does.
+    """
     known = np.where(np.isfinite(workload.capacity), workload.capacity, np.nan)
     heard = np.isfinite(known)
-    typical = np.ones(known.shape[1])
+    boundless = heard.any() & ~heard.any(axis=0)
+    typical = np.where(boundless, BOUNDLESS, 1.0)
     for r in np.flatnonzero(heard.any(axis=0)):
-        typical[r] = np.median(known[heard[:, r], r])
-    believed = np.clip(known, typical / MOST_APART, typical * MOST_APART)
-    return np.where(heard, believed, typical) / workload.factor, typical
-
-
-def _sane(value: float) -> float:
-    """A figure that cannot be counted is one that was not heard."""
-    return value if 0.0 <= value < np.inf else np.nan
+        said = np.sort(known[heard[:, r], r])
+        typical[r] = (said[(said.size - 1) // 2] + said[said.size // 2]) / 2.0
+    believed = np.clip(known, typical / MOST_SMALLER, typical * MOST_LARGER)
+    offered = np.where(heard, believed, np.where(boundless, np.inf, typical))
+    return offered / workload.factor, typical
 
 
 def _is_believable(observation: Observation) -> bool:
     """Whether what arrived was answered, refused or is open: nothing else can become of it."""
     readings = observation.cells.values()
-    answered = sum(
-        _or_none(t.rate_rps) for reading in readings for t in (reading.traffic or {}).values()
-    )
-    refused = sum(_or_none(rate) for rate in observation.shed_rps.values())
-    still_open = sum(_or_none(reading.in_flight) for reading in readings)
+    answered = 0.0
+    for reading in readings:
+        for t in (reading.traffic or {}).values():
+            answered += or_none(t.rate_rps)
+    refused = sum(or_none(rate) for rate in observation.shed_rps.values())
+    still_open = sum(or_none(reading.in_flight) for reading in readings)
     arrived = sum((observation.demand_rps or {}).values())
     span_s = max(observation.interval_s, 1e-3)
     explained = answered + refused + still_open / span_s
     return not arrived > MOST_UNEXPLAINED * explained + UNEXPLAINED_RPS
-
-
-def _or_none(value: float) -> float:
-    """A figure, or 0 where none can be counted."""
-    return value if 0.0 <= value < np.inf else 0.0
 
 
 def _held(held: Floats, now: Floats) -> Floats:

@@ -5,6 +5,8 @@ besides: a P of .5 is either "half way there, surely" or "a steep ramp or nothin
 with the drift, so its quantiles are P at the quantiles of the drift's posterior. Level and noise
 are those of the explanations that such a drift speaks for, weighed by Bayes' rule; that they are
 uncertain too is in P itself (as noise), not in the spread.
+
+What runs is `compiled.passage`; `plain` says the same in NumPy.
 """
 
 from __future__ import annotations
@@ -12,32 +14,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from foreshard.forecast.compiled.passage import Mixture, drift_quantiles, passage_bands
 from foreshard.forecast.drift import DriftPosterior
-from foreshard.forecast.first_passage import passage_probability
-from foreshard.forecast.normal import ndtr
 
-__all__ = ["LOW", "drift_quantile", "probability_band"]
+__all__ = ["LOW", "band_of", "drift_quantile", "mixture_of", "probability_band"]
 
 Array = NDArray[np.float64]
 
 # The band holds the middle 80 %.
 LOW = 0.1
 HIGH = 0.9
-_BISECTIONS = 16
-_LEAST_SD = 1e-12
+LEAST_SD = 1e-12
+EVERY = slice(None)
 
 
-def drift_quantile(posterior: DriftPosterior, q: float) -> Array:
-    """[N], the drift under which the true one lies with probability `q`."""
-    mean, sd = posterior.drift, np.maximum(posterior.drift_sd, _LEAST_SD)
-    low = (mean - 6.0 * sd).min(axis=0)
-    high = (mean + 6.0 * sd).max(axis=0)
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high)
-        below = (posterior.share * ndtr((middle - mean) / sd)).sum(axis=0) < q
-        low = np.where(below, middle, low)
-        high = np.where(below, high, middle)
-    return np.asarray(low)
+def drift_quantile(posterior: DriftPosterior, q: float, rows: slice = EVERY) -> Array:
+    """[N], the drift under which the true one lies with probability `q`, of some rows."""
+    sd = np.maximum(posterior.drift_sd[:, rows], LEAST_SD)
+    return drift_quantiles(posterior.share[:, rows], posterior.drift[:, rows], sd, q)
 
 
 def probability_band(
@@ -51,33 +45,26 @@ def probability_band(
         rows: [N], whose band is wanted; the others are 0.
     """
     band = np.zeros((2, len(horizons_s), len(rows)))
-    own = DriftPosterior(
-        share=posterior.share[:, rows],
-        level=posterior.level[:, rows],
-        level_sd=posterior.level_sd[:, rows],
-        drift=posterior.drift[:, rows],
-        drift_sd=posterior.drift_sd[:, rows],
-        noise=posterior.noise[rows],
-        samples=posterior.samples[rows],
-    )
-    for end, q in enumerate((LOW, HIGH)):
-        drift = drift_quantile(own, q)
-        weight = _explanations(own, drift)
-        for i, h in enumerate(horizons_s):
-            noise = np.hypot(own.noise, own.level_sd / np.sqrt(h))
-            p = passage_probability(1.0 - own.level, drift, noise, h)
-            band[end, i, rows] = (weight * p).sum(axis=0)
+    band[:, :, rows] = band_of(mixture_of(posterior, np.flatnonzero(rows)), horizons_s)
+    return band
+
+
+def band_of(of: Mixture, horizons_s: tuple[float, ...]) -> Array:
+    """[2, H, N] `probability_band` of all N gauges."""
+    sure = (*of[:4], np.maximum(of[4], LEAST_SD), of[5])
+    band = passage_bands(sure, np.array([LOW, HIGH]), np.array(horizons_s))
     band = np.maximum.accumulate(np.clip(np.nan_to_num(band), 0.0, 1.0), axis=1)
     # A drift in the gap between two explanations may speak for the nearer level of the slower.
     return np.sort(band, axis=0)
 
 
-def _explanations(posterior: DriftPosterior, drift: Array) -> Array:
-    """[2, N], how probable each explanation is, were this the drift."""
-    sd = np.maximum(posterior.drift_sd, _LEAST_SD)
-    with np.errstate(divide="ignore"):
-        log = np.log(posterior.share) - np.log(sd) - 0.5 * ((drift - posterior.drift) / sd) ** 2
-    log -= log.max(axis=0)
-    weight: Array = np.exp(log)
-    weight /= weight.sum(axis=0)
-    return weight
+def mixture_of(posterior: DriftPosterior, rows: NDArray[np.intp]) -> Mixture:
+    """Some rows of a posterior, as `compiled.passage` takes them."""
+    return (
+        posterior.share[:, rows],
+        posterior.level[:, rows],
+        posterior.level_sd[:, rows],
+        posterior.drift[:, rows],
+        posterior.drift_sd[:, rows],
+        posterior.noise[rows],
+    )

@@ -12,6 +12,9 @@ the readings on those of the regressors is generalised least squares under wande
 measurement noise, gaps included, at the price of one loop over time. Each explanation's marginal
 likelihood, with the scale of the noise itself uncertain (Student's t), then weighs it.
 
+The loop over time and the weighing are compiled (`compiled.explaining`); `plain` says the same in
+NumPy.
+
 Known weakness: two changes within one window are explained by the better one alone.
 """
 
@@ -22,11 +25,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from foreshard.forecast.compiled.explaining import explain
 from foreshard.forecast.noise import estimate_noise, reading_sd
 from foreshard.forecast.regimes import clean
 from foreshard.model.errors import ForecastError, InvalidValueError
 
-__all__ = ["DriftPosterior", "DriftPrior", "estimate_drift"]
+__all__ = ["Basis", "DriftPosterior", "DriftPrior", "estimate_drift"]
 
 Array = NDArray[np.float64]
 
@@ -38,9 +42,7 @@ _SHORTEST_RAMP = 5
 _LONGEST_STEP = 16
 _STEP_SD = 0.25
 # How firmly the estimated scale of the noise is believed, in samples.
-_SCALE_SAMPLES = 20.0
-# Rows at a time: the working set stays within a core's cache.
-_CHUNK = 2048
+SCALE_SAMPLES = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,42 +132,37 @@ def estimate_drift(
     dt_s = float(np.median(steps)) if len(steps) else 1.0
     cleaned = clean(value, sd=reading_sd(value, pool=pool))
     noise = estimate_noise(cleaned.value, pool=pool, dt_s=dt_s)
-    basis = _Basis.over(time_s, prior)
-    parts = [
-        _posterior(
-            time_s,
-            cleaned.value[i : i + _CHUNK],
-            noise.measurement_var[i : i + _CHUNK, None] * cleaned.doubt[i : i + _CHUNK],
-            noise.process_var[i : i + _CHUNK],
-            basis,
-        )
-        for i in range(0, len(value), _CHUNK)
-    ]
-    if not parts:
-        empty = np.empty((2, 0))
-        nothing = np.empty(0)
-        return DriftPosterior(
-            share=empty,
-            level=empty,
-            level_sd=empty,
-            drift=empty,
-            drift_sd=empty,
-            noise=nothing,
-            samples=nothing,
-        )
+    basis = Basis.over(time_s, prior)
+    n = len(value)
+    share, level, level_var, drift, drift_var = (np.empty((2, n)) for _ in range(5))
+    samples = np.empty(n)
+    explain(
+        (time_s, np.array(basis.active, dtype=np.int64)),
+        cleaned.value,
+        (noise.measurement_var, noise.measurement_var * cleaned.last_doubt, noise.process_var),
+        basis.values,
+        (
+            np.array([j for j, _, _, _ in basis.explanations], dtype=np.int64),
+            np.array([is_ramp for _, is_ramp, _, _ in basis.explanations]),
+            np.array([sd**2 for _, _, sd, _ in basis.explanations]),
+            np.exp([log_prior for _, _, _, log_prior in basis.explanations]),
+        ),
+        (basis.slow_sd**2, SCALE_SAMPLES),
+        (share, level, level_var, drift, drift_var, samples),
+    )
     return DriftPosterior(
-        share=np.concatenate([p.share for p in parts], axis=1),
-        level=np.concatenate([p.level for p in parts], axis=1),
-        level_sd=np.concatenate([p.level_sd for p in parts], axis=1),
-        drift=np.concatenate([p.drift for p in parts], axis=1),
-        drift_sd=np.concatenate([p.drift_sd for p in parts], axis=1),
-        noise=np.concatenate([p.noise for p in parts]),
-        samples=np.concatenate([p.samples for p in parts]),
+        share=share,
+        level=level,
+        level_sd=np.sqrt(level_var),
+        drift=drift,
+        drift_sd=np.sqrt(drift_var),
+        noise=np.where(samples == 0.0, np.nan, np.sqrt(noise.process_var)),
+        samples=samples,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Basis:
+class Basis:
     """Regressors over the window, slow slope first, then changes from the oldest to the newest.
 
     Attributes:
@@ -182,7 +179,8 @@ class _Basis:
     slow_sd: float
 
     @classmethod
-    def over(cls, time_s: Array, prior: DriftPrior) -> _Basis:
+    def over(cls, time_s: Array, prior: DriftPrior) -> Basis:
+        """The regressors of a window [T] of which the prior knows."""
         last = time_s[-1]
         onsets = [k for k in _ONSETS if k < len(time_s)]
         # Onsets are equally likely at any time, so each stands for the stretch up to the next.
@@ -213,128 +211,3 @@ class _Basis:
             explanations=tuple(explanations),
             slow_sd=prior.slow_sd_per_s,
         )
-
-
-@dataclass(slots=True)
-class _Moments:
-    """Innovations of readings (y), slow slope (0) and regressors (j), weighted and summed."""
-
-    yy: Array
-    jy: Array
-    jj: Array
-    j0: Array
-    count: Array
-    level: Array
-    carried: Array
-    level_var: Array
-
-
-def _filter(
-    time_s: Array, value: Array, var: Array, process_var: Array, basis: _Basis
-) -> _Moments:
-    n, p = len(value), len(basis.values)
-    y = np.ascontiguousarray(value.T)
-    r = np.ascontiguousarray(var.T)
-    level, level_var = np.zeros(n), np.zeros(n)
-    carried = np.zeros((p, n))
-    m = _Moments(
-        yy=np.zeros(n),
-        jy=np.zeros((p, n)),
-        jj=np.zeros((p, n)),
-        j0=np.zeros((p, n)),
-        count=np.zeros(n),
-        level=level,
-        carried=carried,
-        level_var=level_var,
-    )
-    begun = np.zeros(n, dtype=bool)
-    for i in range(len(time_s)):
-        if i:
-            level_var += process_var * (time_s[i] - time_s[i - 1])
-        seen = ~np.isnan(y[i])
-        if not seen.any():
-            continue
-        first = seen & ~begun
-        begun |= seen
-        weight = np.where(seen & ~first, 1.0 / (level_var + r[i]), 0.0)
-        gain = np.where(first, 1.0, level_var * weight)
-        v = np.where(seen, y[i], level) - level
-        a = basis.active[i]
-        b = basis.values[:a, i, None] - carried[:a]
-        carried[:a] += gain * b
-        level += gain * v
-        level_var *= 1.0 - gain
-        level_var += np.where(first, r[i], 0.0)
-        m.yy += weight * v * v
-        weighted = weight * b
-        m.jy[:a] += weighted * v
-        m.jj[:a] += weighted * b
-        m.j0[:a] += weighted * b[0]
-        m.count += seen
-    return m
-
-
-def _posterior(
-    time_s: Array, value: Array, var: Array, process_var: Array, basis: _Basis
-) -> DriftPosterior:
-    m = _filter(time_s, value, var, process_var, basis)
-    n = len(value)
-    informative = np.maximum(m.count - 1.0, 0.0)
-    dof = _SCALE_SAMPLES + informative
-    slow = 1.0 / basis.slow_sd**2
-    s00 = m.jj[0] + slow
-    e = len(basis.explanations)
-    log_weight, drift, drift_var = np.empty((e, n)), np.empty((e, n)), np.empty((e, n))
-    level, level_var = np.empty((e, n)), np.empty((e, n))
-    back0 = -m.carried[0]
-    for i, (j, is_ramp, sd, log_prior) in enumerate(basis.explanations):
-        if j == 0:
-            b0, bj = m.jy[0] / s00, np.zeros(n)
-            v00, v0j, vjj = 1.0 / s00, np.zeros(n), np.zeros(n)
-            reach = np.zeros(n)
-            log_det = np.log(s00 / slow)
-        else:
-            sjj, s0j = m.jj[j] + 1.0 / sd**2, m.j0[j]
-            det = s00 * sjj - s0j * s0j
-            v00, v0j, vjj = sjj / det, -s0j / det, s00 / det
-            b0 = v00 * m.jy[0] + v0j * m.jy[j]
-            bj = v0j * m.jy[0] + vjj * m.jy[j]
-            reach = basis.values[j, -1] - m.carried[j]
-            log_det = np.log(det * sd**2 / slow)
-        left = np.maximum(m.yy - b0 * m.jy[0] - bj * m.jy[j], 0.0)
-        scale = np.maximum((_SCALE_SAMPLES + left) / dof, 0.5)
-        log_weight[i] = log_prior - 0.5 * log_det - 0.5 * dof * np.log1p(left / _SCALE_SAMPLES)
-        drift[i] = b0 + bj if is_ramp else b0
-        drift_var[i] = scale * (v00 + 2.0 * v0j + vjj if is_ramp else v00)
-        level[i] = m.level + b0 * back0 + bj * reach
-        spread = back0 * back0 * v00 + 2.0 * back0 * reach * v0j + reach * reach * vjj
-        level_var[i] = scale * (m.level_var + spread)
-    weight = np.exp(log_weight - log_weight.max(axis=0))
-    weight /= weight.sum(axis=0)
-    ramp = np.array([is_ramp for _, is_ramp, _, _ in basis.explanations])
-    unseen = m.count == 0.0
-    groups = [_merge(weight[g], drift[g], drift_var[g]) for g in (~ramp, ramp)]
-    levels = [_merge(weight[g], level[g], level_var[g]) for g in (~ramp, ramp)]
-    share = np.stack([weight[~ramp].sum(axis=0), weight[ramp].sum(axis=0)])
-
-    def told(x: Array) -> Array:
-        return np.where(unseen, np.nan, x)
-
-    return DriftPosterior(
-        share=told(share),
-        level=told(np.stack([mean for mean, _ in levels])),
-        level_sd=told(np.sqrt(np.stack([v for _, v in levels]))),
-        drift=told(np.stack([mean for mean, _ in groups])),
-        drift_sd=told(np.sqrt(np.stack([v for _, v in groups]))),
-        noise=told(np.sqrt(process_var)),
-        samples=m.count,
-    )
-
-
-def _merge(weight: Array, mean: Array, var: Array) -> tuple[Array, Array]:
-    """Mean and variance of a mixture [E, N]; of nothing (a window too short for ramps), zeros."""
-    if len(weight) == 0:
-        return np.zeros(weight.shape[1]), np.zeros(weight.shape[1])
-    w = weight / np.maximum(weight.sum(axis=0), 1e-300)
-    centre = (w * mean).sum(axis=0)
-    return centre, (w * (var + (mean - centre) ** 2)).sum(axis=0)

@@ -4,7 +4,8 @@ A gauge is read as level + measurement noise (variance r), and the level itself 
 q a second). Second differences take out any steady slope. With lag 1 their variance is
 6 r + 2 q dt; those of means over blocks of m samples have about 6 r / m + m q dt. Two lags, two
 unknowns. Large values are clipped, so that steps, spikes and the bend where a trend begins count
-little, and a short window borrows from the same gauge of the other cells.
+little, and a short window borrows from the same gauge of the other cells. Rows are gone through in
+`compiled.scatter`; `plain.clipped_variance` says the same in NumPy.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Noise", "estimate_noise", "reading_sd", "row_medians"]
+from foreshard.forecast.compiled.scatter import block_differences, clipped_squares
+
+__all__ = ["Noise", "estimate_noise", "reading_sd"]
 
 Array = NDArray[np.float64]
 
 # Smallest measurement noise believed in, limits: counters and page sizes are quantised.
-_FLOOR_SD = 2e-3
+FLOOR_SD = 2e-3
 # Median of |normal| is 0.6745 sd.
-_MAD_TO_SD = 1.4826
-_CLIP_SDS = 3.5
+MAD_TO_SD = 1.4826
+CLIP_SDS = 3.5
 # Wandering shows in long blocks; a window has room for six, and tides bend those too long.
 _BLOCKS_IN_WINDOW = 6
 _SHORTEST_BLOCK, _LONGEST_BLOCK = 8, 16
@@ -48,21 +51,6 @@ class Noise:
     process_var: Array
 
 
-def row_medians(x: Array) -> tuple[Array, Array]:
-    """Median of every row without its NaNs (NaN where nothing is left), and how many there were.
-
-    `numpy.nanmedian` goes row by row in Python; this sorts once, NaNs last.
-    """
-    count = x.shape[1] - np.isnan(x).sum(axis=1)
-    if x.shape[1] == 0:
-        return np.full(x.shape[0], np.nan), count.astype(np.float64)
-    ordered = np.sort(x, axis=1)
-    last = np.maximum(count - 1, 0)
-    rows = np.arange(x.shape[0])
-    middle = 0.5 * (ordered[rows, last // 2] + ordered[rows, (last + 1) // 2])
-    return np.where(count > 0, middle, np.nan).astype(np.float64), count.astype(np.float64)
-
-
 def reading_sd(value: Array, *, pool: NDArray[np.intp]) -> Array:
     """Standard deviation of one reading, [N], wandering within one step included: a quick look."""
     return np.asarray(np.sqrt(_fine_variance(value, pool)[0] / 6.0))
@@ -81,8 +69,7 @@ def estimate_noise(value: Array, *, pool: NDArray[np.intp], dt_s: float) -> Nois
     """
     fine_var, own_fine_var = _fine_variance(value, pool)
     block = min(max(value.shape[1] // _BLOCKS_IN_WINDOW, _SHORTEST_BLOCK), _LONGEST_BLOCK)
-    means = _block_means(value, block)
-    coarse_var, coarse_count = _clipped_variance(_second_differences(means, block))
+    coarse_var, coarse_count = _clipped_variance(value, block)
     # Overlapping block differences repeat each other: one in half a block is new.
     coarse_count = coarse_count / (block / 2)
     wander = (coarse_var - own_fine_var / block) / (block - 2.0 / block)
@@ -101,38 +88,16 @@ def estimate_noise(value: Array, *, pool: NDArray[np.intp], dt_s: float) -> Nois
 
 def _fine_variance(value: Array, pool: NDArray[np.intp]) -> tuple[Array, Array]:
     """Variance of second differences at lag 1: helped by the pool and never NaN; and the own."""
-    own, count = _clipped_variance(_second_differences(value, 1))
+    own, count = _clipped_variance(value, 1)
     blended = _blend(own, np.where(np.isnan(own), 0.0, count), _pooled(own, pool), _POOL_SAMPLES)
-    return np.maximum(np.nan_to_num(blended, nan=0.0), 6.0 * _FLOOR_SD**2), own
+    return np.maximum(np.nan_to_num(blended, nan=0.0), 6.0 * FLOOR_SD**2), own
 
 
-def _second_differences(x: Array, lag: int) -> Array:
-    if x.shape[1] <= 2 * lag:
-        return np.empty((x.shape[0], 0))
-    return np.asarray(x[:, 2 * lag :] - 2.0 * x[:, lag:-lag] + x[:, : -2 * lag])
-
-
-def _block_means(x: Array, block: int) -> Array:
-    """Means over `block` samples ending at each; a gap spoils the blocks that touch it."""
-    if x.shape[1] < block:
-        return np.empty((x.shape[0], 0))
-    gap = np.isnan(x)
-    total = np.cumsum(np.where(gap, 0.0, x), axis=1)
-    gaps = np.cumsum(gap, axis=1)
-    total[:, block:] -= total[:, :-block].copy()
-    gaps[:, block:] -= gaps[:, :-block].copy()
-    means = np.where(gaps == 0, total / block, np.nan)
-    return np.asarray(means[:, block - 1 :])
-
-
-def _clipped_variance(x: Array) -> tuple[Array, Array]:
-    """Mean square of each row after clipping at a few robust deviations: NaN without values."""
-    scale, count = row_medians(np.abs(x))
+def _clipped_variance(value: Array, block: int) -> tuple[Array, Array]:
+    """Mean square of each row's block differences, clipped at a few robust deviations."""
     # A row that is mostly constant has no median deviation, but may have a true one.
-    bound = np.maximum(_CLIP_SDS * _MAD_TO_SD * np.nan_to_num(scale), _CLIP_SDS * _FLOOR_SD)
-    clipped = np.minimum(np.abs(x), bound[:, None])
-    square = np.where(np.isnan(clipped), 0.0, clipped * clipped).sum(axis=1)
-    return np.where(count > 0, square / np.maximum(count, 1.0), np.nan), count
+    ordered = np.sort(block_differences(value, block), axis=1)
+    return clipped_squares(ordered, CLIP_SDS * MAD_TO_SD, CLIP_SDS * FLOOR_SD)
 
 
 def _pooled(x: Array, pool: NDArray[np.intp]) -> Array:

@@ -32,7 +32,7 @@ _SERIES = (
     -1.087832109571047e-09,
 )
 # The series as a plain polynomial in (2 t - 1): half the work, and |2 t - 1| <= 1 keeps it stable.
-_POLYNOMIAL = tuple(float(c) for c in np.polynomial.chebyshev.cheb2poly(_SERIES))
+POLYNOMIAL = tuple(float(c) for c in np.polynomial.chebyshev.cheb2poly(_SERIES))
 _HALF_SQRT = float(np.sqrt(0.5))
 
 
@@ -47,8 +47,8 @@ def erfcx(z: ArrayLike) -> Array:
     """
     t = 2.0 / (2.0 + np.maximum(np.asarray(z, dtype=np.float64), 0.0))
     x = 2.0 * t - 1.0
-    f = np.full_like(x, _POLYNOMIAL[-1])
-    for c in _POLYNOMIAL[-2::-1]:
+    f = np.full_like(x, POLYNOMIAL[-1])
+    for c in POLYNOMIAL[-2::-1]:
         f *= x
         f += c
     result: Array = t * np.exp(f)

@@ -1,30 +1,51 @@
 """This module is where arrays of probabilities become the forecast that people and engine read.
 
-Objects are the dear part of a forecast over ten thousand cells, so equal curves are made once, and
-a mode that is out of the question at every load and horizon is left out (absent = 0).
+Objects are the dear part of a forecast over a thousand cells, and most are never read: the engine
+compares cells by columns, and a person asks of one. So a cell's forecast is made when it is asked
+for, and once; equal curves are made once too, and a mode that is out of the question at every
+load and horizon is left out (absent = 0).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foreshard.model.forecast import Band, CellForecast, RiskCurve, TimeToLimit
 
-__all__ = ["Figures", "cell_forecasts"]
+__all__ = ["Details", "Figures", "Foreseen"]
 
 Array = NDArray[np.float64]
 _Curves = Mapping[float, RiskCurve]
 
+_EXHAUSTION = "exhaustion:"
 _LATENCY = "latency:"
 # Finer differences than this mean nothing, and would make every curve unique.
 _DECIMALS = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Details(Protocol):
+    """What is worked out only where it is asked for: of G gauges of the cell `c`, mostly."""
+
+    def drift_low(self, c: int) -> Array:
+        """[G], lower bound of the drift, limits a second."""
+
+    def drift_low_of(self, g: int) -> Array:
+        """[C], the same of one gauge in all cells."""
+
+    def band(self, c: int) -> Array:
+        """[2, H, G], where 80 % of what makes up p at load 1 lies, rising along both."""
+
+    def time_to_limit(self, c: int) -> Array:
+        """[3, G], seconds at 10, 50 and 90 %; NaN = does not move to its limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Figures:
     """What a model says of C cells and G gauges.
 
@@ -33,141 +54,185 @@ class Figures:
         gauges: G names; those that start with `latency:` speak of a class.
         known: bool [C, G], whether enough was seen to say anything.
         p: [H, L, C, G], probability by horizon and load, rising along both.
-        band: [2, H, C, G], where 80 % of what makes up p at load 1 lies, rising along both.
-        drift_low: [C, G], limits a second.
-        time_to_limit: [3, C, G], seconds at 10, 50 and 90 %; NaN = does not move to its limit.
+        details: The rest, on demand.
+        horizons_s: H.
+        loads: L, with 1 in it.
+        down: By cell, per horizon, whether it is announced to be away.
     """
 
     cells: tuple[str, ...]
     gauges: tuple[str, ...]
     known: NDArray[np.bool_]
     p: Array
-    band: Array
-    drift_low: Array
-    time_to_limit: Array
+    details: Details
+    horizons_s: tuple[float, ...]
+    loads: tuple[float, ...]
+    down: Mapping[str, tuple[bool, ...]]
 
 
-def cell_forecasts(
-    figures: Figures,
-    *,
-    horizons_s: tuple[float, ...],
-    loads: tuple[float, ...],
-    down: Mapping[str, tuple[bool, ...]],
-) -> Mapping[str, CellForecast]:
-    """Forecasts by cell.
+class Foreseen(Mapping[str, CellForecast]):
+    """Forecasts by cell, and their columns (see `planning.sheet`).
+
+    A cell of which nothing is known, nor announced, is left out.
 
     Args:
         figures: See `Figures`.
-        horizons_s: H.
-        loads: L, with 1 in it.
-        down: By cell, per horizon, whether it is announced to be away.
-
-    Returns:
-        A cell of which nothing is known, nor announced, is left out.
     """
-    p: Array = np.asarray(np.round(np.where(figures.known, figures.p, 0.0), _DECIMALS), np.float64)
-    worst = p.max(axis=(0, 1), initial=0.0)
-    risk = _any_mode(figures, p)
-    at_present = p[:, loads.index(1.0)].transpose(1, 2, 0).tolist()
-    curve = _Curvery(loads)
-    bands = _Bands.of(figures, horizons_s)
-    drift_low = figures.drift_low.tolist()
-    moves = np.asarray(~np.isnan(figures.time_to_limit[0]) & figures.known)
-    known = figures.known.tolist()
-    any_known: list[bool] = np.any(figures.known, axis=1).tolist()
-    latency = [(g, name) for g, name in enumerate(figures.gauges) if name.startswith(_LATENCY)]
-    result: dict[str, CellForecast] = {}
-    for c, cell in enumerate(figures.cells):
-        away = down.get(cell, (False,) * len(horizons_s))
-        if not any_known[c] and not any(away):
-            continue
-        own = np.maximum(risk[:, :, c], np.array(away, dtype=np.float64)[:, None])
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+        self._horizons_s, self._loads = figures.horizons_s, figures.loads
+        p = np.where(figures.known, figures.p, 0.0)
+        self._p: Array = np.round(p, _DECIMALS, out=p)
+        any_known: list[bool] = np.any(figures.known, axis=1).tolist()
+        down = figures.down
+        rows = [
+            c for c, name in enumerate(figures.cells) if any_known[c] or any(down.get(name, ()))
+        ]
+        self._rows = np.array(rows, dtype=np.intp)
+        self._at = {figures.cells[c]: c for c in rows}
+        self._made: dict[str, CellForecast] = {}
+        self._curves = _Curvery(figures.loads)
+        self._is_latency = np.array([g.startswith(_LATENCY) for g in figures.gauges], dtype=bool)
+        self._latency = [(g, name) for g, name in enumerate(figures.gauges) if self._is_latency[g]]
+
+    def __getitem__(self, name: str) -> CellForecast:
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = self._cell(name, self._at[name])
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._at)
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """[C] cells of which anything is known."""
+        return tuple(self._at)
+
+    @property
+    def gauges(self) -> tuple[str, ...]:
+        """Gauges that may be exhausted."""
+        return tuple(g for g in self._figures.gauges if not g.startswith(_LATENCY))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes that may suffer alone."""
+        known: list[bool] = np.any(self._figures.known, axis=0).tolist()
+        return tuple(sorted(n.removeprefix(_LATENCY) for g, n in self._latency if known[g]))
+
+    def standing(self, gauge: str, horizon_s: float) -> Array:
+        """[C] P that a gauge is exhausted and no relief cures it; 0 where that is not said."""
+        g = self._figures.gauges.index(gauge)
+        return np.asarray(self._p[self._horizons_s.index(horizon_s), 0, self._rows, g])
+
+    def drift_low_per_s(self, gauge: str) -> Array:
+        """[C] lower bound of its drift; 0 where it is not known."""
+        g = self._figures.gauges.index(gauge)
+        low = self._figures.details.drift_low_of(g)
+        return np.asarray(np.where(self._figures.known[:, g], low, 0.0)[self._rows])
+
+    def class_risk(self, request_class: str, horizon_s: float) -> Array:
+        """[C] P that a class suffers alone, NaN where that is not said."""
+        g = self._figures.gauges.index(_LATENCY + request_class)
+        p = self._p[self._horizons_s.index(horizon_s), self._loads.index(1.0), :, g]
+        return np.asarray(np.where(self._figures.known[:, g], p, np.nan)[self._rows])
+
+    def risk(self, horizon_s: float) -> tuple[Array, Array]:
+        """[L] loads, and [C, L] P of any failure at them."""
+        h, figures = self._horizons_s.index(horizon_s), self._figures
+        p = self._risk[h].T.copy()
+        for name, away in figures.down.items():
+            if away[h]:
+                p[figures.cells.index(name)] = 1.0
+        return np.array(self._loads), p[self._rows]
+
+    @cached_property
+    def _risk(self) -> Array:
+        """[H, L, C]."""
+        return _any_mode(self._p, self._figures.known, self._is_latency)
+
+    def _cell(self, name: str, c: int) -> CellForecast:
+        figures, known = self._figures, self._figures.known[c]
+        away = figures.down.get(name, (False,) * len(self._horizons_s))
+        p = self._p[:, :, c]
+        own = np.maximum(self._risk[:, :, c], np.array(away, dtype=np.float64)[:, None])
+        worst = p.max(axis=(0, 1), initial=0.0)
         modes: dict[str, _Curves] = {
-            _mode(figures.gauges[g]): curve.by_horizon(horizons_s, p[:, :, c, g])
-            for g in np.flatnonzero(worst[c]).tolist()
+            _mode(figures.gauges[g]): self._curves.by_horizon(self._horizons_s, p[:, :, g])
+            for g in np.flatnonzero(worst).tolist()
         }
         if any(away):
-            flat = np.repeat(np.array(away, dtype=np.float64)[:, None], len(loads), axis=1)
-            modes["down"] = curve.by_horizon(horizons_s, flat)
-        result[cell] = CellForecast(
-            risk=curve.by_horizon(horizons_s, own),
+            flat = np.repeat(np.array(away, dtype=np.float64)[:, None], len(self._loads), axis=1)
+            modes["down"] = self._curves.by_horizon(self._horizons_s, flat)
+        latency = [(g, gauge.removeprefix(_LATENCY)) for g, gauge in self._latency if known[g]]
+        present = p[:, self._loads.index(1.0)].T.tolist()
+        band = np.where(known, figures.details.band(c), 0.0)
+        band = np.round(band, _DECIMALS, out=band)
+        return CellForecast(
+            risk=self._curves.by_horizon(self._horizons_s, own),
             modes=modes,
             class_risk={
-                name.removeprefix(_LATENCY): dict(zip(horizons_s, at_present[c][g], strict=True))
-                for g, name in latency
-                if known[c][g]
+                of: dict(zip(self._horizons_s, present[g], strict=True)) for g, of in latency
             },
-            time_to_limit={
-                figures.gauges[g]: TimeToLimit(
-                    q10_s=float(figures.time_to_limit[0, c, g]),
-                    q50_s=float(figures.time_to_limit[1, c, g]),
-                    q90_s=float(figures.time_to_limit[2, c, g]),
-                )
-                for g in np.flatnonzero(moves[c]).tolist()
-            },
+            time_to_limit=self._times(c),
             drift_low_per_s={
-                name: low
-                for name, low, seen in zip(figures.gauges, drift_low[c], known[c], strict=True)
-                if seen
+                gauge: low
+                for gauge, low, is_known in zip(
+                    figures.gauges,
+                    figures.details.drift_low(c).tolist(),
+                    known.tolist(),
+                    strict=True,
+                )
+                if is_known
             },
-            risk_band=bands.of_cell(c, away),
-            class_band={
-                name.removeprefix(_LATENCY): bands.of_gauge(c, g)
-                for g, name in latency
-                if known[c][g] and worst[c, g]
-            },
+            risk_band=self._risk_band(band, known, away),
+            class_band={of: self._bands(band[:, :, g]) for g, of in latency if worst[g]},
         )
-    return result
+
+    def _times(self, c: int) -> Mapping[str, TimeToLimit]:
+        figures, times = self._figures, self._figures.details.time_to_limit(c)
+        moves = ~np.isnan(times[0]) & figures.known[c]
+        return {
+            figures.gauges[g]: TimeToLimit(
+                q10_s=float(times[0, g]), q50_s=float(times[1, g]), q90_s=float(times[2, g])
+            )
+            for g in np.flatnonzero(moves).tolist()
+        }
+
+    def _risk_band(
+        self, band: Array, known: NDArray[np.bool_], away: tuple[bool, ...]
+    ) -> Mapping[float, Band]:
+        """What was announced is certain; of a cell without any risk nothing is said."""
+        ends = _any_mode(band[:, :, None, :], known[None, :], self._is_latency)[:, :, 0]
+        if not ends.any() and not any(away):
+            return {}
+        return self._bands(np.maximum(ends, np.array(away, dtype=np.float64)))
+
+    def _bands(self, ends: Array) -> Mapping[float, Band]:
+        low, high = ends.tolist()
+        return {
+            h: Band(low=a, high=b) for h, a, b in zip(self._horizons_s, low, high, strict=True)
+        }
 
 
-def _any_mode(figures: Figures, p: Array) -> Array:
+def _any_mode(p: Array, known: NDArray[np.bool_], is_latency: NDArray[np.bool_]) -> Array:
     """From [..., C, G]: the worst exhaustion, or a latency of which every class suffers."""
-    is_latency = np.array([name.startswith(_LATENCY) for name in figures.gauges], dtype=bool)
     exhausted = p[..., ~is_latency].max(axis=-1, initial=0.0)
-    seen = figures.known & is_latency
+    seen = known & is_latency
     shared = np.where(seen, p, 1.0).min(axis=-1, initial=1.0)
     shared = np.where(seen.any(axis=1), shared, 0.0)
     return np.asarray(np.maximum(exhausted, shared))
 
 
 def _mode(gauge: str) -> str:
-    return gauge if gauge.startswith(_LATENCY) else f"exhaustion:{gauge}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Bands:
-    """Bands of cells and gauges that have any risk."""
-
-    horizons_s: tuple[float, ...]
-    gauge: Array
-    cell: Array
-    told: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, figures: Figures, horizons_s: tuple[float, ...]) -> _Bands:
-        gauge: Array = np.asarray(
-            np.round(np.where(figures.known, figures.band, 0.0), _DECIMALS), np.float64
-        )
-        cell = _any_mode(figures, gauge)
-        return cls(
-            horizons_s=horizons_s,
-            gauge=gauge,
-            cell=cell,
-            told=np.asarray(cell.any(axis=(0, 1))),
-        )
-
-    def of_cell(self, c: int, away: tuple[bool, ...]) -> Mapping[float, Band]:
-        """What was announced is certain."""
-        if not self.told[c] and not any(away):
-            return {}
-        return self._bands(np.maximum(self.cell[:, :, c], np.array(away, dtype=np.float64)))
-
-    def of_gauge(self, c: int, g: int) -> Mapping[float, Band]:
-        return self._bands(self.gauge[:, :, c, g])
-
-    def _bands(self, ends: Array) -> Mapping[float, Band]:
-        low, high = ends.tolist()
-        return {h: Band(low=a, high=b) for h, a, b in zip(self.horizons_s, low, high, strict=True)}
+    return gauge if gauge.startswith(_LATENCY) else f"{_EXHAUSTION}{gauge}"
 
 
 class _Curvery:

@@ -23,11 +23,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foreshard.forecast.band import LOW, drift_quantile, probability_band
+from foreshard.forecast.band import LOW, band_of, drift_quantile, mixture_of
+from foreshard.forecast.compiled.passage import passage_mixed, passage_times, passage_within
 from foreshard.forecast.drift import DriftPosterior, DriftPrior, estimate_drift
-from foreshard.forecast.first_passage import passage_probability, passage_quantile_s
 from foreshard.forecast.forecaster import Json
-from foreshard.forecast.report import Figures, cell_forecasts
+from foreshard.forecast.report import Figures, Foreseen
 from foreshard.forecast.window import Window
 from foreshard.model.errors import ForecastError, InvalidValueError
 from foreshard.model.events import EventKind, SystemEvent
@@ -90,7 +90,8 @@ class TrendForecaster:
         kept = np.array([not g.startswith("errors:") for g in window.gauges], dtype=bool)
         gauges = tuple(g for g, k in zip(window.gauges, kept, strict=True) if k)
         scales = window.scales_with_load[kept]
-        value = _at_present_load(window.value[:, kept].astype(np.float64), window.load, scales)
+        value = np.ascontiguousarray(window.value[:, kept], dtype=np.float64)
+        value = _at_present_load(value, window.load, scales)
         c, g, t = value.shape
         known = np.sum(~np.isnan(value), axis=2) >= _FEWEST_READINGS
         known &= ~np.isnan(value[:, :, -_RECENT:]).all(axis=2)
@@ -102,17 +103,6 @@ class TrendForecaster:
         )
         risk = self._risk(posterior, np.tile(scales, c))
         told = known.ravel() & (risk[-1, self.loads.index(1.0)] >= _WORTH_A_BAND)
-        figures = Figures(
-            cells=window.cells,
-            gauges=gauges,
-            known=known,
-            p=risk.reshape(len(self.horizons_s), len(self.loads), c, g),
-            band=probability_band(posterior, self.horizons_s, told).reshape(
-                2, len(self.horizons_s), c, g
-            ),
-            drift_low=drift_quantile(posterior, LOW).reshape(c, g),
-            time_to_limit=self._times(posterior, known.ravel()).reshape(len(_QUANTILES), c, g),
-        )
         down = {
             cell: tuple(
                 any(_is_down(e, cell, made_at_s, h) for e in events) for h in self.horizons_s
@@ -120,11 +110,21 @@ class TrendForecaster:
             for cell in window.cells
             if any(e.concerns(cell) for e in events)
         }
+        figures = Figures(
+            cells=window.cells,
+            gauges=gauges,
+            known=known,
+            p=risk.reshape(len(self.horizons_s), len(self.loads), c, g),
+            details=_Details(posterior, self.horizons_s, known=known, told=told.reshape(c, g)),
+            horizons_s=self.horizons_s,
+            loads=self.loads,
+            down=down,
+        )
         return Forecast(
             made_at_s=made_at_s,
             horizons_s=self.horizons_s,
             model=_KIND,
-            cells=cell_forecasts(figures, horizons_s=self.horizons_s, loads=self.loads, down=down),
+            cells=Foreseen(figures),
         )
 
     def snapshot(self) -> Mapping[str, Json]:
@@ -167,33 +167,72 @@ class TrendForecaster:
     def _risk(self, posterior: DriftPosterior, scales: NDArray[np.bool_]) -> Array:
         """[H, L, N], rising along H and L."""
         p = np.zeros((len(self.horizons_s), len(self.loads), len(scales)))
+        of = mixture_of(posterior, np.arange(len(scales)))
+        steady, follows = np.flatnonzero(~scales), np.flatnonzero(scales)
         for i, h in enumerate(self.horizons_s):
-            noise = np.hypot(posterior.noise, posterior.level_sd / np.sqrt(h))
-            own = _mixed(posterior, ~scales, noise, h, 1.0)
-            p[i][:, ~scales] = own
+            p[i][:, steady] = passage_mixed(of, steady, h, 1.0)
             for j, load in enumerate(self.loads):
-                p[i, j, scales] = _mixed(posterior, scales, noise, h, load)
-        p = np.nan_to_num(p)
-        p = np.maximum.accumulate(np.maximum.accumulate(p, axis=0), axis=1)
-        return np.asarray(p)
+                p[i, j, follows] = passage_mixed(of, follows, h, load)
+        p = np.nan_to_num(p, copy=False)
+        for i in range(1, len(self.horizons_s)):
+            np.maximum(p[i], p[i - 1], out=p[i])
+        for j in range(1, len(self.loads)):
+            np.maximum(p[:, j], p[:, j - 1], out=p[:, j])
+        return p
 
-    def _times(self, posterior: DriftPosterior, known: NDArray[np.bool_]) -> Array:
-        """[3, N] seconds; NaN for gauges that do not move towards their limit."""
-        times = np.full((len(_QUANTILES), len(known)), np.nan)
-        longest = self.horizons_s[-1]
+
+class _Details:
+    """Times and bands of the gauges of one cell, when somebody asks.
+
+    Args:
+        posterior: Of all cells' gauges, cell by cell.
+        horizons_s: H.
+        known: [C, G] gauges of which enough was seen.
+        told: [C, G] gauges of which a band is worth telling.
+    """
+
+    def __init__(
+        self,
+        posterior: DriftPosterior,
+        horizons_s: tuple[float, ...],
+        *,
+        known: NDArray[np.bool_],
+        told: NDArray[np.bool_],
+    ) -> None:
+        self._posterior, self._horizons_s = posterior, horizons_s
         moves = (posterior.share * posterior.drift).sum(axis=0) > 0.0
-        p = _mixed(posterior, known & moves, posterior.noise[None, :], longest, 1.0)
-        chosen = np.flatnonzero(known & moves)[p >= _WORTH_A_TIME]
-        for i, q in enumerate(_QUANTILES):
-            times[i, chosen] = passage_quantile_s(
-                q,
-                1.0 - posterior.level[:, chosen],
-                posterior.drift[:, chosen],
-                posterior.noise[chosen],
-                posterior.drift_sd[:, chosen],
-                posterior.share[:, chosen],
-                beyond_s=_HORIZONS_AHEAD * longest,
-            )
+        self._moves = known & moves.reshape(known.shape)
+        self._told = told
+
+    def drift_low(self, c: int) -> Array:
+        """See `report.Details`."""
+        gauges = self._told.shape[1]
+        return drift_quantile(self._posterior, LOW, slice(c * gauges, (c + 1) * gauges))
+
+    def drift_low_of(self, g: int) -> Array:
+        """See `report.Details`."""
+        return drift_quantile(self._posterior, LOW, slice(g, None, self._told.shape[1]))
+
+    def band(self, c: int) -> Array:
+        """See `report.Details`."""
+        band = np.zeros((2, len(self._horizons_s), self._told.shape[1]))
+        rows = np.flatnonzero(self._told[c])
+        if rows.size:
+            of = mixture_of(self._posterior, c * self._told.shape[1] + rows)
+            band[:, :, rows] = band_of(of, self._horizons_s)
+        return band
+
+    def time_to_limit(self, c: int) -> Array:
+        """See `report.Details`; NaN for gauges that do not move towards their limit."""
+        times = np.full((len(_QUANTILES), self._moves.shape[1]), np.nan)
+        rows, longest_s = np.flatnonzero(self._moves[c]), self._horizons_s[-1]
+        if rows.size:
+            of = mixture_of(self._posterior, c * self._moves.shape[1] + rows)
+            likely = passage_within(of, longest_s) >= _WORTH_A_TIME
+            rows = rows[likely]
+            of = mixture_of(self._posterior, c * self._moves.shape[1] + rows)
+            beyond_s = _HORIZONS_AHEAD * longest_s
+            times[:, rows] = passage_times(of, np.array(_QUANTILES), beyond_s)
         return times
 
 
@@ -210,20 +249,6 @@ def _at_present_load(value: Array, load: NDArray[np.float32], scales: NDArray[np
     factor[(count == 0) & np.isnan(work).all(axis=1)] = 1.0
     value[:, scales] *= factor[:, None, :]
     return value
-
-
-def _mixed(
-    posterior: DriftPosterior, rows: NDArray[np.bool_], noise: Array, horizon_s: float, load: float
-) -> Array:
-    """P of the mixture of both explanations at a multiple of the present load, [rows]."""
-    p = passage_probability(
-        1.0 - load * posterior.level[:, rows],
-        load * posterior.drift[:, rows],
-        load * noise[:, rows],
-        horizon_s,
-        load * posterior.drift_sd[:, rows],
-    )
-    return np.asarray((posterior.share[:, rows] * p).sum(axis=0))
 
 
 def _is_down(event: SystemEvent, cell: str, now_s: float, horizon_s: float) -> bool:

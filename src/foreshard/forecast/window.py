@@ -10,8 +10,9 @@ Rules, all on the side of "unknown":
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from foreshard.model.telemetry import CellReading, Fresh, Observation
 from foreshard.model.workload import RequestClass
 
 __all__ = ["FEWEST_REQUESTS", "Window", "WindowBuffer"]
+
+Number = TypeVar("Number", bound=np.generic)
 
 FEWEST_REQUESTS = 5.0
 _STALE_INTERVALS = 1.5
@@ -62,6 +65,15 @@ class Window:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What one observation says: cells by index, and readings by place of their gauge."""
+
+    cells: list[int]
+    places: list[int]
+    values: list[float]
+
+
 class WindowBuffer:
     """The last observations of a fleet, appended one at a time.
 
@@ -87,12 +99,14 @@ class WindowBuffer:
         """
         if length < 2:
             raise ForecastError(f"window buffer: length is {length}, must be at least 2")
-        self._classes = {c.name: c for c in classes}
+        self._of_class = {
+            c.name: (f"latency:{c.name}", f"errors:{c.name}", c.objective_s) for c in classes
+        }
         self._cpu = {c.name: c.declared.per_request.get("cpu", 0.0) for c in classes}
         self._length = length
         self._cells: dict[str, int] = {}
         self._gauges: dict[str, int] = {name: i for i, name in enumerate(dict.fromkeys(gauges))}
-        self._scales = np.zeros(len(self._gauges), dtype=bool)
+        self._scales = [False] * len(self._gauges)
         self._time_s = np.full(length, np.nan)
         self._value = np.full((0, len(self._gauges), length), np.nan, dtype=np.float32)
         self._load = np.full((0, length), np.nan, dtype=np.float32)
@@ -116,47 +130,55 @@ class WindowBuffer:
             raise ForecastError(
                 f"window buffer: observation at {observation.now_s} is not newer than {last}"
             )
-        rows: list[tuple[int, dict[str, float], float]] = []
+        found = _Found(places=[], cells=[], values=[])
+        rows: list[int] = []
+        loads: list[float] = []
         for cell, reading in observation.cells.items():
             i = self._cells.setdefault(cell, len(self._cells))
-            values = self._resources(cell, i, reading, observation.interval_s)
-            values.update(self._traffic(reading, observation.interval_s))
-            rows.append((i, values, self._offered(cell, reading)))
+            found.cells.append(i)
+            before = len(found.values)
+            self._resources(cell, i, reading, observation.interval_s, found)
+            self._traffic(reading, observation.interval_s, found)
+            rows += [i] * (len(found.values) - before)
+            loads.append(self._offered(cell, reading))
         self._grow()
         at = self._next
         self._value[:, :, at] = np.nan
         self._load[:, at] = np.nan
-        places = [(i, self._gauges[g]) for i, values, _ in rows for g in values]
-        if places:
-            cell_index, gauge_index = np.array(places, dtype=np.intp).T
-            flat = [v for _, values, _ in rows for v in values.values()]
-            self._value[cell_index, gauge_index, at] = flat
-        self._load[[i for i, _, _ in rows], at] = [load for _, _, load in rows]
+        if rows:
+            self._value[rows, found.places, at] = found.values
+        self._load[found.cells, at] = loads
         self._time_s[at] = observation.now_s
         self._next = (at + 1) % self._length
         self._count = min(self._count + 1, self._length)
 
     def window(self) -> Window:
         """Everything held, oldest first, as a copy."""
-        order = (self._next - self._count + np.arange(self._count)) % self._length
+        begin = self._next - self._count
+        ends = slice(begin, self._next) if begin >= 0 else slice(0, self._next)
+        first = slice(begin, None) if begin < 0 else slice(0, 0)
+
+        def held(ring: NDArray[Number]) -> NDArray[Number]:
+            return np.concatenate((ring[..., first], ring[..., ends]), axis=-1)
+
         return Window(
             cells=tuple(self._cells),
             gauges=tuple(self._gauges),
-            time_s=self._time_s[order],
-            value=self._value[:, :, order],
-            load=self._load[:, order],
-            scales_with_load=self._scales.copy(),
+            time_s=held(self._time_s),
+            value=held(self._value),
+            load=held(self._load),
+            scales_with_load=np.array(self._scales, dtype=bool),
         )
 
     def _resources(
-        self, cell: str, index: int, reading: CellReading, interval_s: float
-    ) -> dict[str, float]:
+        self, cell: str, index: int, reading: CellReading, interval_s: float, found: _Found
+    ) -> None:
         if not isinstance(reading.reading, Fresh):
-            return {}
+            return
         metrics = reading.reading.metrics
         self._capacity[cell] = metrics.capacity.get("cpu", math.nan)
         if reading.reading.age_s > _STALE_INTERVALS * interval_s:
-            return {}
+            return
         before = self._started_s.get(cell, metrics.started_at_s)
         if metrics.started_at_s > before + _SAME_START_S and index < len(self._value):
             self._value[index] = np.nan
@@ -165,19 +187,18 @@ class WindowBuffer:
         for name, gauge in metrics.gauges.items():
             place = self._place(name)
             self._scales[place] = gauge.scales_with_load
-        return {name: gauge.utilisation for name, gauge in metrics.gauges.items()}
+            found.places.append(place)
+            found.values.append(gauge.utilisation)
 
-    def _traffic(self, reading: CellReading, interval_s: float) -> Mapping[str, float]:
-        values: dict[str, float] = {}
+    def _traffic(self, reading: CellReading, interval_s: float, found: _Found) -> None:
         for name, traffic in (reading.traffic or {}).items():
-            known = self._classes.get(name)
-            if known is None or traffic.rate_rps * interval_s < FEWEST_REQUESTS:
+            of = self._of_class.get(name)
+            if of is None or traffic.rate_rps * interval_s < FEWEST_REQUESTS:
                 continue
-            values[f"latency:{name}"] = traffic.latency_mean_s / known.objective_s
-            values[f"errors:{name}"] = traffic.failed_ratio / _ERROR_LIMIT
-        for name in values:
-            self._place(name)
-        return values
+            latency, errors, objective_s = of
+            found.places.extend((self._place(latency), self._place(errors)))
+            late = traffic.latency_mean_s / objective_s
+            found.values.extend((late, traffic.failed_ratio / _ERROR_LIMIT))
 
     def _offered(self, cell: str, reading: CellReading) -> float:
         capacity = self._capacity.get(cell, math.nan)
@@ -192,7 +213,7 @@ class WindowBuffer:
         if place is None:
             place = len(self._gauges)
             self._gauges[gauge] = place
-            self._scales = np.append(self._scales, False)
+            self._scales.append(False)
         return place
 
     def _grow(self) -> None:

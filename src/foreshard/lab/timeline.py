@@ -24,8 +24,10 @@ __all__ = [
     "Shares",
     "breaches",
     "false_evacuations",
+    "forward_sum",
     "onset_s",
     "relieved_s",
+    "sustained",
 ]
 
 BIN_S = 1.0
@@ -114,7 +116,7 @@ def breaches(
         second = (of.t_s // BIN_S).astype(np.intp)
         flat = np.ravel_multi_index((second, of.request_class, of.cell), shape)
         per_second = np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
-        return _forward_sum(per_second.astype(np.float64), limits.window_s)
+        return forward_sum(per_second.astype(np.float64), limits.window_s)
 
     if not len(known):
         return np.zeros(shape, dtype=np.bool_)
@@ -145,9 +147,7 @@ def onset_s(
     found: list[float] = []
     start, end = window_s
     one = over[:, :, list(cells)]
-    held = np.ones_like(one)
-    for ahead in range(limits.sustain_s):
-        held &= _shifted(one, ahead)
+    held = sustained(one, limits.sustain_s)
     seconds = np.flatnonzero(held.any(axis=(1, 2))) * BIN_S
     # The second in which the fault begins counts; its start may lie just before it.
     inside = seconds[(seconds > start - BIN_S) & (seconds < end)]
@@ -226,12 +226,20 @@ def false_evacuations(
     )
 
 
-def _forward_sum(counts: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.float64]:
+def forward_sum(counts: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.float64]:
     """Sum over each second and the ones after it, along the first axis."""
     total = np.zeros_like(counts)
     for ahead in range(window):
         total += _shifted(counts, ahead)
     return total
+
+
+def sustained(over: npt.NDArray[np.bool_], seconds: int) -> npt.NDArray[np.bool_]:
+    """Where something holds from a second on for so many, along the first axis."""
+    held = np.ones_like(over)
+    for ahead in range(seconds):
+        held &= _shifted(over, ahead)
+    return held
 
 
 def _shifted(rows: npt.NDArray[T], ahead: int) -> npt.NDArray[T]:

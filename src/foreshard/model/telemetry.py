@@ -24,6 +24,7 @@ __all__ = [
     "Health",
     "Missing",
     "Observation",
+    "Outlet",
 ]
 
 
@@ -93,6 +94,18 @@ class Health(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Outlet(StrEnum):
+    """Whether tables reach the balancers.
+
+    OPEN as far as is known; SHUT: they are refused, what was live stays live; UNKNOWN: nobody
+    knows what is live.
+    """
+
+    OPEN = "open"
+    SHUT = "shut"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassTraffic:
     """Requests of one class at one cell, as the balancer saw them over one interval.
@@ -140,6 +153,7 @@ class Observation:
         events: All that are known and not over.
         shed_rps: Refused requests a second per flow, as far as they were counted.
         replies: What was answered to notices of hand-overs since the observation before.
+        outlet: Whether tables reach the balancers.
     """
 
     now_s: float
@@ -149,3 +163,4 @@ class Observation:
     events: tuple[SystemEvent, ...] = ()
     shed_rps: Mapping[Flow, float] = field(default_factory=dict)
     replies: tuple[Reply, ...] = ()
+    outlet: Outlet = Outlet.OPEN

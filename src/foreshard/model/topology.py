@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -65,7 +67,7 @@ class Fleet:
         if not self.cells:
             raise InvalidValueError("fleet: has no cell, name at least one")
         names = [cell.name for cell in self.cells]
-        doubles = sorted({name for name in names if names.count(name) > 1})
+        doubles = sorted(name for name, times in Counter(names).items() if times > 1)
         if doubles:
             raise InvalidValueError(f"fleet: cell names {doubles} appear more than once")
 
@@ -74,12 +76,12 @@ class Fleet:
         """Position of each cell name."""
         return {cell.name: i for i, cell in enumerate(self.cells)}
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Cell names in index order."""
         return tuple(cell.name for cell in self.cells)
 
-    @property
+    @cached_property
     def regions(self) -> tuple[str, ...]:
         """Regions in which cells stand, sorted."""
         return tuple(sorted({cell.region for cell in self.cells}))
@@ -96,6 +98,45 @@ class Fleet:
             raise InvalidValueError(
                 f"cell {name!r} is not in the fleet; it has {', '.join(self.names)}"
             ) from None
+
+    def nearest(self, regions: frozenset[str], *, most: int) -> Mapping[str, tuple[str, ...]]:
+        """By cell: the other cells of some regions that are nearest to it, nearest first.
+
+        Cells at one distance follow in index order from the cell on, so that none is everyone's
+        nearest. Worked out once.
+
+        Args:
+            regions: Where the others may stand.
+            most: So many of them.
+        """
+        known = self._nearest.get((regions, most))
+        if known is None:
+            known = {cell.name: self._nearest_to(cell, regions, most) for cell in self.cells}
+            self._nearest[regions, most] = known
+        return known
+
+    @cached_property
+    def _nearest(self) -> dict[tuple[frozenset[str], int], Mapping[str, tuple[str, ...]]]:
+        return {}
+
+    @cached_property
+    def _standing(self) -> Mapping[str, Sequence[int]]:
+        """Positions of the cells of every region, rising."""
+        found: dict[str, list[int]] = {}
+        for i, cell in enumerate(self.cells):
+            found.setdefault(cell.region, []).append(i)
+        return found
+
+    def _nearest_to(self, home: Cell, regions: frozenset[str], most: int) -> tuple[str, ...]:
+        start, found = self.index[home.name], list[tuple[float, bool, int]]()
+        for region in regions & self._standing.keys():
+            others = self._standing[region]
+            at = bisect_left(others, start)
+            after = at + (at < len(others) and others[at] == start)
+            first = (*others[after : after + most], *others[: min(at, most)])
+            away_ms = self.distance_ms(home.region, self.cells[first[0]]) if first else 0.0
+            found.extend((away_ms, i < start, i) for i in first)
+        return tuple(self.cells[i].name for _, _, i in sorted(found)[:most])
 
     def distance_ms(self, origin: str, cell: Cell) -> float:
         """Round trip from an origin region to a cell, in milliseconds."""

@@ -14,7 +14,7 @@ from foreshard.planning.policy import Policy
 from foreshard.planning.problem import Flags, Floats
 from foreshard.planning.shunning import Shun, Stage, share_cap
 
-__all__ = ["OUT", "STEPS", "Standing", "caps_of", "takes_work"]
+__all__ = ["KEPT_RATIO", "OUT", "STEPS", "Standing", "caps_of", "takes_work"]
 
 OUT = frozenset({Phase.DRAINED, Phase.RECYCLING, Phase.QUARANTINED})
 
@@ -45,8 +45,9 @@ class Standing:
         silent: Cells that say nothing of themselves: they keep at most what they have.
         crowded: Cells whose work the rest cannot carry as a whole: they keep what must stay.
         most: [F, C] shares that a cell can serve now of a class that suffers there alone.
-        is_short: Whether all cells in service together cannot carry what is asked without
-            queues: then what is kept must be free to be shed, lowest priority first.
+        short: [C] cells that, with those that serve the same flows, cannot carry what must stay
+            there without queues: then what is kept must be free to leave or to be shed, lowest
+            priority first. Default: none.
     """
 
     cells: Sequence[str]
@@ -57,7 +58,7 @@ class Standing:
     silent: Collection[str]
     crowded: Collection[str]
     most: Floats
-    is_short: bool = False
+    short: Flags | None = None
 
 
 def caps_of(
@@ -81,39 +82,61 @@ def caps_of(
     cure: then no cell is spared, and the bounds say nothing about it.
     """
     eligible = np.array(standing.eligible, dtype=np.float64)
-    lower, upper = np.zeros_like(eligible), eligible
+    upper = eligible
+    # In full service, which most are: the others are looked at one by one.
+    lower = np.minimum(upper, KEPT_RATIO * standing.home)
     for c, name in enumerate(standing.cells):
-        crowded = states[name].phase is Phase.DRAINED and name in standing.crowded
+        state, is_silent = states[name], name in standing.silent
+        if state.phase is Phase.ACTIVE and not is_silent:
+            continue
+        crowded = state.phase is Phase.DRAINED and name in standing.crowded
         least, most = _by_phase(
-            states[name],
+            state,
             standing.home[:, c],
             standing.live[:, c],
             crowded=crowded,
             now_s=now_s,
             warm_s=policy.warm_s,
         )
-        if name in standing.silent:
+        if is_silent:
             least, most = np.zeros_like(least), np.minimum(most, standing.live[:, c])
         upper[:, c] = np.minimum(upper[:, c], most)
         lower[:, c] = np.minimum(upper[:, c], least)
+    _spare(lower, upper, shuns, standing, now_s=now_s, policy=policy)
+    _relax(lower, upper, states, standing)
+    # What a class cannot be served by any cell is shed: this is no gentleness.
+    upper = np.minimum(upper, standing.most)
+    return np.minimum(lower, upper), upper
+
+
+def _spare(
+    lower: Floats,
+    upper: Floats,
+    shuns: Mapping[tuple[str, str], Shun],
+    standing: Standing,
+    *,
+    now_s: float,
+    policy: Policy,
+) -> None:
+    """Keep classes off the cells in which they suffer."""
+    index = {name: c for c, name in enumerate(standing.cells)} if shuns else {}
+    off_of: dict[str, dict[int, Shun]] = {}
+    for (request_class, cell), off in shuns.items():
+        if cell in index and off.stage is not Stage.SUSPECT:
+            off_of.setdefault(request_class, {})[index[cell]] = off
     for f, flow in enumerate(standing.flows):
-        able = [c for c in range(len(standing.cells)) if upper[f, c] > 0.0]
-        away = {c: s for c in able if (s := shuns.get((flow.request_class, standing.cells[c])))}
-        away = {c: s for c, s in away.items() if s.stage is not Stage.SUSPECT}
-        if 2 * len(away) > len(able):
+        away = off_of.get(flow.request_class, {})
+        away = {c: each for c, each in away.items() if upper[f, c] > 0.0}
+        if 2 * len(away) > int((upper[f] > 0.0).sum()):
             continue
-        for c, off in away.items():
-            cap = share_cap(off, now_s=now_s, policy=policy)
-            if off.stage is Stage.RETURNING:
+        for c, each in away.items():
+            cap = share_cap(each, now_s=now_s, policy=policy)
+            if each.stage is Stage.RETURNING:
                 upper[f, c] = min(upper[f, c], _step(cap) * standing.home[f, c])
                 lower[f, c] = min(lower[f, c], upper[f, c])
             else:
                 upper[f, c] = min(upper[f, c], cap)
                 lower[f, c] = upper[f, c]
-    _relax(lower, upper, states, standing)
-    # What a class cannot be served by any cell is shed: this is no gentleness.
-    upper = np.minimum(upper, standing.most)
-    return np.minimum(lower, upper), upper
 
 
 def _relax(
@@ -123,9 +146,9 @@ def _relax(
 
     A flow that no cell in service may take keeps all: a cell that may be dead is better than none.
     """
-    if standing.is_short:
-        for c, name in enumerate(standing.cells):
-            if states[name].phase is Phase.ACTIVE:
+    if standing.short is not None:
+        for c in np.flatnonzero(standing.short).tolist():
+            if states[standing.cells[c]].phase is Phase.ACTIVE:
                 lower[:, c] = np.where(lower[:, c] < upper[:, c], 0.0, lower[:, c])
     takes = np.array([takes_work(states[name]) for name in standing.cells])
     able = standing.eligible & takes[None, :]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foreshard.model.plan import Plan, Split
 from foreshard.model.topology import Fleet
@@ -23,6 +26,8 @@ __all__ = [
     "shares_of",
 ]
 
+Number = TypeVar("Number", bound=np.generic)
+
 # A share below this is the solver's rounding.
 LEAST_SHARE = 1e-4
 # Less demand than this is none, as a divisor.
@@ -31,7 +36,7 @@ LEAST_RPS = 1e-9
 TRACE = 1e-3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Ground:
     """What does not change from tick to tick, with its index order.
 
@@ -47,23 +52,32 @@ class Ground:
     flows: tuple[Flow, ...]
     resources: tuple[str, ...]
 
+    @cached_property
     def eligible(self) -> Flags:
         """[F, C] whether residency lets a cell serve a flow."""
-        return np.array(
-            [
-                [self.classes[f.request_class].allows_region(c.region) for c in self.fleet.cells]
-                for f in self.flows
-            ]
-        )
+        classes, cells = [self.classes[f.request_class] for f in self.flows], self.fleet.cells
+        return _frozen(np.array([[k.allows_region(c.region) for c in cells] for k in classes]))
 
+    @cached_property
     def latency_s(self) -> Floats:
         """[F, C] round trip."""
-        return np.array(
-            [
-                [1e-3 * self.fleet.distance_ms(f.origin, c) for c in self.fleet.cells]
-                for f in self.flows
-            ]
+        fleet = self.fleet
+        return _frozen(
+            np.array(
+                [[1e-3 * fleet.distance_ms(f.origin, c) for c in fleet.cells] for f in self.flows]
+            )
         )
+
+    @cached_property
+    def weight(self) -> Floats:
+        """[F] of one bad request."""
+        return _frozen(np.array([self.classes[f.request_class].weight for f in self.flows]))
+
+    @cached_property
+    def priority(self) -> NDArray[np.int64]:
+        """[F] 0 = critical."""
+        found = [int(self.classes[f.request_class].priority) for f in self.flows]
+        return _frozen(np.array(found))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -144,7 +158,6 @@ def problem_of(
         previous: The live plan.
     """
     classes = [ground.classes[f.request_class] for f in ground.flows]
-    eligible = ground.eligible()
     return Problem(
         cells=ground.fleet.names,
         resources=ground.resources,
@@ -152,12 +165,12 @@ def problem_of(
         demand_rps=estimate.demand_rps,
         needs=estimate.needs,
         capacity=estimate.capacity,
-        eligible=eligible,
-        weight=np.array([c.weight for c in classes]),
-        priority=np.array([int(c.priority) for c in classes]),
+        eligible=ground.eligible,
+        weight=ground.weight,
+        priority=ground.priority,
         keyed=np.array([c.is_keyed for c in classes]),
-        reference=reference_shares(estimate.capacity, eligible, bounds.takes),
-        latency_s=ground.latency_s(),
+        reference=reference_shares(estimate.capacity, ground.eligible, bounds.takes),
+        latency_s=ground.latency_s,
         standing_risk=risks.standing,
         load_risk=risks.load,
         previous=None if previous is None else shares_of(previous, ground),
@@ -170,12 +183,14 @@ def problem_of(
 
 def shares_of(plan: Plan, ground: Ground) -> Floats:
     """[F, C] shares of a plan; zeros for a flow that it does not have."""
-    return np.array(
-        [
-            [plan.splits[f].share(c) if f in plan.splits else 0.0 for c in ground.fleet.names]
-            for f in ground.flows
-        ]
-    )
+    names = ground.fleet.names
+    shares = np.zeros((len(ground.flows), len(names)))
+    for f, flow in enumerate(ground.flows):
+        split = plan.splits.get(flow)
+        if split is not None:
+            share = split.shares.get
+            shares[f] = [share(name, 0.0) for name in names]
+    return shares
 
 
 def plan_from(solution: Solution, ground: Ground, able: Flags) -> Plan:
@@ -191,14 +206,19 @@ def plan_from(solution: Solution, ground: Ground, able: Flags) -> Plan:
     for f, flow in enumerate(ground.flows):
         row = np.where(solution.shares[f] < LEAST_SHARE, 0.0, solution.shares[f])
         if not row.any():
-            takers = able[f] if able[f].any() else ground.eligible()[f]
+            takers = able[f] if able[f].any() else ground.eligible[f]
             row = np.where(takers, TRACE / takers.sum(), 0.0)
         shed = float(solution.shed[f]) if solution.shed[f] >= LEAST_SHARE else 0.0
         total = float(row.sum()) + shed
         shares = {
-            name: float(row[c]) / total
-            for c, name in enumerate(ground.fleet.names)
-            if row[c] > 0.0
+            name: share / total
+            for name, share in zip(ground.fleet.names, row.tolist(), strict=True)
+            if share > 0.0
         }
         splits[flow] = Split(shares=shares, shed=shed / total)
     return Plan(splits=splits)
+
+
+def _frozen(array: NDArray[Number]) -> NDArray[Number]:
+    array.flags.writeable = False
+    return array

@@ -75,11 +75,12 @@ class Case:
         used = self.used(self.candidate)
         before, after = self.traffic(self.base), self.traffic(self.candidate)
         able = ~self.mobile
+        # No mean of others is above the most: who uses as much as that is not being emptied.
+        emptied = used < EMPTIED_RATIO * used.max(where=able, initial=0.0)
+        known = np.array([name in situation.evacuating for name in situation.cells])
         found = {}
-        for c in np.flatnonzero(able):
+        for c in np.flatnonzero(able & (after < before - TOLERANCE * before) & (emptied | known)):
             name = situation.cells[c]
-            if after[c] >= before[c] - TOLERANCE * before[c]:
-                continue
             rest = able.copy()
             rest[c] = False
             others = float(used[rest].mean()) if rest.any() else 0.0

@@ -12,12 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foreshard.model.errors import PlanningError
-from foreshard.model.forecast import Forecast, RiskCurve
-from foreshard.planning.problem import Floats, LoadRisk
+from foreshard.model.forecast import Forecast
+from foreshard.planning.problem import Flags, Floats, LoadRisk
+from foreshard.planning.sheet import sheet_of
+from foreshard.planning.siblings import median_of_others
 
-__all__ = ["Caution", "excess_curves"]
+__all__ = ["Caution", "Excess", "excess_of"]
 
 # Work in units of a mean cell at its limit; beyond the last point nothing is ever planned.
 SCALE = np.linspace(0.0, 1.5, 16)
@@ -47,22 +50,24 @@ class Caution:
 
     def faded(self, elapsed_s: float, *, fade_s: float) -> Caution:
         """The same after some time without news; `fade_s` is the time constant."""
+        if not self.p.any():
+            return self
         return Caution(p=self.p * np.exp(-elapsed_s / max(fade_s, 1e-9)))
 
-    def warned(self, curves: Mapping[int, RiskCurve], present_work: Floats) -> Caution:
+    def warned(self, excess: Excess, present_work: Floats) -> Caution:
         """The same after a forecast.
 
         Args:
-            curves: Excess risk by cell index; others are no worse than their siblings.
+            excess: Of cells by index; others are no worse than their siblings.
             present_work: [C] what load 1 of each curve means.
         """
+        if not (excess.cells.size or self.p.any()):
+            return self
+        works = present_work[excess.cells] > 0.0
+        cells = excess.cells[works]
+        told = _at(excess.loads, excess.p[works], SCALE / present_work[cells][:, None])
         p = self.p.copy()
-        for c, curve in curves.items():
-            work = present_work[c]
-            if not work > 0.0:
-                continue
-            told = np.array([curve.at(float(point / work)) for point in SCALE])
-            p[c] = np.maximum(p[c], p[c] + RISE * (told - p[c]))
+        p[cells] = np.maximum(p[cells], p[cells] + RISE * (told - p[cells]))
         return Caution(p=np.maximum.accumulate(p, axis=1))
 
     def load_risk(self, apart: Sequence[bool]) -> LoadRisk | None:
@@ -78,22 +83,52 @@ class Caution:
         return LoadRisk(loads=SCALE, p=p, present_work=np.ones(len(p)))
 
 
-def excess_curves(forecast: Forecast, serving: Sequence[str]) -> Mapping[str, RiskCurve]:
-    """How much likelier than its siblings each serving cell is to fail at a load, by name.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Excess:
+    """How much likelier than its siblings cells are to fail, by load.
+
+    Attributes:
+        cells: [N] indices.
+        loads: [L] multiples of the present load, rising.
+        p: [N, L], never falling along L.
+    """
+
+    cells: NDArray[np.intp]
+    loads: Floats
+    p: Floats
+
+
+def excess_of(
+    forecast: Forecast, serving: Flags, index: Mapping[str, int], *, contrast: float = 1.0
+) -> Excess:
+    """How much likelier than its siblings each serving cell is to fail at a load.
 
     What all cells share (the evening peak) is no reason to move work between them; what no
     relief cures is not counted here. The shortest horizon counts: giving less work acts at once.
+
+    Args:
+        forecast: The newest.
+        serving: [C] the siblings.
+        index: Of the cells, by name; one that it does not have is no sibling.
+        contrast: As in `judgement.Thresholds`.
     """
-    horizon = forecast.horizons_s[0]
-    known = {n: forecast.cells[n].risk[horizon] for n in serving if n in forecast.cells}
-    found = {}
-    for name, curve in known.items():
-        others = [other for n, other in known.items() if n != name]
-        if not others:
-            continue
-        usual = np.median([[o.at(x) for x in curve.loads] for o in others], axis=0)
-        excess = np.clip(np.array(curve.p) - curve.standing - usual, 0.0, 1.0)
-        if excess.any():
-            rising = np.maximum.accumulate(excess)
-            found[name] = RiskCurve(loads=curve.loads, p=tuple(float(x) for x in rising))
-    return found
+    sheet = sheet_of(forecast)
+    at = np.array([index.get(name, -1) for name in sheet.names], dtype=np.intp)
+    is_sibling = (at >= 0) & serving[at] if at.size else np.zeros(0, dtype=np.bool_)
+    loads, p = sheet.risk(forecast.horizons_s[0])
+    usual = np.array([median_of_others(column, is_sibling) for column in p.T]).T
+    excess = np.clip(np.nan_to_num(p - p[:, :1] - contrast * usual), 0.0, 1.0)
+    stands_out = is_sibling & excess.any(axis=1)
+    rising = np.maximum.accumulate(excess[stands_out], axis=1)
+    return Excess(cells=at[stands_out], loads=loads, p=rising)
+
+
+def _at(loads: Floats, p: Floats, wanted: Floats) -> Floats:
+    """[N, S] curves [N, L] at loads [N, S], linear between points, flat beyond: `RiskCurve.at`."""
+    last = loads.size - 1
+    after = np.searchsorted(loads, wanted, side="right")
+    low, high = np.maximum(after - 1, 0), np.minimum(after, last)
+    p0, p1 = np.take_along_axis(p, low, axis=1), np.take_along_axis(p, high, axis=1)
+    span = np.where(high > low, loads[high] - loads[low], 1.0)
+    between = p0 + (p1 - p0) * (wanted - loads[low]) / span
+    return np.where(after > last, p[:, -1:], np.where(after == 0, p[:, :1], between))

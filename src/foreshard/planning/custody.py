@@ -8,32 +8,24 @@ minimum-cost flow; its matrix is a network's, so a vertex of the linear program 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import highspy
 import numpy as np
-from numpy.typing import NDArray
 
 from foreshard.model.errors import PlanningError
-from foreshard.model.routing import SlotRow, SlotRun
+from foreshard.model.routing import SlotRow
 from foreshard.planning.lexicographic import Lexicographic, Program
 from foreshard.planning.problem import Flags, Floats
+from foreshard.planning.slots import Ints, row_of
 
 __all__ = [
-    "Ints",
     "Stretch",
-    "counts_of",
     "fewest_moves",
-    "owners_of",
     "pick",
-    "quota_of",
-    "row_of",
     "shed_row",
 ]
-
-Ints = NDArray[np.int64]
 
 # A hand-over is at most this part of all slots: a service copies in pieces, and a piece that
 # fails is a small one.
@@ -41,8 +33,6 @@ LARGEST_PART = 16
 # How much a cell further down the list of replicas counts as a longer way.
 RANK_COST = 0.01
 TIME_LIMIT_S = 2.0
-# A share times a power of two is exact but for what a solver left in it.
-DUST = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,38 +43,6 @@ class Stretch:
     length: int
     source: int
     target: int
-
-
-def owners_of(row: SlotRow, index: Mapping[str, int]) -> Ints:
-    """[N] the cell of every slot; -1 = shed, or a cell that is no more."""
-    named = np.array([index.get(run.owner, -1) for run in row.runs], dtype=np.int64)
-    return np.repeat(named, [run.length for run in row.runs])
-
-
-def row_of(owners: Ints, names: Sequence[str]) -> SlotRow:
-    """The runs of an array of owners; -1 = shed."""
-    cuts = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), owners.size]
-    return SlotRow(
-        runs=tuple(
-            SlotRun(owner=names[owners[a]] if owners[a] >= 0 else "", length=b - a)
-            for a, b in pairwise(cuts)
-        )
-    )
-
-
-def counts_of(owners: Ints, cells: int) -> Ints:
-    """[C] slots of every cell."""
-    return np.bincount(owners[owners >= 0], minlength=cells)
-
-
-def quota_of(shares: Floats, slot_count: int) -> Ints:
-    """[C] slots for shares: whole parts, then the largest remainders, until the sum is met."""
-    exact = shares * slot_count
-    counts = np.floor(exact + DUST).astype(np.int64)
-    left = round(float(exact.sum())) - int(counts.sum())
-    if left > 0:
-        counts[np.argsort(counts - exact, kind="stable")[:left]] += 1
-    return counts
 
 
 def fewest_moves(surplus: Ints, deficit: Ints, movable: Ints, rank: Floats) -> Ints:

@@ -38,7 +38,7 @@ from foreshard.planning.problem import Floats, Problem
 from foreshard.planning.solver import Solution, SolveStatus
 from foreshard.planning.true_cost import surrogate_bad
 
-__all__ = ["ExactSolver"]
+__all__ = ["ExactSolver", "costs_of"]
 
 # Shares this close to a bound, the reference or the live plan are meant to be there.
 SNAP = 1e-6
@@ -80,7 +80,7 @@ class ExactSolver:
             shares=shares,
             shed=shed,
             gap_ratio=0.0 if status is SolveStatus.OPTIMAL else float("inf"),
-            costs=_costs(problem, shares, shed)
+            costs=costs_of(problem, shares, shed)
             | {"balance": float(search.values[model.balance].sum())},
             utilisation=problem.utilisation(shares),
         )
@@ -145,7 +145,8 @@ def _cleaned(problem: Problem, shares: Floats, shed: Floats) -> tuple[Floats, Fl
     return shares, shed
 
 
-def _costs(problem: Problem, shares: Floats, shed: Floats) -> dict[str, float]:
+def costs_of(problem: Problem, shares: Floats, shed: Floats) -> dict[str, float]:
+    """What a split costs, by term, as `Solution.costs` names them; without balance."""
     used = problem.utilisation(shares)
     demand = problem.demand_rps
     home = problem.reference

@@ -12,10 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import median
+
+import numpy as np
 
 from foreshard.model.errors import InvalidValueError
-from foreshard.model.forecast import CellForecast, Forecast, TimeToLimit
+from foreshard.model.forecast import Forecast, TimeToLimit
+from foreshard.planning.problem import Flags, Floats
+from foreshard.planning.sheet import Sheet, sheet_of
+from foreshard.planning.siblings import median_of_others
 
 __all__ = [
     "Doubt",
@@ -26,8 +30,6 @@ __all__ = [
     "describe_s",
     "describe_span",
 ]
-
-EXHAUSTION = "exhaustion:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class Thresholds:
         class_first_s: While one class alone suffers in a cell, the cell as a whole is
             doubted only after this long. Default 60 s.
         calm_p: A class under this probability does not suffer.
+        contrast: How much of what the siblings show is taken off, in [0, 1]; 0 = each cell is
+            judged by itself. Default 1: what all of them do is the fleet's own rhythm.
     """
 
     doubt_p: float = 0.5
@@ -57,8 +61,11 @@ class Thresholds:
     relent_s: float = 120.0
     class_first_s: float = 60.0
     calm_p: float = 0.3
+    contrast: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0.0 <= self.contrast <= 1.0:
+            raise InvalidValueError(f"thresholds: contrast is {self.contrast}, must lie in [0, 1]")
         if not 0.0 < self.relent_p < self.doubt_p <= 1.0:
             raise InvalidValueError(
                 f"thresholds: relent_p is {self.relent_p}, must be above 0 and below doubt_p "
@@ -108,7 +115,7 @@ class Judgement:
 
 
 def cell_doubts(
-    forecast: Forecast, *, serving: Iterable[str], floor: float
+    forecast: Forecast, *, serving: Iterable[str], floor: float, contrast: float = 1.0
 ) -> Mapping[str, Doubt]:
     """The strongest doubt about each cell whose excess P is at least `floor`.
 
@@ -118,36 +125,34 @@ def cell_doubts(
     Args:
         forecast: The newest forecast.
         serving: Cells in service, the siblings to compare with.
-        floor: Least excess P over the longest horizon.
+        floor: Least excess P over the longest horizon, > 0.
+        contrast: As in `Thresholds`.
     """
     short, long = forecast.horizons_s[0], forecast.horizons_s[-1]
-    siblings = frozenset(serving)
+    sheet = sheet_of(forecast)
+    siblings = _among(sheet, serving)
     found: dict[str, Doubt] = {}
-    for name in sorted(forecast.cells):
-        cell = forecast.cells[name]
-        others = [forecast.cells[o] for o in sorted(siblings - {name}) if o in forecast.cells]
-        for mode in sorted(cell.modes):
-            gauge = mode.removeprefix(EXHAUSTION)
-            if gauge == mode or not _drifts(cell, others, gauge):
-                continue
-            p_long = _standing(cell, mode, long) - _median(
-                _standing(o, mode, long) for o in others
-            )
-            p_short = _standing(cell, mode, short) - _median(
-                _standing(o, mode, short) for o in others
-            )
+    for gauge in sorted(sheet.gauges):
+        excess = _excess(sheet.standing(gauge, long), siblings, contrast)
+        if not (excess >= floor).any():
+            continue
+        low = sheet.drift_low_per_s(gauge)
+        drifts = low > np.maximum(0.0, _usual(low, siblings, contrast))
+        sooner = _excess(sheet.standing(gauge, short), siblings, contrast)
+        for c in np.flatnonzero(drifts & (excess >= floor)).tolist():
+            name, p_long = sheet.names[c], float(excess[c])
             strongest = found.get(name)
-            if p_long >= floor and (strongest is None or p_long > strongest.p_long):
-                span = cell.time_to_limit.get(gauge)
+            if strongest is None or p_long > strongest.p_long:
+                span = forecast.cells[name].time_to_limit.get(gauge)
                 found[name] = Doubt(
                     cell=name,
                     gauge=gauge,
-                    p_short=max(0.0, p_short),
+                    p_short=max(0.0, float(sooner[c])),
                     p_long=p_long,
                     span=span,
                     text=f"{gauge} reaches its limit {describe_span(span)}",
                 )
-    return found
+    return dict(sorted(found.items()))
 
 
 def class_doubts(
@@ -160,31 +165,33 @@ def class_doubts(
     hold must last for `doubt_s` before `shunning` acts on it.
     """
     short, long = forecast.horizons_s[0], forecast.horizons_s[-1]
-    siblings = frozenset(serving)
-    found: dict[tuple[str, str], Doubt] = {}
-    for name in sorted(siblings & forecast.cells.keys()):
-        cell = forecast.cells[name]
-        others = [forecast.cells[o] for o in sorted(siblings - {name}) if o in forecast.cells]
-        risks = {c: by_h[long] for c, by_h in cell.class_risk.items()}
-        for request_class, p in sorted(risks.items()):
-            neighbours = [q for c, q in risks.items() if c != request_class]
-            elsewhere = _median(_class_p(o, request_class, long) for o in others)
-            if not neighbours or min(neighbours) >= thresholds.calm_p or not others:
-                continue
-            if p - elsewhere < thresholds.doubt_p or elsewhere >= thresholds.calm_p:
-                continue
-            gauge = f"latency:{request_class}"
-            span = cell.time_to_limit.get(gauge)
-            found[request_class, name] = Doubt(
+    sheet = sheet_of(forecast)
+    siblings = _among(sheet, serving)
+    if siblings.sum() < 2:
+        return {}
+    risks = {name: sheet.class_risk(name, long) for name in sheet.classes}
+    found: list[tuple[str, str, Doubt]] = []
+    for request_class, own in risks.items():
+        elsewhere = _usual(np.nan_to_num(own), siblings, thresholds.contrast)
+        neighbours = [_or_one(p) for name, p in risks.items() if name != request_class]
+        calm_there = np.min(neighbours, axis=0, initial=1.0) < thresholds.calm_p
+        # NaN compares as false.
+        suffers = (own - elsewhere >= thresholds.doubt_p) & (elsewhere < thresholds.calm_p)
+        for c in np.flatnonzero(siblings & suffers & calm_there).tolist():
+            name, gauge = sheet.names[c], f"latency:{request_class}"
+            span = forecast.cells[name].time_to_limit.get(gauge)
+            doubt = Doubt(
                 cell=name,
                 gauge=gauge,
-                p_short=cell.class_risk[request_class][short],
-                p_long=p - elsewhere,
+                p_short=float(sheet.class_risk(request_class, short)[c]),
+                p_long=float(own[c] - elsewhere[c]),
                 span=span,
                 text=f"{request_class} passes its latency objective {describe_span(span)}, "
                 "other classes there do not",
             )
-    return found
+            found.append((name, request_class, doubt))
+    found.sort(key=lambda each: each[:2])
+    return {(request_class, name): doubt for name, request_class, doubt in found}
 
 
 def describe_span(span: TimeToLimit | None) -> str:
@@ -207,21 +214,21 @@ def describe_s(seconds: float) -> str:
     return f"{whole // 3_600} h {whole % 3_600 // 60} min"
 
 
-def _standing(cell: CellForecast, mode: str, horizon_s: float) -> float:
-    by_horizon = cell.modes.get(mode)
-    return by_horizon[horizon_s].standing if by_horizon else 0.0
+def _among(sheet: Sheet, serving: Iterable[str]) -> Flags:
+    """[C] which cells of a sheet are in service."""
+    siblings = frozenset(serving)
+    return np.array([name in siblings for name in sheet.names], dtype=np.bool_)
 
 
-def _class_p(cell: CellForecast, request_class: str, horizon_s: float) -> float:
-    by_horizon = cell.class_risk.get(request_class)
-    return by_horizon[horizon_s] if by_horizon else 0.0
+def _usual(values: Floats, siblings: Flags, contrast: float) -> Floats:
+    """[C] what is taken off for what a cell's siblings show; 0 where there are none."""
+    return np.asarray(contrast * np.nan_to_num(median_of_others(values, siblings)))
 
 
-def _drifts(cell: CellForecast, others: list[CellForecast], gauge: str) -> bool:
-    low = cell.drift_low_per_s.get(gauge, 0.0)
-    return low > max(0.0, _median(o.drift_low_per_s.get(gauge, 0.0) for o in others))
+def _excess(values: Floats, siblings: Flags, contrast: float) -> Floats:
+    return np.asarray(values - _usual(values, siblings, contrast))
 
 
-def _median(values: Iterable[float]) -> float:
-    known = list(values)
-    return median(known) if known else 0.0
+def _or_one(p: Floats) -> Floats:
+    """A probability, or certainty where nothing is said."""
+    return np.where(np.isnan(p), 1.0, p)

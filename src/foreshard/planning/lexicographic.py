@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from foreshard.planning.problem import Floats
 
-__all__ = ["Lexicographic", "Program"]
+__all__ = ["Lexicographic", "Program", "assemble"]
 
 # Reduced costs below this are the solver's own rounding; objectives are scaled to about 1.
 DUAL_TOLERANCE = 1e-8
@@ -94,7 +94,7 @@ class Lexicographic:
             self._highs.setOptionValue(option, value)
         self._columns = program.columns
         self._rows = program.rows
-        self._highs.passModel(_assemble(program))
+        self._highs.passModel(assemble(program))
         self.values: Floats = np.full(program.columns, np.nan)
 
     def minimise(self, cost: Floats) -> highspy.HighsModelStatus:
@@ -123,7 +123,8 @@ class Lexicographic:
                 highs.changeRowBounds(row, activity, activity)
 
 
-def _assemble(program: Program) -> highspy.HighsLp:
+def assemble(program: Program) -> highspy.HighsLp:
+    """The program as HiGHS takes it, without an objective."""
     rows = np.concatenate([entry[0] for entry in program.entries])
     columns = np.concatenate([entry[1] for entry in program.entries])
     values = np.concatenate([entry[2] for entry in program.entries])

@@ -8,9 +8,10 @@ only predicted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from statistics import median
+
+import numpy as np
 
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.plan import Reason, Recycle
@@ -18,6 +19,7 @@ from foreshard.model.telemetry import CellReading, Fresh, Health, Observation
 from foreshard.planning.judgement import Doubt, Judgement, describe_s
 from foreshard.planning.phases import CellState, Phase, Trigger, Why, advance, allows
 from foreshard.planning.policy import Policy
+from foreshard.planning.siblings import median_of_others
 
 __all__ = ["Outlook", "live_on"]
 
@@ -42,6 +44,7 @@ class Outlook:
         distrusts_forecast: More is predicted to fail than is believable, or changes are frozen:
             no forecast takes work off a cell.
         distrusts_deaths: Everything in service looks dead: then it is the looking that fails.
+        holding: Cells that hold slots with data: without a request, they are not empty.
     """
 
     observation: Observation
@@ -49,6 +52,7 @@ class Outlook:
     affordable: Callable[[str], bool]
     distrusts_forecast: bool
     distrusts_deaths: bool
+    holding: Collection[str] = frozenset()
 
 
 def live_on(
@@ -58,25 +62,82 @@ def live_on(
     after = dict(states)
     reasons: list[Reason] = []
     recycles: list[Recycle] = []
+    seen = _Seen.of(outlook, policy)
+    going = {n for n, s in states.items() if s.why is Why.FORECAST and s.phase in UNDER_WAY}
     for name in sorted(states):
-        step = _Step(name, states[name], outlook, policy)
-        evacuating = any(
-            other != name and s.why is Why.FORECAST and s.phase in UNDER_WAY
-            for other, s in after.items()
-        )
-        state = step.through(evacuating=evacuating)
+        state = states[name]
+        if seen.says_nothing_of(name, state):
+            continue
+        step = _Step(name, state, seen, outlook, policy)
+        state = step.through(evacuating=bool(going - {name}))
         after[name] = state
+        if state.why is Why.FORECAST and state.phase in UNDER_WAY:
+            going.add(name)
+        else:
+            going.discard(name)
         reasons.extend(step.reasons)
         recycles.extend(step.recycles)
     return after, tuple(reasons), tuple(recycles)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What one look shows of all cells, worked out once.
+
+    Attributes:
+        outlook: What the life cycle may know.
+        failing: Cells that fail most of their requests while their siblings do not.
+        windows: Maintenance that is open or near, by cell; the first to begin.
+    """
+
+    outlook: Outlook
+    failing: frozenset[str]
+    windows: Mapping[str, SystemEvent]
+
+    @classmethod
+    def of(cls, outlook: Outlook, policy: Policy) -> _Seen:
+        observation = outlook.observation
+        ahead_s = policy.drain_ahead_s + policy.stride_s
+        near = [
+            e
+            for e in observation.events
+            if e.kind is EventKind.MAINTENANCE and e.is_within(observation.now_s, ahead_s=ahead_s)
+        ]
+        near.sort(key=lambda e: (e.starts_at_s, e.id), reverse=True)
+        return cls(
+            outlook=outlook,
+            failing=_failing(observation.cells),
+            windows={name: event for event in near for name in event.cells},
+        )
+
+    def says_nothing_of(self, name: str, state: CellState) -> bool:
+        """Whether a cell in full service stays just as it is: most do, most of the time."""
+        reading, judged = self.outlook.observation.cells[name], self.outlook.judgement
+        is_well = (
+            state.phase is Phase.ACTIVE
+            and reading.health is Health.UP
+            and isinstance(reading.reading, Fresh)
+            and not math.isnan(state.proved_since_s)
+            and math.isnan(state.failing_since_s)
+            and name not in self.failing
+            and name not in self.windows
+        )
+        if judged is None or not is_well:
+            return is_well
+        doubted, clear = state.doubted_since_s, state.cleared_since_s
+        is_clear = math.isnan(doubted) and not math.isnan(clear)
+        return name not in judged.cells and (is_clear or name not in judged.known)
+
+
 class _Step:
     """One cell in one tick."""
 
-    def __init__(self, name: str, state: CellState, outlook: Outlook, policy: Policy) -> None:
+    def __init__(
+        self, name: str, state: CellState, seen: _Seen, outlook: Outlook, policy: Policy
+    ) -> None:
         self.name = name
         self.state = state
+        self.seen = seen
         self.outlook = outlook
         self.policy = policy
         self.now_s = outlook.observation.now_s
@@ -86,7 +147,7 @@ class _Step:
 
     def through(self, *, evacuating: bool) -> CellState:
         self._notice()
-        window = self._maintenance()
+        window = self.seen.windows.get(self.name)
         death = self._death()
         if death and not self._is_expected_down(window) and not self.outlook.distrusts_deaths:
             if allows(self.state.phase, Trigger.DIED):
@@ -127,7 +188,7 @@ class _Step:
             proved_since_s=(self.now_s if math.isnan(proved) else proved) if healthy else NAN,
         )
         failing = self.state.failing_since_s
-        lost = self._fails()
+        lost = self.name in self.seen.failing
         self.state = replace(
             self.state,
             failing_since_s=(self.now_s if math.isnan(failing) else failing) if lost else NAN,
@@ -142,33 +203,19 @@ class _Step:
             return "fails most of its requests, whatever its health check says"
         return ""
 
-    def _fails(self) -> bool:
-        """Whether most requests fail here and few do in its siblings: health may be green."""
-        own = _failed_ratio(self.reading)
-        cells = self.outlook.observation.cells
-        others = [_failed_ratio(r) for name, r in cells.items() if name != self.name]
-        known = [ratio for ratio in others if not math.isnan(ratio)]
-        # NaN compares as false.
-        return own > FAILING_RATIO and (not known or median(known) < CALM_RATIO)
-
-    def _maintenance(self) -> SystemEvent | None:
-        ahead = self.policy.drain_ahead_s + self.policy.stride_s
-        open_windows = [
-            e
-            for e in self.outlook.observation.events
-            if e.kind is EventKind.MAINTENANCE
-            and self.name in e.cells
-            and e.is_within(self.now_s, ahead_s=ahead)
-        ]
-        return min(open_windows, key=lambda e: (e.starts_at_s, e.id)) if open_windows else None
-
     def _is_expected_down(self, window: SystemEvent | None) -> bool:
-        return window is not None and self.state.phase is Phase.DRAINED
+        # One that a forecast emptied, and not for the window, may still have work.
+        emptied = self.state.phase is Phase.DRAINED and self.state.why is Why.MAINTENANCE
+        return window is not None and emptied
 
     def _prepare(self, window: SystemEvent) -> None:
         lead = window.starts_at_s - self.now_s
         begins = f"begins in {lead:.0f} s" if lead >= 0.0 else "has begun"
-        if allows(self.state.phase, Trigger.ANNOUNCED):
+        if self.state.phase is Phase.DRAINED:
+            if self.state.why is not Why.MAINTENANCE:
+                text = f"maintenance {window.id} {begins}; what work it kept leaves too"
+                self._move(Trigger.ANNOUNCED, "maintenance.drained", text, Why.MAINTENANCE)
+        elif allows(self.state.phase, Trigger.ANNOUNCED):
             text = f"maintenance {window.id} {begins}; half of its work leaves"
             self._move(Trigger.ANNOUNCED, "maintenance.ahead", text, Why.MAINTENANCE)
         elif self.state.phase is Phase.DRAINING and (
@@ -240,7 +287,8 @@ class _Step:
                 self._move(Trigger.RELENTED, "maintenance.over", "is back; work returns slowly")
             return
         traffic = self.reading.traffic
-        empty = traffic is not None and sum(t.rate_rps for t in traffic.values()) < EMPTY_RPS
+        quiet = traffic is not None and sum(t.rate_rps for t in traffic.values()) < EMPTY_RPS
+        empty = quiet and self.name not in self.outlook.holding
         if empty and self._age_s() >= 2.0 * self.outlook.observation.interval_s:
             self._ask_restart("is empty; it is restarted before it fails")
         elif not empty and self._cleared_s() >= self.policy.thresholds.relent_s:
@@ -266,7 +314,8 @@ class _Step:
         ):
             text = "has proved healthy since it came back; work returns slowly"
             self._move(Trigger.PROVED, "cell.proved", text)
-        elif quarantined or is_awaited:
+        elif quarantined or is_awaited or (renewed and not math.isnan(proved) and not gave_up):
+            # It is back: what is proving itself needs time, not one more restart.
             return
         elif self._age_s() >= self.policy.restart_patience_s or gave_up:
             if gave_up:
@@ -296,6 +345,22 @@ class _Step:
 
 def _facts(doubt: Doubt) -> Mapping[str, float]:
     return {"p_short": round(doubt.p_short, 4), "p_long": round(doubt.p_long, 4)}
+
+
+def _failing(readings: Mapping[str, CellReading]) -> frozenset[str]:
+    """Cells in which most requests fail and in whose siblings few do: health may be green."""
+    suspects = {
+        name
+        for name, reading in readings.items()
+        if any(t.failed_ratio > FAILING_RATIO for t in (reading.traffic or {}).values())
+    }
+    if not suspects:
+        return frozenset()
+    ratios = np.array([_failed_ratio(reading) for reading in readings.values()])
+    usual = median_of_others(ratios, np.ones(ratios.size, dtype=np.bool_))
+    # NaN compares as false: where no sibling is known, what the cell shows is enough.
+    fails = (ratios > FAILING_RATIO) & ~(usual >= CALM_RATIO)
+    return frozenset(name for name, lost in zip(readings, fails.tolist(), strict=True) if lost)
 
 
 def _failed_ratio(reading: CellReading) -> float:

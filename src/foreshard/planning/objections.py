@@ -209,20 +209,6 @@ def _one_evacuation(case: Case) -> Iterator[Reason]:
         )
 
 
-def _panic(case: Case) -> Iterator[Reason]:
-    situation = case.situation
-    doomed, cells = len(situation.predicted_to_fail), len(situation.cells)
-    evacuated = case.evacuated()
-    if evacuated and doomed > max(1.0, case.budget.believable_failures * cells):
-        yield Reason(
-            subject="fleet",
-            code="guard.panic",
-            text=f"{doomed} of {cells} cells are predicted to fail, which is not believed; "
-            f"{', '.join(evacuated)} stays",
-            facts={"predicted": float(doomed), "cells": float(cells)},
-        )
-
-
 GUARDS: tuple[Guard, ...] = (
     _eligibility,
     _ceiling,
@@ -232,5 +218,4 @@ GUARDS: tuple[Guard, ...] = (
     _half_before_whole,
     _one_evacuation,
     _rest_ceiling,
-    _panic,
 )

@@ -59,6 +59,8 @@ TRANSITIONS: Mapping[tuple[Phase, Trigger], Phase] = {
     (Phase.DRAINING, Trigger.CONFIRMED): Phase.DRAINED,
     (Phase.DRAINING, Trigger.RELENTED): Phase.WARMING,
     (Phase.DRAINING, Trigger.DIED): Phase.RECYCLING,
+    # By a forecast so far: what the rest could not carry goes now as well.
+    (Phase.DRAINED, Trigger.ANNOUNCED): Phase.DRAINED,
     (Phase.DRAINED, Trigger.RELENTED): Phase.WARMING,
     (Phase.DRAINED, Trigger.RESTART_ASKED): Phase.RECYCLING,
     (Phase.DRAINED, Trigger.DIED): Phase.RECYCLING,

@@ -66,5 +66,7 @@ def _without(split: Split, gone: Collection[str]) -> Split:
     total = sum(kept.values())
     if len(kept) == len(split.shares) or total <= 0.0:
         return split
-    scale = (1.0 - split.shed) / total
-    return Split(shares={cell: share * scale for cell, share in kept.items()}, shed=split.shed)
+    served = 1.0 - split.shed
+    # Divided first: what is left may be so little that its inverse is no number.
+    shares = {cell: share / total * served for cell, share in kept.items()}
+    return Split(shares=shares, shed=split.shed)

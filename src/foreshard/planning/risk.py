@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from foreshard.planning.problem import Floats, Problem
+from foreshard.planning.problem import Floats, LoadRisk, Problem
 
 __all__ = [
     "Segments",
     "above_floor",
     "bad_per_share",
     "excess_risk",
+    "excess_risk_of",
     "load_segments",
     "lower_hull",
+    "segments_of",
 ]
 
 Segments = tuple[tuple[float, float], ...]
@@ -45,8 +47,13 @@ def excess_risk(problem: Problem) -> Floats:
     risk = problem.load_risk
     if risk is None:
         return np.zeros((len(problem.cells), 1))
-    standing = above_floor(problem.standing_risk, problem.risk_floor)
-    excess = np.maximum(0.0, above_floor(risk.p, problem.risk_floor) - standing[:, None])
+    return excess_risk_of(risk, problem.standing_risk, problem.risk_floor)
+
+
+def excess_risk_of(risk: LoadRisk, standing_risk: Floats, floor: float) -> Floats:
+    """[C, L] the same of a curve alone; standing_risk is [C]."""
+    standing = above_floor(standing_risk, floor)
+    excess = np.maximum(0.0, above_floor(risk.p, floor) - standing[:, None])
     return np.where(risk.present_work[:, None] > 0.0, excess, 0.0)
 
 
@@ -73,9 +80,11 @@ def load_segments(problem: Problem) -> dict[int, Segments]:
         last width is inf. Slopes never fall.
     """
     risk = problem.load_risk
-    if risk is None:
-        return {}
-    excess = excess_risk(problem)
+    return {} if risk is None else segments_of(risk, excess_risk(problem))
+
+
+def segments_of(risk: LoadRisk, excess: Floats) -> dict[int, Segments]:
+    """The same from a curve and its [C, L] excess."""
     found: dict[int, Segments] = {}
     for c in np.flatnonzero(excess.max(axis=1) > 0.0):
         x, y = lower_hull(risk.loads, risk.loads * excess[c])

@@ -14,7 +14,7 @@ from enum import StrEnum
 from statistics import median
 
 from foreshard.model.plan import Reason
-from foreshard.model.telemetry import ClassTraffic, Observation
+from foreshard.model.telemetry import Observation
 from foreshard.model.workload import RequestClass
 from foreshard.planning.judgement import Judgement
 from foreshard.planning.policy import Policy
@@ -22,8 +22,9 @@ from foreshard.planning.policy import Policy
 __all__ = ["Shun", "Stage", "share_cap", "shun"]
 
 NAN = float("nan")
-# A class whose failures pass this share in one cell is off it without waiting for a forecast.
-FAILING_RATIO = 0.5
+# A class whose failures pass this share of enough requests a second in one cell is off it
+# without waiting for a forecast.
+FAILING_RATIO, TELLING_RPS = 0.5, 2.0
 # Under this share of its objective a class that was away has recovered, or when it is answered
 # about as fast as in the sibling cells.
 RECOVERED_RATIO = 0.5
@@ -113,16 +114,17 @@ def _evidence(
             found[pair] = doubt.text
     for cell, reading in observation.cells.items():
         traffic = reading.traffic or {}
-        failing = {c for c, t in traffic.items() if _fails(t) and c in classes}
+        # The cheapest question first: nearly all answers are no, and there are many to ask.
+        failing = [
+            c
+            for c, t in traffic.items()
+            if t.failed_ratio >= FAILING_RATIO and t.rate_rps >= TELLING_RPS and c in classes
+        ]
         if failing and len(failing) < len([c for c, t in traffic.items() if t.rate_rps > 0.0]):
             for name in failing:
                 ratio = traffic[name].failed_ratio
                 found[name, cell] = f"{ratio:.0%} of {name} fail there, other classes do not"
     return found
-
-
-def _fails(traffic: ClassTraffic) -> bool:
-    return traffic.rate_rps >= 2.0 and traffic.failed_ratio >= FAILING_RATIO
 
 
 def _moved_on(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -40,9 +41,11 @@ class Moved:
     ratio: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Situation:
     """The fleet as it is, in the index order of `cells` and `flows`.
+
+    What follows from it is worked out once, for many guards ask the same.
 
     Attributes:
         now_s: The moment.
@@ -59,7 +62,6 @@ class Situation:
             quarantined), whatever their health.
         evacuating: By cell, while it lasts.
         moved: Steps taken, the last minute of them at least.
-        predicted_to_fail: Cells that the forecast would have emptied.
         keeps: [F, C] who holds data of a flow that cannot leave: may keep it, dead or barred.
     """
 
@@ -76,7 +78,6 @@ class Situation:
     barred: frozenset[str] = frozenset()
     evacuating: Mapping[str, Evacuation] = field(default_factory=dict)
     moved: tuple[Moved, ...] = ()
-    predicted_to_fail: frozenset[str] = frozenset()
     keeps: Flags | None = None
 
     def __post_init__(self) -> None:
@@ -96,12 +97,12 @@ class Situation:
         if not bool((self.capacity > 0.0).all()):
             raise PlanningError(f"situation: capacity has {self.capacity.min()}, must be > 0")
 
-    @property
+    @cached_property
     def dead(self) -> Flags:
         """[C] cells observed down."""
         return np.array([self.health.get(c) is Health.DOWN for c in self.cells])
 
-    @property
+    @cached_property
     def permitted(self) -> Flags:
         """[F, C] who may take what: eligible, not dead, not barred.
 
@@ -114,7 +115,7 @@ class Situation:
             allowed |= self.keeps
         return np.where(allowed.any(axis=1, keepdims=True), allowed, self.eligible)
 
-    @property
+    @cached_property
     def value(self) -> Floats:
         """[F] weighted traffic of every flow, as a fraction of the fleet's."""
         rate = self.weight * self.demand_rps
@@ -138,7 +139,9 @@ class Situation:
         for f, flow in enumerate(self.flows):
             split = plan.splits.get(flow)
             if split is not None:
-                rows[f] = [*(split.share(c) for c in self.cells), split.shed]
+                share = split.shares.get
+                rows[f, :-1] = [share(cell, 0.0) for cell in self.cells]
+                rows[f, -1] = split.shed
         return rows
 
     def plan_of(self, shares: Floats) -> Plan:

@@ -9,9 +9,10 @@ goes to a neighbour that wants it before anybody else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from math import lcm
 
 import numpy as np
 import xxhash
@@ -19,9 +20,21 @@ from numpy.typing import NDArray
 
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.routing import SlotRow, SlotRun
-from foreshard.model.weights import quotas
+from foreshard.model.weights import divided
 
-__all__ = ["assign_slots", "slot_count_for", "slot_of"]
+__all__ = [
+    "Ints",
+    "assign_slots",
+    "counts_of",
+    "owners_of",
+    "quota_of",
+    "row_of",
+    "slot_count_for",
+    "slot_of",
+    "whole_slots",
+]
+
+Ints = NDArray[np.int64]
 
 # 4,096 slots resolve a share to .025 %; 128 a cell keep rounding under 1 % of a cell's share.
 LEAST_SLOTS = 4_096
@@ -36,6 +49,61 @@ def slot_of(key: str, slot_count: int) -> int:
 def slot_count_for(active_cells: int) -> int:
     """Slots for so many cells: a power of two, >= 4,096 and >= 128 a cell."""
     return max(LEAST_SLOTS, 1 << max(0, SLOTS_PER_CELL * active_cells - 1).bit_length())
+
+
+def owners_of(row: SlotRow, index: Mapping[str, int]) -> Ints:
+    """[N] the owner of every slot; -1 = one that is not in the index, such as "": shed."""
+    named = np.array([index.get(run.owner, -1) for run in row.runs], dtype=np.int64)
+    return np.repeat(named, [run.length for run in row.runs])
+
+
+def row_of(owners: Ints, names: Sequence[str]) -> SlotRow:
+    """The runs of an array of owners; -1 = shed."""
+    cuts = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), owners.size]
+    return SlotRow(
+        runs=tuple(
+            SlotRun(owner=names[owners[a]] if owners[a] >= 0 else "", length=b - a)
+            for a, b in pairwise(cuts)
+        )
+    )
+
+
+def counts_of(owners: Ints, cells: int) -> Ints:
+    """[C] slots of every cell."""
+    return np.bincount(owners[owners >= 0], minlength=cells)
+
+
+def quota_of(exact: Sequence[Fraction], held: Ints) -> Ints:
+    """[C] whole slots for exact quotas: whole parts, then one more each until the sum is met.
+
+    Who already holds more than the whole part comes first, then the largest remainder.
+
+    Args:
+        exact: [C] quotas; their sum is whole.
+        held: [C] slots now.
+    """
+    unit = lcm(*(quota.denominator for quota in exact))
+    parts = [divmod(q.numerator * (unit // q.denominator), unit) for q in exact]
+    return whole_slots(parts, held, total=int(sum(exact)))
+
+
+def whole_slots(parts: Sequence[tuple[int, int]], held: Ints, *, total: int) -> Ints:
+    """[C] `quota_of` quotas as `divided` gives them.
+
+    Args:
+        parts: [C] whole slots, and what remains in a unit common to all.
+        held: [C] slots now.
+        total: Of all quotas.
+    """
+    counts = [count for count, _ in parts]
+    had = held.tolist()
+    order = sorted(
+        (i for i, (_, remainder) in enumerate(parts) if remainder > 0),
+        key=lambda i: (had[i] <= counts[i], -parts[i][1], i),
+    )
+    for i in order[: total - sum(counts)]:
+        counts[i] += 1
+    return np.array(counts, dtype=np.int64)
 
 
 def assign_slots(
@@ -60,46 +128,29 @@ def assign_slots(
     """
     if slot_count < 1 or slot_count & (slot_count - 1):
         raise InvalidValueError(f"slot_count is {slot_count}, must be a power of two")
-    exact = quotas(shares, slot_count)
+    exact = divided(shares, slot_count)
     names = sorted(shares)
     if previous is None:
         owners = np.full(slot_count, -1, dtype=np.int64)
     else:
         names += sorted(set(previous.counts()) - set(names))
-        owners = _resized(_owners(previous, names), slot_count)
-    held = np.bincount(owners[owners >= 0], minlength=len(names))
-    target = _counts([exact.get(name, Fraction(0)) for name in names], held, slot_count)
+        owners = _resized(owners_of(previous, {n: i for i, n in enumerate(names)}), slot_count)
+    held = counts_of(owners, len(names))
+    parts = [exact.get(name, (0, 0)) for name in names]
+    target = whole_slots(parts, held, total=slot_count)
     freed = _release(owners, held - target)
     _hand_out(owners, freed, np.maximum(target - held, 0))
-    return SlotRow(
-        runs=tuple(
-            SlotRun(owner=names[owners[start]], length=end - start) for start, end in _runs(owners)
-        )
-    )
+    return row_of(owners, names)
 
 
-def _counts(exact: list[Fraction], held: NDArray[np.int64], slot_count: int) -> NDArray[np.int64]:
-    counts = [int(quota) for quota in exact]
-    remainders = [quota - count for quota, count in zip(exact, counts, strict=True)]
-    order = sorted(
-        (i for i, remainder in enumerate(remainders) if remainder > 0),
-        key=lambda i: (held[i] <= counts[i], -remainders[i], i),
-    )
-    for i in order[: slot_count - sum(counts)]:
-        counts[i] += 1
-    return np.array(counts, dtype=np.int64)
-
-
-def _release(owners: NDArray[np.int64], surplus: NDArray[np.int64]) -> NDArray[np.int64]:
+def _release(owners: Ints, surplus: Ints) -> Ints:
     """Slots without an owner, rising: those that had none and the donors' highest."""
     for donor in np.flatnonzero(surplus > 0):
         owners[np.flatnonzero(owners == donor)[-surplus[donor] :]] = -1
     return np.flatnonzero(owners == -1)
 
 
-def _hand_out(
-    owners: NDArray[np.int64], freed: NDArray[np.int64], wanted: NDArray[np.int64]
-) -> None:
+def _hand_out(owners: Ints, freed: Ints, wanted: Ints) -> None:
     """Give freed slots away: to a neighbour that wants them, else to the lowest name."""
     gaps = np.split(freed, np.flatnonzero(np.diff(freed) > 1) + 1) if freed.size else []
     for gap in gaps:
@@ -123,26 +174,14 @@ def _hand_out(
             start += size
 
 
-def _best_fit(wanted: NDArray[np.int64], size: int) -> int:
+def _best_fit(wanted: Ints, size: int) -> int:
     """Who wants exactly so many, else the first who wants any."""
     fits = np.flatnonzero(wanted == size)
     return int(fits[0]) if fits.size else int(np.flatnonzero(wanted > 0)[0])
 
 
-def _owners(row: SlotRow, names: list[str]) -> NDArray[np.int64]:
-    index = {name: i for i, name in enumerate(names)}
-    return np.repeat(
-        np.array([index[run.owner] for run in row.runs]), [run.length for run in row.runs]
-    )
-
-
-def _resized(owners: NDArray[np.int64], slot_count: int) -> NDArray[np.int64]:
+def _resized(owners: Ints, slot_count: int) -> Ints:
     """The same keys at the same owners: slot s of twice as many holds a part of slot s % N."""
     if slot_count >= owners.size:
         return np.tile(owners, slot_count // owners.size)
     return owners[:slot_count].copy()
-
-
-def _runs(owners: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    cuts = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), owners.size]
-    return pairwise(cuts)

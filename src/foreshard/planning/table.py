@@ -8,6 +8,7 @@ while weights are equal, and fall back to a coarser schedule as soon as they dif
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,12 +16,13 @@ from foreshard.model.plan import Plan, Split
 from foreshard.model.routing import ClassRoute, RoutingTable, Row, SlotRow, WeightRow
 from foreshard.model.topology import Cell, Fleet
 from foreshard.model.workload import Flow, RequestClass
-from foreshard.planning.custody import counts_of, owners_of, shed_row
-from foreshard.planning.slots import assign_slots, slot_count_for
+from foreshard.planning.custody import shed_row
+from foreshard.planning.slots import assign_slots, counts_of, owners_of, slot_count_for
 
 __all__ = [
     "BACKUPS",
     "WEIGHT_OF_LARGEST",
+    "Custodians",
     "backups_of",
     "flow_rows",
     "kept_to",
@@ -36,6 +38,21 @@ WEIGHT_OF_LARGEST = 1_000
 BACKUPS = 5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Custodians:
+    """Who has the data of a class.
+
+    Attributes:
+        holders: Of its slots.
+        heirs: By cell: who stands in for it while it fails, and holds its slots if it is dead.
+            One, not several: Envoy would spread a dead cell's keys over several by its own hash,
+            which no row of slots can say, so half of them would move once more.
+    """
+
+    holders: SlotRow
+    heirs: Mapping[str, str]
+
+
 def table_of(
     plan: Plan,
     *,
@@ -44,7 +61,7 @@ def table_of(
     classes: Sequence[RequestClass],
     default_class: str,
     previous: RoutingTable | None,
-    holders: Mapping[str, SlotRow] | None = None,
+    custodians: Mapping[str, Custodians] | None = None,
 ) -> RoutingTable:
     """The routing table of a plan.
 
@@ -55,14 +72,15 @@ def table_of(
         classes: In order of match.
         default_class: Name of the class of requests that match none.
         previous: The live table: its slots stay where they are as far as possible.
-        holders: Of the slots of classes that own data: their rows follow these, and of the
-            plan only what is shed.
+        custodians: Of classes that own data: their rows follow the holders, and of the plan
+            only what is shed.
     """
     routes = []
     before = {r.request_class.name: r for r in previous.classes} if previous else {}
     for request_class in classes:
         old = before.get(request_class.name)
-        held = (holders or {}).get(request_class.name)
+        kept = (custodians or {}).get(request_class.name)
+        held = kept.holders if kept else None
         rows: dict[str, Row] = {}
         for flow, split in sorted(plan.splits.items()):
             if flow.request_class == request_class.name:
@@ -72,10 +90,9 @@ def table_of(
                     if held
                     else _row(request_class, split, was, cells=len(fleet.cells))
                 )
-        backups = {
-            cell.name: backups_of(cell, fleet=fleet, request_class=request_class)
-            for cell in fleet.cells
-        }
+        backups = _backups(fleet, request_class)
+        if kept:
+            backups = {**backups, **{cell: (heir,) for cell, heir in kept.heirs.items()}}
         routes.append(
             ClassRoute(request_class=request_class, rows=rows, backups=backups, holders=held)
         )
@@ -85,20 +102,24 @@ def table_of(
 
 
 def backups_of(home: Cell, *, fleet: Fleet, request_class: RequestClass) -> tuple[str, ...]:
-    """Cells that may stand in for `home`: nearest first, then rotated so that none is everyone's.
+    """Cells that may stand in for `home`: nearest first, rotated so that none is everyone's.
 
     Residency holds: a region that may not serve the class is never among them. Where data must
-    be, the declared replicas are all there is, in their order.
+    be, it is the first declared replica: see `Custodians.heirs`.
     """
-    if request_class.data is not None:
-        declared = request_class.data.replicas.get(home.name, ())
-        cells = [fleet.cell(name) for name in declared]
-        return tuple(c.name for c in cells if request_class.allows_region(c.region))
-    start = fleet.index[home.name]
-    rotated = (*fleet.cells[start + 1 :], *fleet.cells[:start])
-    able = [cell for cell in rotated if request_class.allows_region(cell.region)]
-    nearest = sorted(able, key=lambda cell: fleet.distance_ms(home.region, cell))
-    return tuple(cell.name for cell in nearest[:BACKUPS])
+    return _backups(fleet, request_class)[home.name]
+
+
+def _backups(fleet: Fleet, request_class: RequestClass) -> Mapping[str, tuple[str, ...]]:
+    """`backups_of` every cell."""
+    able = frozenset(r for r in fleet.regions if request_class.allows_region(r))
+    if request_class.data is None:
+        return fleet.nearest(able, most=BACKUPS)
+    declared = request_class.data.replicas
+    return {
+        home: tuple(n for n in declared.get(home, ()) if fleet.cell(n).region in able)[:1]
+        for home in fleet.names
+    }
 
 
 def _row(request_class: RequestClass, split: Split, was: Row | None, *, cells: int) -> Row:

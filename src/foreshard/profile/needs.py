@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from foreshard.model.errors import ForecastError, InvalidValueError
 from foreshard.profile.factor import FactorState, start_factor, update_factor
 
-__all__ = ["NeedsEstimate", "NeedsPrior", "NeedsState", "estimate", "start", "update"]
+__all__ = ["NeedsEstimate", "NeedsPrior", "NeedsState", "costs", "estimate", "start", "update"]
 
 Array = NDArray[np.float64]
 
@@ -203,6 +203,11 @@ def update(state: NeedsState, rates: Array, used: Array, *, dt_s: float) -> Need
             dt_s=dt_s,
         ),
     )
+
+
+def costs(state: NeedsState) -> Array:
+    """[K, R], `NeedsEstimate.needs` alone."""
+    return np.asarray(state.prior.declared * _solve(state))
 
 
 def estimate(state: NeedsState) -> NeedsEstimate:

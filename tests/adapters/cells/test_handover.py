@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,24 +28,41 @@ NOTICE = Notice(
 )
 
 
+async def in_pieces(
+    request: web.Request, status: int, pieces: Sequence[str]
+) -> web.StreamResponse:
+    """A chunked answer whose pieces arrive one after the other."""
+    answer = web.StreamResponse(status=status)
+    answer.enable_chunked_encoding()
+    await answer.prepare(request)
+    for piece in pieces:
+        await answer.write(piece.encode())
+        await asyncio.sleep(0.01)
+    await answer.write_eof()
+    return answer
+
+
 @dataclass
 class Service:
     """Answers what it is told to answer, or prepares as the how-to says."""
 
     status: int = 200
     body: str = '{"state": "ready"}'
+    pieces: Sequence[str] = ()
     prepares: bool = False
     url: str = ""
     events: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
-    async def take(self, request: web.Request) -> web.Response:
+    async def take(self, request: web.Request) -> web.StreamResponse:
         event = await request.json()
         asked = sum(1 for e in self.events if e["id"] == event["id"])
         self.events.append(event)
         self.headers.append(dict(request.headers))
         if self.prepares and event["type"].endswith("prepare.v1") and asked < 2:
             return web.Response(status=202)
+        if self.pieces:
+            return await in_pieces(request, self.status, self.pieces)
         headers = {"Location": self.url} if self.status == 302 else {}
         return web.Response(status=self.status, text=self.body, headers=headers)
 
@@ -125,6 +143,28 @@ async def test_what_a_service_says_to_prepare(
     assert reply.answer is answer
     if because:
         assert reply.because == because
+
+
+@pytest.mark.parametrize(
+    ("pieces", "answer"),
+    [
+        (('{"state": ', '"ready"}'), Answer.READY),
+        (('{"state": "failed", ', '"because": ', '"disk full"}'), Answer.FAILED),
+    ],
+)
+async def test_an_answer_in_pieces_is_read_to_its_end(
+    service: Service, pieces: Sequence[str], answer: Answer
+) -> None:
+    service.pieces = pieces
+    async with mover_to(service) as mover:
+        assert (await mover.tell(NOTICE)).answer is answer
+
+
+async def test_an_answer_without_measure_is_cut_off(service: Service) -> None:
+    service.pieces = ["x" * 20_000] * 5
+    async with mover_to(service) as mover:
+        with pytest.raises(DriverError, match=r"answered 200 x+$"):
+            await mover.tell(NOTICE)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from foreshard.adapters.cells.webhook import WebhookCellDriver
 from foreshard.model.errors import DriverError, InvalidValueError
+from tests.adapters.cells.test_handover import in_pieces
 
 
 @dataclass
@@ -32,16 +33,19 @@ class Clock:
 class Receiver:
     status: int = 202
     hang_up: int = 0
+    pieces: bool = False
     url: str = ""
     requests: list[tuple[str, dict[str, str], str]] = field(default_factory=list)
 
-    async def take(self, request: web.Request) -> web.Response:
+    async def take(self, request: web.Request) -> web.StreamResponse:
         body = await request.text()
         self.requests.append((request.method, dict(request.headers), body))
         if self.hang_up:
             self.hang_up -= 1
             assert request.transport is not None
             request.transport.close()
+        if self.pieces:
+            return await in_pieces(request, self.status, ("as you", " say", "x" * 400))
         location = {"Location": self.url} if self.status == 302 else {}
         return web.Response(status=self.status, text="as you say", headers=location)
 
@@ -107,6 +111,13 @@ async def test_a_refusal_is_final_and_quoted(receiver: Receiver, status: int) ->
         with pytest.raises(DriverError, match=f"refused the restart: {status} .* as you say"):
             await driver.recycle("eu-2")
     assert len(receiver.requests) == 1
+
+
+async def test_a_refusal_in_pieces_is_quoted_and_not_to_its_end(receiver: Receiver) -> None:
+    receiver.status, receiver.pieces = 500, True
+    async with WebhookCellDriver(receiver.url, clock=Clock()) as driver:
+        with pytest.raises(DriverError, match=r"as you sayx{190}$"):
+            await driver.recycle("eu-2")
 
 
 async def test_nobody_there_is_an_error_after_three_attempts_that_hides_secrets() -> None:

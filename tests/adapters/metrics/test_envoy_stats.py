@@ -53,6 +53,7 @@ def test_a_page_becomes_tallies_by_node_and_class() -> None:
     counts = parse_stats(PAGE.format(arrived=16, uptime=7))
     assert counts.arrived == {"search": 16}
     assert counts.shed == {"search": 4}
+    assert counts.ended == {"search": 15}
     assert counts.tries["127.0.0.1:1001", "search"] == Tally(
         tries=10, failed=2, slow=3, time_ms=1500
     )
@@ -171,6 +172,47 @@ async def test_a_restart_makes_one_missing_and_then_goes_on(after: str) -> None:
         assert isinstance(gap, Missing)
         assert "restarted" in gap.because
         assert isinstance(await source.read(), BalancerReading)
+
+
+OLD_LISTENER = {
+    "tries": "foreshard.try.class.search.host.127.0.0.1:1001.code.200: {count}\n",
+    "ends at the edge": "foreshard.edge.class.search.code.503.flags.UH: {count}\n",
+}
+
+
+@pytest.mark.parametrize("line", OLD_LISTENER.values(), ids=OLD_LISTENER.keys())
+async def test_a_proxy_that_counts_no_arrivals_of_what_it_serves_is_named(line: str) -> None:
+    pages = [f"{line.format(count=7 * t)}server.uptime: {t}\n" for t in (1, 2)]
+    async with (
+        admin_page(lambda: pages.pop(0)) as address,
+        EnvoyTrafficSource(
+            [EnvoyAdmin(origin="eu", address=address)], CELLS, now_s=Times()
+        ) as source,
+    ):
+        await source.read()
+        reading = await source.read()
+    assert isinstance(reading, Missing), "no demand is not the same as demand that nobody counts"
+    assert f"envoy {address} serves search" in reading.because
+    assert "restart it" in reading.because
+
+
+@pytest.mark.parametrize(
+    "idle",
+    ["server.uptime: {t}\n", OLD_LISTENER["tries"].format(count=7) + "server.uptime: {t}\n"],
+    ids=["nothing ever came", "nothing came since the listener is new"],
+)
+async def test_a_proxy_to_which_nothing_comes_has_no_demand(idle: str) -> None:
+    pages = [idle.format(t=t) for t in (1, 2)]
+    async with (
+        admin_page(lambda: pages.pop(0)) as address,
+        EnvoyTrafficSource(
+            [EnvoyAdmin(origin="eu", address=address)], CELLS, now_s=Times()
+        ) as source,
+    ):
+        await source.read()
+        reading = await source.read()
+    assert isinstance(reading, BalancerReading)
+    assert sum(reading.demand_rps.values()) == 0.0
 
 
 async def test_silence_is_missing_and_the_next_reading_covers_it() -> None:

@@ -226,7 +226,7 @@ async def bench(
         region="eu",
         zone="eua",
         discovery=("127.0.0.1", port),
-        admin_port=0,
+        admin=("127.0.0.1", 0),
         is_incremental=False,
     )
     async with AsyncExitStack() as stack:

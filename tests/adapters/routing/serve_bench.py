@@ -175,7 +175,7 @@ async def proxy(
         region=region,
         zone=f"{region}a",
         discovery=("127.0.0.1", discovery_port),
-        admin_port=0,
+        admin=("127.0.0.1", 0),
         is_incremental=is_incremental,
     )
     async with AsyncExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from foreshard.adapters.routing import committed
 from foreshard.adapters.routing.client import SOCKET, ServeSink
 from foreshard.adapters.routing.serve import ServeSettings, serving
 from foreshard.model.errors import SinkError
@@ -100,6 +102,20 @@ async def test_frozen_means_nothing_changes_even_over_a_restart(
         await sink.thaw()
         assert isinstance(await sink.apply(shop_table(2, CELLS)), Applied)
         assert (await sink.status())["frozen"] is None
+
+
+async def test_a_freeze_that_cannot_be_kept_holds_and_says_so(
+    tmp_path: Path, settings: ServeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with serving(settings), ServeSink(tmp_path) as sink:
+        await sink.apply(shop_table(1, CELLS))
+        monkeypatch.setattr(committed, "replace_file", full)
+        assert "not kept: a restart of serve undoes it" in await sink.freeze("disk full")
+        outcome = await sink.apply(shop_table(2, CELLS, search={"a": 1}))
+        assert outcome == Rejected(version=2, because="frozen: disk full")
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_a_bootstrap_looks_to_envoy_as_in_the_golden_file(
         region="eu",
         zone="eua",
         discovery=("127.0.0.1", 18_000),
-        admin_port=9_901,
+        admin=("127.0.0.1", 9_901),
     )
     golden("envoy/bootstrap.yaml", text)
 
@@ -109,7 +109,7 @@ def test_a_bootstrap_with_a_relay_looks_to_envoy_as_in_the_golden_file(
         region="eu",
         zone="eua",
         discovery=("192.0.2.7", 18_000),
-        admin_port=9_901,
+        admin=("127.0.0.1", 9_901),
         relay=("127.0.0.1", 18_001),
     )
     golden("envoy/bootstrap_with_relay.yaml", text)
@@ -121,7 +121,7 @@ def test_a_bootstrap_may_ask_for_the_state_of_the_world() -> None:
         region="eu",
         zone="a",
         discovery=("127.0.0.1", 1),
-        admin_port=0,
+        admin=("127.0.0.1", 0),
         is_incremental=False,
     )
     assert "DELTA" not in yaml.safe_dump(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -24,7 +25,7 @@ def test_the_newest_edition_comes_back_and_says_when_it_was_last_confirmed(tmp_p
     store.save(NEW)
     file = tmp_path / "kept" / "eu.edition"
     os.utime(file, (1_700_000_000, 1_700_000_000))
-    assert store.load() == Kept(edition=NEW, confirmed_at_s=1_700_000_000)
+    assert store.load() == Kept(edition=NEW, confirmed_at_s=1_700_000_000, is_newest=True)
     store.confirm()
     assert store.load().confirmed_at_s > 1_700_000_000
 
@@ -90,3 +91,32 @@ def test_a_disk_that_refuses_says_so(tmp_path: Path) -> None:
         LastGood(blocked, "eu", PLAIN).save(OLD)
     with pytest.raises(SinkError, match="cannot be touched"):
         LastGood(tmp_path, "eu", PLAIN).confirm()
+
+
+def test_a_full_disk_costs_neither_the_plan_nor_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LastGood(tmp_path, "eu", PLAIN)
+    store.save(OLD)
+    store.save(NEW)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SinkError, match="No space left"):
+        store.save(made({"search": ["c"]}, version=43))
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_refused_file_does_not_take_the_place_of_the_good_one_before_it(tmp_path: Path) -> None:
+    store = LastGood(tmp_path, "eu", PLAIN)
+    store.save(OLD)
+    store.save(NEW)
+    (tmp_path / "eu.edition").write_bytes(b"damaged")
+    kept = store.load()
+    assert (kept.edition, kept.is_newest) == (OLD, False)
+    store.save(made({"search": ["c"]}, version=43))
+    (tmp_path / "eu.edition").write_bytes(b"damaged again")
+    assert store.load().edition == OLD

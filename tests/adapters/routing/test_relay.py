@@ -73,7 +73,7 @@ async def launch(
         region=name.partition("-")[0],
         zone="a",
         discovery=("127.0.0.1", discovery),
-        admin_port=0,
+        admin=("127.0.0.1", 0),
         relay=("127.0.0.1", relay_port),
     )
     envoy = await Envoy.launch(config, name=name, directory=directory, port=listen)

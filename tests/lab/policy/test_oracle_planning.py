@@ -5,9 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from foreshard.lab import service
-from foreshard.lab.policy.oracle import Oracle, drafted, posed
+from foreshard.lab.policy.crowd import crowded
+from foreshard.lab.policy.oracle import SHED_UTILISATION, Oracle, drafted, posed
 from foreshard.lab.policy.outlook import FULLEST, Outlook, fullness, outlook_of
 from foreshard.lab.policy.program import Draft, even_slots
 from foreshard.lab.policy.restarts import Nurse, is_curable
@@ -54,11 +57,13 @@ def waiting(k: int, cells: list[int], seconds: float) -> Effects:
     return replace(WELL, wait_s=wait_s)
 
 
-def test_three_cpus_of_the_shop_may_be_85_percent_full_and_more_cpus_fuller() -> None:
+def test_more_and_faster_cpus_may_be_fuller_and_keyed_work_needs_more_room() -> None:
     fill = outlook(WELL).cpu / 3.0
-    assert fill.tolist() == pytest.approx([0.85] * 6, abs=0.03)
+    assert fill.tolist() == pytest.approx([FULLEST] * 6)
     cpus = np.array([3.0, 6.0, 60.0, 0.3])
-    filled = fullness(cpus, 0.025, np.full(4, 0.3))
+    filled = fullness(cpus, 0.025, np.full(4, 0.3), tail=5.5)
+    assert filled[0] == pytest.approx(0.85, abs=0.01)
+    assert filled[0] < fullness(cpus, 0.025, np.full(4, 0.3), tail=1.5)[0]
     assert filled[0] < filled[1] < filled[2] == FULLEST
     assert filled[3] == 0.0, "a request takes too long for any queue"
 
@@ -114,6 +119,25 @@ def test_a_cell_with_few_connections_gets_what_they_can_hold() -> None:
 def test_when_nobody_can_serve_in_time_everybody_tries() -> None:
     draft = planned(waiting(SEARCH, list(range(6)), 2.0))
     assert draft.share[0, SEARCH].sum() == pytest.approx(1.0)
+
+
+@given(st.lists(st.sampled_from([0.3, 0.6, 1.0]), min_size=6, max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_cells_that_are_alike_may_be_planned_as_one(speeds: list[float]) -> None:
+    setting, demand = shop(), asked(0.62)
+    found = outlook(slowed(dict(enumerate(speeds))))
+    crowd = crowded(setting, found)
+    apart, together = (
+        ExactSolver().solve(posed(where, CPU_S, CPU_S + 0.01, what, demand))
+        for where, what in ((setting, found), (crowd.setting, crowd.outlook))
+    )
+    assert together.shed == pytest.approx(apart.shed, abs=0.01)
+    shares = crowd.spread(together.shares.reshape(crowd.setting.shape))
+    assert shares.sum(axis=2)[0] == pytest.approx(1.0 - together.shed, abs=1e-6)
+    used = (shares[0] * demand[0, :, None] * CPU_S[:, None]).sum(axis=0)
+    assert (used <= found.cpu / SHED_UTILISATION * 0.98 + 1e-6).all()
+    alike = {(group, round(u / 3.0, 6)) for group, u in zip(crowd.group, used, strict=True)}
+    assert len(alike) == len(set(crowd.group.tolist()))
 
 
 def line(kind: Kind, **more: object) -> FaultLine:

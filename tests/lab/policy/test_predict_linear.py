@@ -77,3 +77,21 @@ def test_at_another_pace_everything_goes_faster() -> None:
         return min(1.0, 0.5 + 0.008 * now_s)
 
     assert "eu-2" not in played(leak, until_s=27.0, pace=10.0).slots[CHECKOUT].counts()
+
+
+def test_what_follows_load_must_be_nearly_full_before_it_drains_a_cell() -> None:
+    setting = shop()
+    for level, drains in ((0.55, False), (0.75, True)):
+        rule = PredictLinear(setting)
+        draft = rule.decide(blank(setting, now_s=0.0))
+        for now_s in range(1, 200):
+            cpu = np.full(6, 0.62)
+            cpu[1] = level + 0.001 * now_s
+            view = calm_view(
+                setting,
+                now_s=float(now_s),
+                gauges={"cpu": cpu},
+                scaling=frozenset({"cpu"}),
+            )
+            draft = rule.decide(view)
+        assert ("eu-2" not in draft.slots[CHECKOUT].counts()) is drains

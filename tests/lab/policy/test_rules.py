@@ -73,6 +73,15 @@ def test_a_hot_region_spills_by_headroom_and_a_dead_cell_gets_nothing() -> None:
     assert share[2] == pytest.approx(0.0)
 
 
+def test_where_all_cells_are_equally_far_all_is_headroom() -> None:
+    setting = shop()
+    rule = LoadAware(setting)
+    rule.decide(blank(setting, now_s=0.0))
+    cpu = np.array([0.2, 0.6, 0.6, 0.6, 0.6, 0.6])
+    draft = rule.decide(calm_view(setting, now_s=1.0, gauges={"cpu": cpu}))
+    assert draft.share[0, SEARCH].tolist() == pytest.approx([0.8 / 2.8] + [0.4 / 2.8] * 5)
+
+
 def test_near_cells_are_filled_first_and_what_is_left_spills() -> None:
     near = np.array([[0.0, 0.0, 80.0], [80.0, 80.0, 0.0]])
     shares = near_first(near, np.array([3.0, 1.0]), np.array([2.0, 2.0, 4.0]), planned=0.7)

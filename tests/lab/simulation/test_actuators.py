@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreshard.lab.policy.static import even_split
 from foreshard.lab.scenario.scenario import Load
 from foreshard.lab.simulation.actuators import (
     Proxies,
@@ -32,8 +31,8 @@ def table_for(scene: Scene, *, version: int = 1, shed: float = 0.0) -> RoutingTa
     splits = {}
     for origin in scenario.origins:
         for each in scenario.classes:
-            even = even_split(origin, each, fleet, scenario.origins)
-            kept = {cell: share * (1.0 - shed) for cell, share in even.shares.items()}
+            able = [cell.name for cell in fleet.cells if cell.region == origin]
+            kept = dict.fromkeys(able, (1.0 - shed) / len(able))
             splits[Flow(origin, each.name)] = Split(shares=kept, shed=shed)
     return table_of(
         Plan(splits=splits),

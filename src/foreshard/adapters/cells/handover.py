@@ -24,6 +24,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import aiohttp
 
+from foreshard.adapters.cells.answer import body_of
 from foreshard.model.errors import DriverError, InvalidValueError
 from foreshard.model.handover import Answer, Notice, Reply, Step
 from foreshard.ports import Clock
@@ -31,7 +32,6 @@ from foreshard.ports import Clock
 __all__ = ["WebhookSlotMover"]
 
 EVENT_TYPE = "foreshard.slots.{step}.v1"
-ANSWER_BYTES = 64 * 1024
 SHOWN = 200
 STATES: Mapping[object, Answer] = {
     "ready": Answer.READY,
@@ -114,7 +114,7 @@ class WebhookSlotMover:
         post = self._session.post(url, data=json.dumps(self._event(notice)), allow_redirects=False)
         try:
             async with post as answer:
-                status, body = answer.status, await answer.content.read(ANSWER_BYTES)
+                status, body = answer.status, await body_of(answer)
         except (aiohttp.ClientError, TimeoutError) as error:
             said = str(error) or type(error).__name__
             raise DriverError(f"{what}: nobody answered at {_where(url)}: {said}") from error

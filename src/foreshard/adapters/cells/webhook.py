@@ -17,6 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import aiohttp
 
+from foreshard.adapters.cells.answer import body_of
 from foreshard.model.errors import DriverError, InvalidValueError
 from foreshard.ports import Clock
 
@@ -26,6 +27,8 @@ EVENT_TYPE = "foreshard.cell.recycle.v1"
 
 # A receiver that restarts is back within this; longer, and the engine asks again itself.
 BACK_OFF_S = (0.2, 1.0)
+# So much of what a receiver says is passed on.
+SHOWN = 200
 
 
 class WebhookCellDriver:
@@ -119,7 +122,7 @@ class WebhookCellDriver:
         post = self._session.post(self._url, data=event, allow_redirects=False)
         async with post as answer:
             if not 200 <= answer.status < 300:
-                said = (await answer.content.read(200)).decode(errors="replace").strip()
+                said = (await body_of(answer, most=SHOWN)).decode(errors="replace").strip()
                 raise DriverError(
                     f"cell {cell}: {self._where} refused the restart: {answer.status} "
                     f"{answer.reason} {said}".rstrip()

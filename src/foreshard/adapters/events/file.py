@@ -19,7 +19,6 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from math import isfinite
 from pathlib import Path
 
 import yaml
@@ -30,6 +29,8 @@ from foreshard.model.events import EventKind, SystemEvent
 __all__ = ["FileEventSource"]
 
 # Larger than any calendar; a bigger file is the wrong file.
+# The end of the year 9999: what is later is a slip of the keyboard, and no date.
+END_OF_TIME_S = 253_402_300_800
 LARGEST_FILE_BYTES = 1024 * 1024
 
 REQUIRED = frozenset({"id", "kind", "cells", "starts_at_s", "ends_at_s"})
@@ -179,7 +180,11 @@ def _seconds(value: object, *, where: str) -> float:
             utc = moment.replace(tzinfo=UTC).isoformat().replace("+00:00", "Z")
             raise SourceError(f"{where} is {value}, has no time zone: write {utc} for UTC")
         return moment.timestamp()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0.0 <= value < END_OF_TIME_S
+    ):
         raise SourceError(
             f"{where} is {value!r}, must be epoch seconds or a time like 2026-11-23T21:00:00Z"
         )

@@ -77,18 +77,21 @@ class EnvoyRoute:
         prefix: Start of the path; "" = it is matched by something else (an expression).
         method: "" = any.
         clusters: Where it leads.
-        timeout_s: 0 = none given (Envoy's default is 15 s).
+        timeout_s: None = none given (Envoy's default is 15 s), 0 = there is no limit.
         key_header: Header that is hashed; "" = none.
-        retriable: Whether it has a retry policy.
+        retry_on: What is asked again, in Envoy's words.
+        is_plain: Whether prefix and method are all that decides: no other header, no query, no
+            whole path, nothing inverted, no host that another table stands before.
     """
 
     name: str
     prefix: str
     method: str
     clusters: tuple[str, ...]
-    timeout_s: float
+    timeout_s: float | None
     key_header: str
-    retriable: bool
+    retry_on: frozenset[str] = frozenset()
+    is_plain: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,24 +209,21 @@ def _http_managers(listener: Json) -> Iterator[Json]:
 
 
 def _routes(table: Json) -> Iterator[EnvoyRoute]:
-    for host in _list(table, "virtual_hosts"):
+    for number, host in enumerate(_list(table, "virtual_hosts")):
         for route in _list(host, "routes"):
             action = _mapping(route.get("route"))
             weighted = _list(_mapping(action.get("weighted_clusters")), "clusters")
             names = [action.get("cluster"), *(w.get("name") for w in weighted)]
             clusters = tuple(str(name) for name in names if name)
             if clusters:
-                yield _route(route, action, clusters)
+                yield _route(route, action, clusters, is_first=number == 0)
 
 
-def _route(route: Json, action: Json, clusters: tuple[str, ...]) -> EnvoyRoute:
+def _route(route: Json, action: Json, clusters: tuple[str, ...], *, is_first: bool) -> EnvoyRoute:
     match = _mapping(route.get("match"))
-    prefix = match.get("prefix") or match.get("path_separated_prefix") or match.get("path") or ""
-    methods = [
-        _mapping(h.get("string_match")).get("exact") or h.get("exact_match") or ""
-        for h in _list(match, "headers")
-        if h.get("name") == ":method"
-    ]
+    prefix = match.get("prefix") or match.get("path_separated_prefix") or ""
+    headers = _list(match, "headers")
+    methods = [method for h in headers if (method := _exact_method(h))]
     keys = [
         str(_mapping(h.get("header")).get("header_name", "")) for h in _list(action, "hash_policy")
     ]
@@ -234,15 +234,31 @@ def _route(route: Json, action: Json, clusters: tuple[str, ...]) -> EnvoyRoute:
         clusters=clusters,
         timeout_s=_seconds(action.get("timeout")),
         key_header=next((key for key in keys if key), ""),
-        retriable=bool(_mapping(action.get("retry_policy")).get("retry_on")),
+        retry_on=frozenset(
+            part.strip()
+            for part in str(_mapping(action.get("retry_policy")).get("retry_on", "")).split(",")
+            if part.strip()
+        ),
+        is_plain=is_first
+        and bool(prefix)
+        and len(methods) == len(headers) <= 1
+        and not set(match) - {"prefix", "path_separated_prefix", "headers"},
     )
 
 
-def _seconds(text: object) -> float:
+def _exact_method(header: Json) -> str:
+    """The one method that a header match asks for; "" = it asks for something else."""
+    if header.get("name") != ":method" or header.get("invert_match"):
+        return ""
+    exact = _mapping(header.get("string_match")).get("exact") or header.get("exact_match")
+    return str(exact or "")
+
+
+def _seconds(text: object) -> float | None:
     try:
-        return float(str(text or "0s").removesuffix("s"))
+        return float(str(text).removesuffix("s"))
     except ValueError:
-        return 0.0
+        return None
 
 
 def _address(value: object) -> str:

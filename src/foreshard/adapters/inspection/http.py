@@ -51,11 +51,9 @@ class Silent:
 
     Attributes:
         because: Why, for people.
-        is_refused: The machine is there, and nobody listens on the port.
     """
 
     because: str
-    is_refused: bool = False
 
 
 class Asker:
@@ -106,15 +104,19 @@ class Asker:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     _, writer = await asyncio.open_connection(host, int(port))
-            except (OSError, TimeoutError) as error:
+            except (OSError, TimeoutError, ValueError, OverflowError) as error:
+                # The last two: no name of a host, no number of a port.
                 return self._silence(error)
             writer.close()
             return None
 
     async def connects_url(self, url: str) -> Silent | None:
         """The same for the host of a URL."""
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as error:
+            return self._silence(error)
         return await self.connects(f"{parts.hostname}:{port}")
 
     async def _get(self, url: str) -> Answer | Silent:
@@ -141,11 +143,13 @@ class Asker:
     def _silence(self, error: Exception) -> Silent:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
         if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
-            return Silent(because="refuses connections", is_refused=True)
+            return Silent(because="refuses connections")
         if isinstance(error, TimeoutError):
             return Silent(because=f"does not answer within {self._timeout_s:g} s")
         if isinstance(cause, OSError) and cause.strerror:
             return Silent(because=f"cannot be reached ({cause.strerror})")
+        if isinstance(error, ValueError | OverflowError):
+            return Silent(because=f"is no address ({error})")
         return Silent(because=f"answers no HTTP ({str(error) or type(error).__name__})")
 
 

@@ -125,6 +125,13 @@ class EnvoyTrafficSource:
         restarted = [a.address for a, g in zip(self._admins, grown, strict=True) if g is None]
         if restarted:
             return Missing(f"envoy {', '.join(restarted)} restarted: its counters fell")
+        for admin, growth_of in zip(self._admins, growth, strict=True):
+            if growth_of.uncounted:
+                return Missing(
+                    f"envoy {admin.address} serves {', '.join(growth_of.uncounted)} and counts no "
+                    "arrivals of it: its listener is not the one that is rendered here; let it "
+                    "take that one, or restart it"
+                )
         if not interval_s > 0.0:
             return Missing(f"the clock stood still between two readings ({interval_s} s)")
         return BalancerReading(

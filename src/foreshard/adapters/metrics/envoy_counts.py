@@ -21,7 +21,7 @@ STATS_FILTER = r"^(foreshard\.|server\.uptime$)"
 CLASS = r"class\.(?P<class>[\w-]+)"
 LINE = re.compile(
     rf"foreshard\.(?:arrived\.{CLASS}"
-    rf"|edge\.{CLASS.replace('class>', 'shed>')}\.code\.429\.flags\.FI"
+    rf"|edge\.{CLASS.replace('class>', 'ended>')}\.code\.(?P<end>\d+\.flags\.\S+)"
     rf"|(?P<kind>try_ms|try|slow)\.{CLASS.replace('class>', 'of>')}"
     r"\.host\.(?P<host>\S+?)(?:\.code\.(?P<code>\d+))?): (?P<count>\d+)"
 )
@@ -32,6 +32,7 @@ IN_FLIGHT = re.compile(
 # Clusters that carry requests to cells; others (the control plane) have hosts as well.
 TO_CELLS = ("free/", "keyed/")
 FIRST_FAILURE = 500
+SHED_END = "429.flags.FI"
 
 
 @dataclass(slots=True)
@@ -90,12 +91,14 @@ class Counts:
     Attributes:
         arrived: Requests by class as they came in, shed ones and those without a route too.
         shed: Requests by class that the shed entry refused.
+        ended: Requests by class that were answered, refused or given up at the edge.
         tries: By node (`host:port`) and class.
         uptime_s: Since the proxy started.
     """
 
     arrived: Counter[str] = field(default_factory=Counter)
     shed: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
     tries: dict[tuple[str, str], Tally] = field(default_factory=dict)
     uptime_s: int = 0
 
@@ -103,18 +106,26 @@ class Counts:
         """Growth since an earlier page; None when the proxy restarted in between."""
         if self.uptime_s < earlier.uptime_s:
             return None
-        arrived, shed = Counter(self.arrived), Counter(self.shed)
+        arrived, shed, ended = Counter(self.arrived), Counter(self.shed), Counter(self.ended)
         arrived.subtract(earlier.arrived)
         shed.subtract(earlier.shed)
+        ended.subtract(earlier.ended)
         nothing = Tally()
         tries = {
             key: self.tries.get(key, nothing).less(earlier.tries.get(key, nothing))
             for key in self.tries.keys() | earlier.tries.keys()
         }
-        fell = min((*arrived.values(), *shed.values()), default=0) < 0
+        fell = min((*arrived.values(), *shed.values(), *ended.values()), default=0) < 0
         if fell or any(t.is_negative for t in tries.values()):
             return None
-        return Counts(arrived=arrived, shed=shed, tries=tries, uptime_s=self.uptime_s)
+        return Counts(arrived=arrived, shed=shed, ended=ended, tries=tries, uptime_s=self.uptime_s)
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Of a growth: classes that are served though none of them was ever seen to arrive."""
+        served = {name for (_, name), tally in self.tries.items() if tally.tries}
+        served |= {name for name, count in self.ended.items() if count}
+        return tuple(sorted(served - self.arrived.keys()))
 
 
 def parse_stats(page: str) -> Counts:
@@ -125,8 +136,12 @@ def parse_stats(page: str) -> Counts:
     for line in LINE.finditer(page):
         count = int(line["count"])
         if line["kind"] is None:
-            of_class = counts.shed if line["shed"] else counts.arrived
-            of_class[line["shed"] or line["class"]] += count
+            if line["class"]:
+                counts.arrived[line["class"]] += count
+                continue
+            counts.ended[line["ended"]] += count
+            if line["end"] == SHED_END:
+                counts.shed[line["ended"]] += count
             continue
         tally = counts.tries.setdefault((line["host"], line["of"]), Tally())
         match line["kind"]:

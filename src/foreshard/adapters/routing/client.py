@@ -95,13 +95,17 @@ class ServeSink:
         """
         return (await self._ask("GET", "/load")).as_mapping()
 
-    async def freeze(self, reason: str) -> None:
+    async def freeze(self, reason: str) -> str:
         """Refuse every table from now on, over restarts too.
 
+        Returns:
+            What is wrong with it although it holds, for people; "" = nothing.
+
         Raises:
-            SinkError: The process cannot be reached, or cannot keep the freeze.
+            SinkError: The process cannot be reached: nothing is frozen.
         """
-        await self._ask("POST", "/freeze", {"reason": reason})
+        answer = await self._ask("POST", "/freeze", {"reason": reason})
+        return answer.text("warning") if answer.has("warning") else ""
 
     async def thaw(self) -> None:
         """Accept tables again.
@@ -123,9 +127,12 @@ class ServeSink:
             async with self._session.request(method, path, json=body) as response:
                 status, content = response.status, await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            way_out = "is `foreshard serve` running?"
+            if isinstance(error, PermissionError):
+                way_out = "ask as the user that it runs as (sudo -u)"
             raise SinkError(
                 f"serve process at {self._socket} cannot be reached "
-                f"({type(error).__name__}: {error}); is `foreshard serve` running?"
+                f"({type(error).__name__}: {error}); {way_out}"
             ) from error
         try:
             answer = Document(json.loads(content), at="answer")

@@ -102,16 +102,22 @@ class PlanControl:
                     log.warning("table.rejected", version=table.version, because=because)
             return outcome
 
-    async def freeze(self, reason: str) -> None:
+    async def freeze(self, reason: str) -> str:
         """Refuse every table from now on; also waits for one that is on its way.
 
-        Raises:
-            SinkError: It is in force, but would not survive a restart.
+        Returns:
+            What is wrong with it although it is in force, for people; "" = nothing.
         """
         self._freeze = Freeze(reason=reason, since_s=time.time())
         log.warning("plan.frozen", reason=reason)
         async with self._one_at_a_time:
-            await asyncio.to_thread(self._freeze_file.save, self._freeze)
+            try:
+                await asyncio.to_thread(self._freeze_file.save, self._freeze)
+            except SinkError as error:
+                # It holds all the same; whoever asked must not believe otherwise.
+                log.exception("freeze.unkept", reason=reason)
+                return f"frozen, but not kept: a restart of serve undoes it ({error})"
+        return ""
 
     async def thaw(self) -> None:
         """Accept tables again.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 
+import structlog
 from aiohttp import web
 
 from foreshard.adapters.routing.control import PlanControl
@@ -17,6 +18,8 @@ from foreshard.model.errors import SinkError
 from foreshard.ports import Applied
 
 __all__ = ["control_app"]
+
+log = structlog.get_logger()
 
 # 200 classes over 1,000 cells are some 10 MB; the default of aiohttp is 1 MB.
 MAX_BODY = 256 * 1024 * 1024
@@ -47,6 +50,11 @@ async def _say_what_is_wrong(request: web.Request, handler: Handler) -> web.Stre
         return await handler(request)
     except SinkError as error:
         return web.json_response({"error": str(error)}, status=500)
+    except (ArithmeticError, ValueError, TypeError) as error:
+        # A table that no renderer can write: said to whoever sent it, and in full in our log.
+        log.exception("control.failed", path=request.path)
+        because = f"{request.path} failed ({type(error).__name__}: {error}); see the log of serve"
+        return web.json_response({"error": because}, status=500)
 
 
 class _BodyError(Exception):
@@ -88,8 +96,8 @@ class _Api:
             reason = Document(await _body(request), at="body").text("reason")
         except (_BodyError, SinkError) as error:
             return web.json_response({"error": str(error)}, status=400)
-        await self._control.freeze(reason)
-        return web.json_response({"frozen": reason})
+        warning = await self._control.freeze(reason)
+        return web.json_response({"frozen": reason, "warning": warning})
 
     async def thaw(self, _: web.Request) -> web.Response:
         await self._control.thaw()

@@ -29,11 +29,13 @@ class Kept:
     Attributes:
         edition: The newest readable one; None = none.
         confirmed_at_s: When the control plane last said that it is the live plan.
+        is_newest: Whether it is the file saved last, not the one before.
         problems: What is wrong with files that could not be used, for people.
     """
 
     edition: Edition | None
     confirmed_at_s: float = 0.0
+    is_newest: bool = False
     problems: tuple[str, ...] = ()
 
 
@@ -52,6 +54,7 @@ class LastGood:
         self._previous = directory / f"{name}{PREVIOUS_SUFFIX}"
         self._origin = origin
         self._seal = seal
+        self._is_refused = False
 
     def save(self, one: Edition) -> None:
         """Keep an edition, durably; blocks for as long as the disk takes.
@@ -62,9 +65,13 @@ class LastGood:
         content = pack(one, self._seal)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            replace_file(self._path, content, previous=self._previous)
+            # What was refused must not take the place of the good one before it.
+            replace_file(
+                self._path, content, previous=None if self._is_refused else self._previous
+            )
         except OSError as error:
             raise SinkError(f"last good plan {self._path}: cannot be written ({error})") from error
+        self._is_refused = False
 
     def confirm(self) -> None:
         """Note that the kept edition is the live plan now.
@@ -88,12 +95,15 @@ class LastGood:
                 continue
             except (OSError, SinkError) as error:
                 problems.append(f"last good plan {path} is refused: {error}")
+                self._is_refused |= path == self._path
             else:
-                return Kept(edition=one, confirmed_at_s=at_s, problems=tuple(problems))
+                return Kept(
+                    edition=one,
+                    confirmed_at_s=at_s,
+                    is_newest=path == self._path,
+                    problems=tuple(problems),
+                )
         return Kept(edition=None, problems=tuple(problems))
 
     def _read(self, path: Path) -> Edition:
-        one = unpack(path.read_bytes(), self._seal)
-        if one.origin != self._origin:
-            raise SinkError(f"it is for origin {one.origin!r}, not {self._origin!r}")
-        return one
+        return unpack(path.read_bytes(), self._seal, origin=self._origin)

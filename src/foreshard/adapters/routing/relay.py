@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from foreshard.adapters.routing.last_good import LastGood
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import RoutingTable
 
-__all__ = ["RelaySettings", "run_relay"]
+__all__ = ["Relay", "RelaySettings", "run_relay"]
 
 log = structlog.get_logger()
 
@@ -76,22 +76,16 @@ async def run_relay(
     Raises:
         SinkError: The port is taken.
     """
-    relay = _Relay(settings)
-    await relay.load()
-    port = await relay.open()
-    if started is not None:
-        started(port)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for origin in settings.origins:
-                tasks.create_task(relay.follow(origin))
-                tasks.create_task(relay.keep(origin))
-            tasks.create_task(relay.send_back())
-    finally:
-        await relay.close()
+    await Relay(settings).run(started=started)
 
 
-class _Relay:
+class Relay:
+    """One relay; `run_relay` for those who ask it nothing.
+
+    Args:
+        settings: See there.
+    """
+
     def __init__(self, settings: RelaySettings) -> None:
         self._settings = settings
         self._discovery = Discovery(_render_nothing, DiscoverySettings(), takes_load_reports=False)
@@ -103,11 +97,51 @@ class _Relay:
         self._editions: dict[str, Edition] = {}
         self._confirmed_at_s: dict[str, float] = {}
         self._unsaved = {origin: asyncio.Event() for origin in settings.origins}
+        self._saved: dict[str, str] = {}
         target = f"{settings.upstream[0]}:{settings.upstream[1]}"
         self._followers = {
             origin: Follower(target, origin, settings.seal, heard=self._hear)
             for origin in settings.origins
         }
+
+    async def run(self, *, started: Callable[[int], None] | None = None) -> None:
+        """Relay until cancelled; see `run_relay`.
+
+        Raises:
+            SinkError: The port is taken.
+        """
+        await self.load()
+        port = await self.open()
+        if started is not None:
+            started(port)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for origin in self._settings.origins:
+                    tasks.create_task(self.follow(origin))
+                    tasks.create_task(self.keep(origin))
+                tasks.create_task(self.send_back())
+        finally:
+            await self.close()
+
+    def status(self) -> Mapping[str, Mapping[str, object]]:
+        """How it fares, by origin, as JSON values.
+
+        `version` and `unconfirmed_s` (None = there is no plan), `is_kept`: whether that plan is
+        on the disk, `is_answering`: whether the control plane answers, `is_refused`: whether
+        what it last said did not verify.
+        """
+        now_s = time.time()
+        found: dict[str, Mapping[str, object]] = {}
+        for origin, follower in self._followers.items():
+            one = self._editions.get(origin)
+            found[origin] = {
+                "version": None if one is None else one.version,
+                "unconfirmed_s": None if one is None else now_s - self._confirmed_at_s[origin],
+                "is_kept": one is not None and self._saved.get(origin) == _mark(one),
+                "is_answering": follower.is_answering,
+                "is_refused": follower.is_refused,
+            }
+        return found
 
     async def load(self) -> None:
         """Serve what was kept, at once."""
@@ -119,6 +153,8 @@ class _Relay:
                 continue
             self._editions[origin] = kept.edition
             self._confirmed_at_s[origin] = kept.confirmed_at_s
+            if kept.is_newest:
+                self._saved[origin] = _mark(kept.edition)
             log.info("relay.loaded", **self._facts(origin))
         self._serve()
 
@@ -139,18 +175,25 @@ class _Relay:
         await self._followers[origin].run(self._editions.get(origin))
 
     async def keep(self, origin: str) -> None:
-        """Write what is new to the disk; while one is written the newest waits, not all."""
+        """Write what is new to the disk; while one is written the newest waits, not all.
+
+        What could not be written is tried again, and until it is nothing is confirmed: the file
+        is of an older plan.
+        """
         store, unsaved = self._stores[origin], self._unsaved[origin]
         noted_s = 0.0
         while True:
-            is_new = await _is_set(unsaved, CONFIRM_S)
+            await _is_set(unsaved, CONFIRM_S)
             unsaved.clear()
+            one = self._editions.get(origin)
+            if one is None:
+                continue
             try:
-                if is_new:
-                    one = self._editions[origin]
+                if self._saved.get(origin) != _mark(one):
                     await asyncio.to_thread(store.save, one)
+                    self._saved[origin] = _mark(one)
                     log.info("relay.kept", origin=origin, version=one.version)
-                elif self._confirmed_at_s.get(origin, 0.0) > noted_s:
+                elif self._confirmed_at_s[origin] > noted_s:
                     await asyncio.to_thread(store.confirm)
                 noted_s = time.time()
             except SinkError as error:
@@ -203,7 +246,7 @@ class _Relay:
         self._sign()
 
     def _is_heard(self) -> bool:
-        return all(follower.is_hearing for follower in self._followers.values())
+        return all(follower.is_answering for follower in self._followers.values())
 
     def _remind(self) -> None:
         """Say in the log, and to every proxy that asks, how old the plan is."""
@@ -239,6 +282,10 @@ class _Relay:
 
 def _render_nothing(table: RoutingTable, origin: str) -> Resources:
     raise SinkError(f"a relay renders nothing, not even table {table.version} for {origin}")
+
+
+def _mark(one: Edition) -> str:
+    return f"{one.version} {one.digest}"
 
 
 async def _is_set(event: asyncio.Event, within_s: float) -> bool:

@@ -72,6 +72,11 @@ def translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into a `StoreError` that names the file and the way out."""
     try:
         yield
+    except PermissionError as error:
+        raise StoreError(
+            f"store {path}: you may not look there; ask as the user that Foreshard runs as "
+            "(sudo -u)"
+        ) from error
     except sqlite3.ProgrammingError as error:
         raise StoreError(f"store {path}: {error}") from error
     except sqlite3.OperationalError as error:
@@ -131,9 +136,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
     Raises:
         StoreError: There is no such file, or it is damaged, newer or not ours.
     """
-    if not path.exists():
-        raise StoreError(f"store {path}: there is none; has Foreshard run with this directory?")
     with translated(path):
+        if not path.exists():
+            raise StoreError(
+                f"store {path}: there is none; has Foreshard run with this directory?"
+            )
         address = f"file:{quote(str(path.absolute()))}?mode=ro"
         connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, check_same_thread=False)
         try:
@@ -153,8 +160,9 @@ def newer_state(path: Path) -> Mapping[str, str] | None:
     Raises:
         StoreError: It is damaged or not ours.
     """
-    if not path.exists():
-        return None
+    with translated(path):
+        if not path.exists():
+            return None
     with translated(path), closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
         try:
             _version_of(connection, path)

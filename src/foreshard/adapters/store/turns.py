@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ __all__ = ["SUFFIX", "TurnFiles", "essence", "lines_of"]
 SUFFIX = ".turns.gz"
 MOST_BYTES = 32 * 1024 * 1024
 SEGMENT_BYTES = 2 * 1024 * 1024
+# A state of 10,000 cells is a few megabytes.
+MOST_OF_A_LINE = 64 * 1024 * 1024
 # Fast: the size is that of numbers, which pack badly whatever is tried.
 PACKING = 1
 
@@ -40,14 +42,29 @@ def _wordless(document: Any) -> Any:  # noqa: ANN401 - JSON
     return [_wordless(item) for item in document] if isinstance(document, list) else document
 
 
-def lines_of(packed: bytes) -> Iterator[Mapping[str, Any]]:
-    """The lines of a segment; one that was cut off by a kill ends it."""
+def lines_of(
+    packed: bytes, *, damaged: Callable[[str], None] = lambda _: None
+) -> Iterator[Mapping[str, Any]]:
+    """The lines of a segment, up to the first that a kill cut off or that is damaged.
+
+    Args:
+        packed: All of the file.
+        damaged: Told why it ends before its end.
+    """
     try:
         with gzip.open(BytesIO(packed)) as file:
-            for line in file:
-                yield json.loads(line)
-    except (EOFError, OSError, zlib.error, ValueError):
-        return
+            # A few bytes of a foreign file may unpack to any length.
+            while line := file.readline(MOST_OF_A_LINE):
+                if len(line) == MOST_OF_A_LINE:
+                    damaged(f"a line is longer than {MOST_OF_A_LINE} bytes")
+                    return
+                value = json.loads(line)
+                if not isinstance(value, dict):
+                    damaged("a line is no JSON object")
+                    return
+                yield value
+    except (EOFError, OSError, zlib.error, ValueError, RecursionError) as error:
+        damaged(f"{type(error).__name__}: {error}")
 
 
 class TurnFiles:

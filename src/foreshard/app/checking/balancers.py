@@ -21,15 +21,24 @@ NEEDED = {
 }
 """What must be built in, and what is lost without it."""
 
+# How a relay calls itself; a test holds the two together.
+RELAY = "foreshard relay"
+WILDCARDS = frozenset({"0.0.0.0"})  # noqa: S104 - compared, not listened on
+
 
 def judge_balancers(
-    balancers: Sequence[BalancerFacts], *, discovery: str, file: str
+    balancers: Sequence[BalancerFacts],
+    *,
+    discovery: str,
+    also: frozenset[str] = frozenset(),
+    file: str,
 ) -> Iterator[Finding]:
     """Every Envoy.
 
     Args:
         balancers: What was seen of them.
-        discovery: Where they should look for Foreshard.
+        discovery: Where they should look for Foreshard; a wildcard host stands for any.
+        also: The same, with its name resolved.
         file: The configuration, as people write it.
     """
     for each in balancers:
@@ -38,7 +47,7 @@ def judge_balancers(
             continue
         yield from _able(each)
         yield from _place(each)
-        yield _pointed(each, discovery, file)
+        yield _pointed(each, discovery, also, file)
 
 
 def _absent(each: BalancerFacts) -> Finding:
@@ -107,7 +116,7 @@ def _place(each: BalancerFacts) -> Iterator[Finding]:
         )
 
 
-def _pointed(each: BalancerFacts, discovery: str, file: str) -> Finding:
+def _pointed(each: BalancerFacts, discovery: str, also: frozenset[str], file: str) -> Finding:
     bootstrap = f"start it with what `foreshard bootstrap {file}` prints"
     if not each.discovery:
         return Finding(
@@ -119,7 +128,7 @@ def _pointed(each: BalancerFacts, discovery: str, file: str) -> Finding:
             todo=bootstrap,
             weight=55,
         )
-    if each.discovery != discovery:
+    if each.discovery not in {discovery, *also} and not _is_anywhere(discovery, each.discovery):
         return Finding(
             section=Section.BALANCERS,
             mark=Mark.RED,
@@ -138,6 +147,16 @@ def _pointed(each: BalancerFacts, discovery: str, file: str) -> Finding:
             todo=f"start `foreshard run {file}`",
             weight=52,
         )
+    if each.steered_by.startswith(RELAY):
+        # It names the relay until there is something new to tell, also after it went back.
+        return Finding(
+            section=Section.BALANCERS,
+            mark=Mark.AMBER,
+            says=f"envoy {each.address}: was last told a plan by a relay ({each.steered_by})",
+            means="while Foreshard does not answer, nothing is moved for it",
+            todo=f"start `foreshard run {file}`; with the next change of plan it says so itself",
+            weight=53,
+        )
     if not each.counted:
         return Finding(
             section=Section.BALANCERS,
@@ -151,6 +170,12 @@ def _pointed(each: BalancerFacts, discovery: str, file: str) -> Finding:
         Section.BALANCERS,
         f"envoy {each.address}: steered from {discovery}, has counted {each.counted} requests",
     )
+
+
+def _is_anywhere(discovery: str, asked: str) -> bool:
+    """Whether Foreshard listens on every address of its machine, and on this port."""
+    host, _, port = discovery.rpartition(":")
+    return host in WILDCARDS and asked.rpartition(":")[2] == port
 
 
 def _number(version: str) -> tuple[int, ...]:

@@ -13,9 +13,10 @@ from foreshard.app.checking.capacity import judge_capacity
 from foreshard.app.checking.cells import judge_cells
 from foreshard.app.checking.finding import Checkup, Finding, Mark, Section, green
 from foreshard.app.checking.gauges import judge_gauges
-from foreshard.app.checking.looking import look_at_place, look_twice
+from foreshard.app.checking.looking import look_at_place, look_twice, resolved
 from foreshard.app.checking.surroundings import judge_surroundings
 from foreshard.app.gauges import gauge_of
+from foreshard.app.sealing import seal_of
 from foreshard.config import Settings
 from foreshard.model.errors import ConfigError
 from foreshard.model.plan import Mode
@@ -51,20 +52,37 @@ def unreadable(error: ConfigError) -> Checkup:
 
 async def _check(settings: Settings, file: str) -> Checkup:
     async with Asker(timeout_s=ANSWER_S) as asker:
-        (nodes, balancers), place = await asyncio.gather(
-            look_twice(asker, settings), look_at_place(asker, settings, now_s=time.time())
+        (nodes, balancers), place, also = await asyncio.gather(
+            look_twice(asker, settings),
+            look_at_place(asker, settings, now_s=time.time()),
+            resolved(settings.envoy.discovery),
         )
     specs = [gauge_of(spec) for spec in settings.scrape.gauges]
     return Checkup(
         findings=(
             *_configuration(settings, file),
+            *_key(settings),
             *judge_cells(nodes, settings.scrape),
             *judge_gauges(nodes, specs),
-            *judge_balancers(balancers, discovery=settings.envoy.discovery, file=file),
+            *judge_balancers(balancers, discovery=settings.envoy.discovery, also=also, file=file),
             *judge_capacity(nodes, specs, ceiling=settings.budget.rest_ceiling),
             *judge_surroundings(place, balancers, settings, file=file),
         )
     )
+
+
+def _key(settings: Settings) -> Iterator[Finding]:
+    try:
+        seal_of(settings)
+    except ConfigError as error:
+        yield Finding(
+            section=Section.CONFIGURATION,
+            mark=Mark.RED,
+            says=str(error),
+            means="neither `serve` nor `relay` starts",
+            todo="mend the file, or let it be readable by whom Foreshard runs as",
+            weight=96,
+        )
 
 
 def _configuration(settings: Settings, file: str) -> Iterator[Finding]:

@@ -49,6 +49,7 @@ class BalancerFacts:
         info: Who it is; None = the answer was something else.
         discovery: Where it looks for Foreshard; "" = nowhere.
         is_connected: Whether its control plane is; None = unknown.
+        steered_by: What its control plane calls itself; "" = unknown.
         counted: Requests it counted for Foreshard; None = it does not count for it.
         listeners: Where it takes connections.
         requests: Sent to each node, at the first and the second look.
@@ -60,6 +61,7 @@ class BalancerFacts:
     info: EnvoyInfo | None = None
     discovery: str = ""
     is_connected: bool | None = None
+    steered_by: str = ""
     counted: int | None = None
     listeners: tuple[str, ...] = ()
     requests: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {})
@@ -78,6 +80,7 @@ class PlaceFacts:
         listen_taken: Whether somebody listens where Envoy takes requests.
         events: How many events the file has; None = no file is named.
         events_wrong: Why it cannot be read; "" = it can.
+        events_strange: What is said of cells that are not there, one sentence each.
         driver: Why nobody listens at the webhook; "" = somebody does, None = none is named.
     """
 
@@ -89,4 +92,5 @@ class PlaceFacts:
     listen_taken: bool = False
     events: int | None = None
     events_wrong: str = ""
+    events_strange: tuple[str, ...] = ()
     driver: str | None = None

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from socket import AF_INET
 
 from foreshard.adapters.events.file import FileEventSource
 from foreshard.adapters.inspection.envoy import DISCOVERY_CLUSTER, parse_hosts, parse_info
@@ -25,14 +26,16 @@ from foreshard.app.checking.facts import BalancerFacts, NodeFacts, PlaceFacts
 from foreshard.config import Settings
 from foreshard.config.settings import BalancerSettings, ScrapeSettings
 from foreshard.model.errors import SourceError
+from foreshard.model.events import EventKind
 
-__all__ = ["look_at_balancers", "look_at_nodes", "look_at_place", "look_twice"]
+__all__ = ["look_at_balancers", "look_at_nodes", "look_at_place", "look_twice", "resolved"]
 
 # Between two looks: a cpu counter that ticks in 10 ms has moved, if anything has.
 GAP_S = 2.0
 # What Linux allows in sockaddr_un, less the closing zero; `serve` refuses more.
 MAX_SOCKET_PATH = 107
 CONNECTED = re.compile(r"^control_plane\.connected_state: (\d)", re.MULTILINE)
+STEERED_BY = re.compile(r'^control_plane\.identifier: "([^"]*)"', re.MULTILINE)
 STATS = f"/stats?filter={STATS_FILTER}".replace("|", "%7C").replace("\\", "%5C")
 
 
@@ -90,6 +93,16 @@ async def look_at_balancers(
     return tuple(await asyncio.gather(*(_balancer(asker, each) for each in balancers)))
 
 
+async def resolved(address: str) -> frozenset[str]:
+    """The addresses that a name stands for, as `ip:port`; empty when nobody knows."""
+    host, _, port = address.rpartition(":")
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, int(port), family=AF_INET)
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(f"{where[0]!s}:{port}" for *_, where in found)
+
+
 async def look_at_place(asker: Asker, settings: Settings, *, now_s: float) -> PlaceFacts:
     """This machine, the events file and the webhook."""
     discovery, listen, driver = await asyncio.gather(
@@ -97,7 +110,7 @@ async def look_at_place(asker: Asker, settings: Settings, *, now_s: float) -> Pl
         asker.connects(settings.envoy.listen),
         _driver(asker, settings),
     )
-    events, wrong = await _events(settings, now_s)
+    events, strange, wrong = await _events(settings, now_s)
     data_dir = settings.data_dir
     nearest = _nearest(data_dir)
     return PlaceFacts(
@@ -109,6 +122,7 @@ async def look_at_place(asker: Asker, settings: Settings, *, now_s: float) -> Pl
         listen_taken=listen is None,
         events=events,
         events_wrong=wrong,
+        events_strange=strange,
         driver=driver,
     )
 
@@ -127,7 +141,7 @@ async def _balancer(asker: Asker, settings: BalancerSettings) -> BalancerFacts:
         return facts
     stats, state, listeners, requests = await asyncio.gather(
         asker.get(settings.admin, STATS),
-        asker.get(settings.admin, "/stats?filter=^control_plane%5C.connected_state"),
+        asker.get(settings.admin, "/stats?filter=^control_plane%5C."),
         asker.get(settings.admin, "/listeners"),
         asker.get(settings.admin, "/clusters?format=json"),
     )
@@ -139,6 +153,7 @@ async def _balancer(asker: Asker, settings: BalancerSettings) -> BalancerFacts:
         info=info,
         discovery=next((h.address for h in hosts if h.cluster == DISCOVERY_CLUSTER), ""),
         is_connected=found[1] == "1" if found else None,
+        steered_by=by[1] if (by := STEERED_BY.search(_text(state))) else "",
         counted=sum(parse_stats(_text(stats)).arrived.values()),
         listeners=tuple(line.partition("::")[2] for line in lines if "::" in line),
         requests=(_by_node(_text(requests)), {}),
@@ -168,13 +183,26 @@ def _sent(address: str, balancers: Sequence[BalancerFacts]) -> int | None:
     return sum(max(0, later[address] - first[address]) for first, later in known)
 
 
-async def _events(settings: Settings, now_s: float) -> tuple[int | None, str]:
+async def _events(settings: Settings, now_s: float) -> tuple[int | None, tuple[str, ...], str]:
+    """How many, what is odd about them, and why they cannot be read."""
     if settings.events_file is None:
-        return None, ""
+        return None, (), ""
     try:
-        return len(await FileEventSource(settings.events_file, now_s=lambda: now_s).read()), ""
+        events = await FileEventSource(settings.events_file, now_s=lambda: now_s).read()
     except SourceError as error:
-        return None, str(error)
+        return None, (), str(error)
+    known = {cell.name for cell in settings.cells}
+    odd = [
+        f"{event.id} is about {', '.join(strangers)}, which is no cell of this fleet"
+        for event in events
+        if (strangers := sorted(event.cells - known))
+    ]
+    odd += [
+        f"{event.id} is a freeze of some cells; a freeze is always of the whole fleet"
+        for event in events
+        if event.kind is EventKind.FREEZE and event.cells
+    ]
+    return len(events), tuple(odd), ""
 
 
 async def _driver(asker: Asker, settings: Settings) -> str | None:

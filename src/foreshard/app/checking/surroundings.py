@@ -120,6 +120,16 @@ def _events(place: PlaceFacts, settings: Settings) -> Finding:
         )
     if place.events is None:
         return green(Section.SURROUNDINGS, "events: none announced here (events_file is not set)")
+    if place.events_strange:
+        cells = ", ".join(cell.name for cell in settings.cells[:10])
+        return Finding(
+            section=Section.SURROUNDINGS,
+            mark=Mark.RED,
+            says=f"events: {'; '.join(place.events_strange)}",
+            means="what was announced is not what will be done",
+            todo=f"mend the file; there are {cells}{' ...' if len(settings.cells) > 10 else ''}",
+            weight=64,
+        )
     return green(Section.SURROUNDINGS, f"events: {settings.events_file} has {place.events} ahead")
 
 

@@ -1,1 +1,1 @@
-"""This module is the room of the lab's commands, put together with what they try."""
+"""This module is the room of the trial put together: policies, cores, stages and tables."""

@@ -25,6 +25,10 @@ __all__ = ["sighted"]
 
 # Envoy's own default for a route that says nothing.
 DEFAULT_TIMEOUT_S = 15.0
+# Who asks again on one of these asks again after the first may have been served.
+ANY_FAILURE = frozenset({"5xx", "reset", "gateway-error", "retriable-status-codes"})
+# A second time is a second order, whatever Envoy was told about the first.
+ONCE_ONLY = frozenset({"POST", "PATCH"})
 
 
 def sighted(
@@ -69,8 +73,7 @@ def sighted(
         notes.append(f"the Envoy does not say where it stands; {origin} is taken")
     if classes:
         notes.append(f"{len(classes)} request classes from its routes")
-    if strange_routes := sum(not route.prefix for route in dump.routes):
-        notes.append(f"{strange_routes} routes match by more than prefix and method: left out")
+    notes += _doubts(dump.routes, frozenset(wanted))
     return Sighting(
         found_at=f"the Envoy with admin page {admin}",
         cells=cells,
@@ -127,8 +130,8 @@ def _most(cells: Sequence[Cell]) -> str:
 def _classes(routes: Sequence[EnvoyRoute], clusters: frozenset[str]) -> tuple[ClassDraft, ...]:
     found: dict[str, ClassDraft] = {}
     for route in routes:
-        # A class that matched everything in place of an expression would take all requests.
-        if clusters.isdisjoint(route.clusters) or not route.prefix:
+        # A class that matched all in place of an expression or a header would take all requests.
+        if clusters.isdisjoint(route.clusters) or not route.is_plain:
             continue
         stem = route.name or route.prefix.strip("/") or "rest"
         name = named(stem).replace(".", "-") or "rest"
@@ -140,6 +143,37 @@ def _classes(routes: Sequence[EnvoyRoute], clusters: frozenset[str]) -> tuple[Cl
             method=route.method,
             path_prefix="" if route.prefix == "/" else route.prefix,
             key_header=route.key_header,
-            retriable=route.retriable,
+            retriable=_is_retriable(route),
         )
     return tuple(found.values())
+
+
+def _is_retriable(route: EnvoyRoute) -> bool:
+    return bool(route.retry_on & ANY_FAILURE) and route.method not in ONCE_ONLY
+
+
+def _doubts(routes: Sequence[EnvoyRoute], clusters: frozenset[str]) -> list[str]:
+    """What a person should look at, in sentences."""
+    own = [route for route in routes if not clusters.isdisjoint(route.clusters)]
+    plain = [route for route in own if route.is_plain]
+    found = []
+    if odd := len(own) - len(plain):
+        found.append(
+            f"{odd} routes match by more than prefix and method (headers, queries, whole paths, "
+            "further hosts): left out; their requests fall to the classes that are there"
+        )
+    if endless := [_called(route) for route in plain if route.timeout_s == 0.0]:
+        found.append(
+            f"{', '.join(endless)}: Envoy sets no time limit; {DEFAULT_TIMEOUT_S:g} s stands "
+            "there now and would cut streams: set timeout_s"
+        )
+    if once := [_called(r) for r in plain if r.retry_on and not _is_retriable(r)]:
+        found.append(
+            f"{', '.join(once)}: Envoy asks again only in some cases; Foreshard would after any "
+            "failure, so retriable is left out: set it if a request may be served twice"
+        )
+    return found
+
+
+def _called(route: EnvoyRoute) -> str:
+    return route.name or route.prefix

@@ -77,6 +77,8 @@ def _lines(listed: Sequence[str]) -> list[str]:
             lines.append(text)
             continue
         try:
+            if Path(text).exists() and not Path(text).is_file():
+                raise ConfigError(f"--cells {text}: is no regular file; name a list of cells")
             read = Path(text).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(

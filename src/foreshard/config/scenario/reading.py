@@ -12,7 +12,7 @@ from foreshard.config.scenario.settings import ScenarioSettings
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.model.errors import ConfigError
 
-__all__ = ["load_scenario", "read_scenario", "shipped_scenarios"]
+__all__ = ["load_scenario", "read_scenario", "shipped_scenarios", "text_of_scenario"]
 
 SHELF = "foreshard.lab.scenarios"
 
@@ -42,17 +42,24 @@ def load_scenario(named: str) -> Scenario:
     Raises:
         ConfigError: There is no such scenario, or something in it is wrong.
     """
+    return read_scenario(text_of_scenario(named), name=named)
+
+
+def text_of_scenario(named: str) -> str:
+    """The text of one that is shipped, by name, or of a file, by path.
+
+    Raises:
+        ConfigError: There is no such scenario, or it cannot be read.
+    """
     shipped = shipped_scenarios()
     if named in shipped:
-        return read_scenario(
-            (files(SHELF) / f"{named}.yaml").read_text(encoding="utf-8"), name=named
-        )
+        return (files(SHELF) / f"{named}.yaml").read_text(encoding="utf-8")
     path = Path(named)
     if not path.exists():
         raise ConfigError(
             f"scenario {named!r} is neither a file nor shipped; there are {', '.join(shipped)}"
         )
-    return read_scenario(read_text(path), name=named)
+    return read_text(path)
 
 
 @cache

@@ -4,12 +4,14 @@ Each second a proxy weighs every locality by hosts times free utilisation, smoot
 seconds. While the local one is no busier than the mean of the others plus a tenth, it gets all
 but a probe of 3 %; above that, all get their part of the headroom. When nobody has any left, the
 number of hosts decides. Cells are the localities; an origin's proxies stand in its cells'
-zones, evenly by size. Keyed classes stay with their slots.
+zones, evenly by size, or in none where all cells are equally far: then all is headroom. Keyed
+classes stay with their slots.
 
-It snaps between the two modes (no hysteresis), and each proxy decides alone: admitted by its
-documentation.
+It snaps between the two modes (no hysteresis), each proxy decides alone, and the locality is
+drawn at random by weight, so that nothing evens queues out between cells.
 
-Source: Envoy documentation, "Load-aware locality load balancing" (v1.40; work in progress).
+Source: Envoy documentation, "Load-aware locality load balancing" (v1.40; work in progress), and
+its source for how a locality is drawn.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from foreshard.lab.simulation.routing import Pick
 
 __all__ = ["LoadAware", "headroom_split", "mean_of_proxies"]
 
-# Defaults of the extension.
+# Defaults of the extension. Updates and smoothing are one control loop, with queues and not with
+# the weather: they are machine time at every pace, or the loop would not be stable.
 UPDATE_S = 1.0
 SMOOTHING_S = 5.0
 VARIANCE = 0.1
@@ -34,33 +37,34 @@ REMOTE_PROBE = 0.03
 EXPIRY_S = 180.0
 
 
-def headroom_split(used: Floats, hosts: Floats, local: int) -> Floats:
+def headroom_split(used: Floats, hosts: Floats, local: int | None) -> Floats:
     """How one proxy splits its requests over localities.
 
     Args:
         used: [L] smoothed utilisation; NaN = nothing was heard for too long, which counts as
             all of its hosts, while nothing ever heard counts as idle: both by the source.
         hosts: [L] healthy hosts; not all zero.
-        local: Where the proxy stands.
+        local: Where the proxy stands; None = in none of them.
 
     Returns:
         [L] shares, summing to 1.
     """
+    free = np.where(np.isnan(used), 1.0, np.clip(1.0 - used, 0.0, None))
+    room = hosts * free
+    likes = room if room.sum() > 0.0 else hosts
+    split = likes / likes.sum()
+    if local is None:
+        return np.asarray(split)
     remote = np.arange(hosts.size) != local
     others = np.where(remote, hosts, 0.0)
     if others.sum() <= 0.0:
         return np.asarray(hosts / hosts.sum())
-    free = np.where(np.isnan(used), 1.0, np.clip(1.0 - used, 0.0, None))
-    mean = float((others * np.nan_to_num(used)).sum() / others.sum())
-    probe = REMOTE_PROBE * others / others.sum()
-    if hosts[local] > 0.0 and np.nan_to_num(used)[local] <= mean + VARIANCE:
-        alone = np.where(remote, 0.0, 1.0 - REMOTE_PROBE)
-        return np.asarray(alone + probe)
-    room = hosts * free
-    likes = room if room.sum() > 0.0 else hosts
-    split = likes / likes.sum()
-    if split[remote].sum() < REMOTE_PROBE:
-        split = np.where(remote, probe, 1.0 - REMOTE_PROBE)
+    known = np.nan_to_num(used)
+    mean = float((others * known).sum() / others.sum())
+    stays = hosts[local] > 0.0 and known[local] <= mean + VARIANCE
+    if stays or split[remote].sum() < REMOTE_PROBE:
+        probe = REMOTE_PROBE * others / others.sum()
+        return np.asarray(np.where(remote, probe, 1.0 - REMOTE_PROBE))
     return np.asarray(split)
 
 
@@ -97,8 +101,12 @@ class LoadAware:
         expired = view.now_s - self._heard_s > EXPIRY_S / setting.pace
         used = np.where(expired, np.nan, self._used)
         split = np.array([headroom_split(used, hosts, z) for z in range(hosts.size)])
+        share = mean_of_proxies(setting, split)
+        anywhere = headroom_split(used, hosts, None) * setting.allowed
+        anywhere = anywhere / np.maximum(anywhere.sum(axis=1, keepdims=True), 1e-12)
+        share = np.where(setting.is_placeless[:, None, None], anywhere[None], share)
         return Draft(
-            share=mean_of_proxies(setting, split),
+            share=share,
             free=Pick.RANDOM,
             slots=self._slots,
             net=setting.net,
@@ -107,6 +115,6 @@ class LoadAware:
     def _hear(self, view: View) -> None:
         told: Bools = np.isfinite(view.cpu)
         first = told & np.isnan(self._heard_s)
-        gain = np.where(first, 1.0, 1.0 - exp(-UPDATE_S * self._setting.pace / SMOOTHING_S))
+        gain = np.where(first, 1.0, 1.0 - exp(-UPDATE_S / SMOOTHING_S))
         self._used = np.where(told, self._used + gain * (view.cpu - self._used), self._used)
         self._heard_s = np.where(told, view.now_s, self._heard_s)

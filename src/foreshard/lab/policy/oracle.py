@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from foreshard.lab.policy.crowd import crowded
 from foreshard.lab.policy.outlook import Outlook, outlook_of
 from foreshard.lab.policy.peer import Hand, ticks
 from foreshard.lab.policy.policy import Stage, Truth
@@ -40,7 +41,7 @@ from foreshard.planning.problem import (
 )
 from foreshard.planning.solver import Solver
 
-__all__ = ["Oracle", "drafted", "posed"]
+__all__ = ["SHED_UTILISATION", "Oracle", "drafted", "posed"]
 
 # Requests inside have ended by then, and keys are at home elsewhere. The measurements' best
 # lead is 2 to 15 s; more only keeps a cell idle for longer.
@@ -49,7 +50,7 @@ LOOK_S = 0.5
 # A plan made now is live until the next one is.
 DEMAND_AHEAD_S = (0.1, 0.6, 1.2)
 # Smaller changes of capacity and demand are not worth another plan.
-FINE, COARSE, LARGE_FLEET = 0.01, 0.04, 200
+GRAIN = 0.01
 # The planner gives up sheddable work before utilisation rises above this.
 SHED_UTILISATION = SOFT_UTILISATION + BANDS[0] * (HARD_UTILISATION - SOFT_UTILISATION)
 # A capacity of zero is one that is not eligible; the planner wants more than none.
@@ -200,20 +201,20 @@ class _Desk:
 
     def _question(self, outlook: Outlook, demand: Floats) -> tuple[bytes, ...]:
         """The same for all that does not differ enough."""
-        grain = COARSE if self.setting.size.size > LARGE_FLEET else FINE
-        sizes = np.rint(outlook.cpu / self.setting.size / grain)
-        rates = np.rint(np.log(np.maximum(demand, 1e-6)) / (2.0 * grain))
-        bits = (sizes, rates, np.rint(outlook.spoilt / grain), np.rint(outlook.connections))
+        sizes = np.rint(outlook.cpu / self.setting.size / GRAIN)
+        rates = np.rint(np.log(np.maximum(demand, 1e-6)) / (2.0 * GRAIN))
+        bits = (sizes, rates, np.rint(outlook.spoilt / GRAIN), np.rint(outlook.connections))
         return (*(part.tobytes() for part in bits), outlook.in_time.tobytes())
 
     def _solved(self, outlook: Outlook, demand: Floats) -> Draft:
         offers = self.scenario.offers
         cpu_s = np.array([offer.work.cpu_s for offer in offers])
         held_s = cpu_s + np.array([offer.work.dependency_s for offer in offers])
-        solution = self.solver.solve(posed(self.setting, cpu_s, held_s, outlook, demand))
+        crowd = crowded(self.setting, outlook)
+        solution = self.solver.solve(posed(crowd.setting, cpu_s, held_s, crowd.outlook, demand))
         if not solution.has_plan:
             return self.draft
-        shares = solution.shares.reshape(self.setting.shape)
+        shares = crowd.spread(solution.shares.reshape(crowd.setting.shape))
         return drafted(self.setting, shares, demand, self.draft.slots)
 
 
@@ -262,4 +263,5 @@ class Oracle:
                 except DriverError:
                     # It cannot be reached: then it is of no use either, and is asked again.
                     desk.nurse.refused(cell)
-            await hand.put(desk.plan(now_s))
+            # Asking took a moment, and truth knows nothing of the past.
+            await hand.put(desk.plan(max(0.0, stage.clock.now_s() - stage.start_s)))

@@ -1,15 +1,15 @@
 """This module is what people do today about the future: a line through the last minutes.
 
-Prometheus evaluates, for every gauge of every cell, the rule that ships for file systems: the
-line through the last stretch reaches the limit within four times that stretch, and more than
-60 % is in use already; when this held for a sixth of the stretch, the alert fires and a script
-drains the whole cell until it is resolved. Applied to cpu as to memory, as people do. As with
-any disruption budget, not more than a fifth of the cells (but one) is drained at a time. Under
-it lies what `sticky` has.
+Prometheus evaluates, for every gauge of every cell, the rules that ship for file systems. For
+what fills by itself: the line through the last stretch reaches the limit within four times that
+stretch, and more than 60 % is in use. For what follows load: within two thirds of it, and more
+than 80 %. When this held for a sixth of the stretch, the alert fires and a script drains the
+whole cell until it is resolved. As with any disruption budget, not more than a fifth of the
+cells (but one) is drained at a time. Under it lies what `sticky` has.
 
 Sources: Prometheus documentation, `predict_linear` (least squares); node-exporter mixin,
-`NodeFilesystemSpaceFillingUp` (6 h, 24 h, for 1 h, less than 40 % available), here with a
-stretch of 5 min; Kubernetes documentation, "Disruption budgets".
+`NodeFilesystemSpaceFillingUp` (warning: 6 h, 24 h, for 1 h, less than 40 % available; critical:
+4 h, 20 %), here with a stretch of 5 min; Kubernetes documentation, "Disruption budgets".
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from foreshard.lab.simulation.effects import Bools, Floats
 __all__ = ["PredictLinear", "allowed_drains", "extrapolated"]
 
 STRETCH_S = 300.0
-HORIZON_S = 4.0 * STRETCH_S
 FOR_S = STRETCH_S / 6.0
 # Prometheus' usual interval of scraping and of evaluating rules.
 INTERVAL_S = 15.0
-IN_USE = 0.6
+# In stretches, and what is in use already: the mixin's two severities. A gauge that follows load
+# swings every day; only the stricter one is bearable for it.
+HORIZON, IN_USE = 4.0, 0.6
+STRICT_HORIZON, STRICT_IN_USE = 2.0 / 3.0, 0.8
 DRAINED_RATIO = 0.2
 
 
@@ -93,7 +95,7 @@ class PredictLinear:
         if self._t_s and view.now_s < self._t_s[-1] + INTERVAL_S / pace - 1e-6:
             return self._draft
         self._sample(view)
-        is_true = self._condition()
+        is_true = self._condition(view.scaling)
         self._pending_s = np.where(
             is_true, np.fmin(self._pending_s, view.now_s), np.full(is_true.shape, np.nan)
         )
@@ -112,14 +114,15 @@ class PredictLinear:
         while self._t_s[0] < view.now_s - STRETCH_S / self._setting.pace:
             del self._t_s[0], self._used[0]
 
-    def _condition(self) -> Bools:
+    def _condition(self, scaling: frozenset[str]) -> Bools:
         silence = np.full(self._setting.size.size, np.nan)
         is_true = np.zeros(silence.shape, dtype=np.bool_)
         for name in sorted({name for one in self._used for name in one}):
             used = np.array([one.get(name, silence) for one in self._used])
-            ahead_s = HORIZON_S / self._setting.pace
+            strict = name in scaling
+            ahead_s = (STRICT_HORIZON if strict else HORIZON) * STRETCH_S / self._setting.pace
             line = extrapolated(np.array(self._t_s), used, ahead_s=ahead_s)
-            is_true |= (line > 1.0) & (used[-1] > IN_USE)
+            is_true |= (line > 1.0) & (used[-1] > (STRICT_IN_USE if strict else IN_USE))
         return is_true
 
     def _without(self, drained: Bools) -> Draft:

@@ -1,7 +1,7 @@
 """This module is what whoever steers knows before the first request: topology, sizes and pace.
 
-Nothing of what will happen is in it, so a rule that is given a `Setting` and views cannot
-cheat, even by mistake.
+Nothing of what will happen is in it, so a rule that is given no more than this and what is seen
+cannot cheat, even by mistake.
 """
 
 from __future__ import annotations
@@ -78,6 +78,12 @@ class Setting:
         return np.array(
             [[self.fleet.distance_ms(o, cell) for cell in self.fleet.cells] for o in self.origins]
         )
+
+    @property
+    def is_placeless(self) -> Bools:
+        """[O] whether all cells are equally far, so that nothing is gained by staying near."""
+        far: Bools = np.ptp(self.distance_ms, axis=1) <= SAME_RING_MS
+        return far
 
     @property
     def home(self) -> Bools:

@@ -27,6 +27,7 @@ class View:
         is_down: [C] refuses connections; a silent cell does not count.
         age_s: [C] of what the cell says of itself; NaN = it says nothing.
         gauges: [C] utilisation by name of gauge, 1 = exhausted; NaN = not said.
+        scaling: Names of the gauges that follow load.
         demand_rps: [O, K]; NaN = the balancers were silent.
         rate_rps: [K, C] requests finished a second.
         failed_ratio: [K, C] of them.
@@ -46,6 +47,7 @@ class View:
     slow_ratio: Floats
     latency_s: Floats
     in_flight: Floats
+    scaling: frozenset[str] = frozenset()
     events: tuple[SystemEvent, ...] = ()
 
     @property
@@ -108,6 +110,13 @@ async def look(stage: Stage, setting: Setting) -> View:
         slow_ratio=slow,
         latency_s=latency,
         in_flight=in_flight,
+        scaling=frozenset(
+            name
+            for one in fresh
+            if one
+            for name, gauge in one.metrics.gauges.items()
+            if gauge.scales_with_load
+        ),
         events=events,
     )
 

@@ -60,7 +60,7 @@ def bootstrap(
     region: str,
     zone: str,
     discovery: tuple[str, int],
-    admin_port: int,
+    admin: tuple[str, int],
     is_incremental: bool = True,
     relay: tuple[str, int] | None = None,
 ) -> dict[str, object]:
@@ -71,7 +71,8 @@ def bootstrap(
         region: The origin region, which decides the proxy's rows.
         zone: Where the proxy stands inside the region.
         discovery: Address and port of the discovery service, which takes load reports too.
-        admin_port: Where statistics are read, on loopback.
+        admin: Address and port where statistics are read. The page can also end the proxy:
+            anything but loopback must be fenced.
         is_incremental: Whether updates carry changes only, or the state of the world.
         relay: Address and port of a relay; asked while the discovery service does not answer.
     """
@@ -81,7 +82,7 @@ def bootstrap(
             "cluster": "foreshard",
             "locality": {"region": region, "zone": zone},
         },
-        "admin": {"address": _socket("127.0.0.1", admin_port)},
+        "admin": {"address": _socket(*admin)},
         "dynamic_resources": {
             "ads_config": _api("DELTA_GRPC" if is_incremental else "GRPC"),
             "cds_config": {"ads": {}, "resource_api_version": "V3"},
@@ -99,7 +100,7 @@ def bootstrap_text(
     region: str,
     zone: str,
     discovery: tuple[str, int],
-    admin_port: int,
+    admin: tuple[str, int],
     is_incremental: bool = True,
     relay: tuple[str, int] | None = None,
 ) -> str:
@@ -110,7 +111,7 @@ def bootstrap_text(
             region=region,
             zone=zone,
             discovery=discovery,
-            admin_port=admin_port,
+            admin=admin,
             is_incremental=is_incremental,
             relay=relay,
         ),

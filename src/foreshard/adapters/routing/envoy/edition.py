@@ -129,20 +129,23 @@ def pack(one: Edition, seal: Seal, *, on: Edition | None = None) -> bytes:
     return line + b"\n" + content
 
 
-def unpack(content: bytes, seal: Seal, *, on: Edition | None = None) -> Edition:
+def unpack(content: bytes, seal: Seal, *, origin: str, on: Edition | None = None) -> Edition:
     """The edition that `pack` wrote.
 
     Args:
         content: See there.
         seal: Must be the writer's.
+        origin: Whose it must be.
         on: The edition that one sent as a difference builds on.
 
     Raises:
-        SinkError: It is damaged, of another format, not sealed as it must be, or builds on
-            another edition than the one given.
+        SinkError: It is damaged, of another format or another origin, not sealed as it must
+            be, or builds on another edition than the one given.
     """
     line, _, body = content.partition(b"\n")
     header = _header(line, seal)
+    if (found := header.text("origin")) != origin:
+        raise SinkError(f"it is for origin {found!r}, not {origin!r}")
     base, digest = header.text("on"), header.text("digest")
     if base and (on is None or on.digest != base):
         raise SinkError(f"it builds on edition {base[:12]}, which is not at hand")
@@ -150,11 +153,11 @@ def unpack(content: bytes, seal: Seal, *, on: Edition | None = None) -> Edition:
         snapshot = on.snapshot
     else:
         snapshot = _snapshot(body, on if base else None)
-        found = _digest(snapshot)
-        if found != digest:
-            raise SinkError(f"its resources have digest {found[:12]}, it says {digest[:12]}")
+        summed = _digest(snapshot)
+        if summed != digest:
+            raise SinkError(f"its resources have digest {summed[:12]}, it says {digest[:12]}")
     return Edition(
-        origin=header.text("origin"),
+        origin=origin,
         version=header.whole("version"),
         committed_at_s=header.number("committed_at_s"),
         snapshot=snapshot,

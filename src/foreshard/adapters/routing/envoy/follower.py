@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 
 import grpc
@@ -25,6 +26,8 @@ AGAIN_S = 0.2
 SILENCE_S = 3.0 * HEARTBEAT_S
 # What does not verify does not verify any better a moment later.
 REFUSED_AGAIN_S = 5.0
+# A fault that lasts is said again, so that it stands in the part of a log that is looked at.
+REMIND_S = 60.0
 
 GRPC_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -53,9 +56,12 @@ class Follower:
         self._seal = seal
         self._heard = heard
         self._held: Edition | None = None
-        self._said = ""
-        self.is_hearing = False
-        """Whether the control plane answers now, with a plan."""
+        self._said, self._said_at_s = "", 0.0
+        self.is_answering = False
+        """Whether the control plane answers now, with a plan, be it one that is refused here: a
+        proxy is better off there."""
+        self.is_refused = False
+        """Whether the last edition did not verify."""
 
     async def run(self, held: Edition | None) -> None:
         """Follow until cancelled.
@@ -70,16 +76,18 @@ class Follower:
                 try:
                     await self._listen(channel)
                 except grpc.aio.AioRpcError as error:
+                    self.is_answering = False
                     self._say("relay.unheard", error.details() or error.code().name)
                 except TimeoutError:
+                    self.is_answering = False
                     self._say("relay.unheard", f"silent for {SILENCE_S:g} s")
                 except SinkError as error:
                     # Next time all of it, rather than a difference.
                     self._held = None
-                    pause_s = REFUSED_AGAIN_S
+                    self.is_refused, pause_s = True, REFUSED_AGAIN_S
                     self._say("relay.refused", f"{self._target}: edition refused: {error}")
-                finally:
-                    self.is_hearing = False
+                else:
+                    self.is_answering = False
                 await asyncio.sleep(pause_s)
 
     async def _listen(self, channel: grpc.aio.Channel) -> None:
@@ -96,22 +104,26 @@ class Follower:
                 if frame is None:
                     return
                 if frame == NOTHING:
-                    self.is_hearing = False
+                    self.is_answering = False
                     self._say("relay.planless", "the control plane answers, but has no plan yet")
                     continue
-                one = await asyncio.to_thread(unpack, frame, self._seal, on=self._held)
-                self._held = one
-                self.is_hearing = True
+                self.is_answering = True
+                one = await asyncio.to_thread(
+                    unpack, frame, self._seal, origin=self._origin, on=self._held
+                )
+                self._held, self.is_refused = one, False
                 self._say("relay.heard", "")
                 self._heard(one)
         finally:
             call.cancel()
 
     def _say(self, event: str, because: str) -> None:
-        """Once for each change, not four times a second."""
-        if self._said == event:
+        """Once for each change and then now and again, not four times a second."""
+        now_s = time.monotonic()
+        is_news = self._said != event or (because and now_s - self._said_at_s >= REMIND_S)
+        if not is_news:
             return
-        self._said = event
+        self._said, self._said_at_s = event, now_s
         facts = {"because": because} if because else {}
         tell = log.info if event == "relay.heard" else log.warning
         tell(event, control_plane=self._target, origin=self._origin, **facts)

@@ -17,6 +17,8 @@ from foreshard.model.safety_net import SafetyNet
 __all__ = ["Asked", "Callers", "Ended"]
 
 TINY = 1e-12
+# So little of one request that nobody is left.
+NOBODY = 1e-6
 # Mean of a first pause before a retry, relative to its upper bound.
 MEAN_PAUSE = 0.5
 # A client that was failed asks again after half a second to a second.
@@ -105,7 +107,7 @@ class Callers:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is open and nothing will be tried again."""
-        return bool(self._coming.sum() + self._open.sum() + self._pausing.sum() < 1e-9)
+        return bool(self._coming.sum() + self._open.sum() + self._pausing.sum() < NOBODY)
 
     def ask(self, fresh: Floats, shed: Floats, *, step_s: float) -> Asked:
         """What is tried in a step in which so much [O, K] is new and a share [O, K] is shed."""

@@ -25,6 +25,8 @@ TINY = 1e-12
 DEPENDENCY_CV = 0.5
 # Whoever loses nearly everything has long been given up.
 MOST_LOST = 0.9
+# What is left of the line by chance where there always is somebody.
+FED = 0.02
 # Below this share cold keys are no part of their own.
 FEW_COLD = 1e-4
 
@@ -117,6 +119,8 @@ class Cells:
         delay_s = self._dependency_s + effects.wait_s.T + cold * self._cold_s
         delay_s = delay_s + STALL_S * _lost(effects)
         entering = self._delay(door.admitted, delay_s, step_s)
+        # While others stand in line for a connection the cpus never run out of work.
+        even = np.where(door.line_s > 0.0, np.minimum(even, FED), even)
         usual_s, real_s = (expected * cpu_s).sum(axis=0), (real * cpu_s).sum(axis=0)
         chance = np.where(usual_s > TINY, real_s / np.maximum(usual_s, TINY), 1.0)
         wait = self._cpus.step(
@@ -154,9 +158,9 @@ class Cells:
     def _parts(
         self, effects: Effects, line_s: Floats, wait: Wait, alone_s: Floats, cold: Floats
     ) -> tuple[Part, ...]:
-        cv = self._make.service_cv
         service_s = alone_s * wait.stretch
-        cv = np.where(wait.stretch > 1.0, np.maximum(cv, wait.load), cv)
+        shared = np.where(wait.stretch > 1.0, wait.load, 0.0)
+        cv = np.maximum(self._make.service_cv, shared)
         mean_s = line_s + effects.wait_s.T + self._dependency_s + service_s
         variance = (cv * service_s) ** 2 + (DEPENDENCY_CV * self._dependency_s) ** 2
         free = Part(share=1.0 - wait.queued, mean_s=mean_s, deviation_s=np.sqrt(variance))

@@ -18,7 +18,7 @@ def slot_of(keys: npt.NDArray[np.int64], slots: int) -> npt.NDArray[np.int64]:
     """The slot of each key, of a power of two.
 
     >>> slot_of(np.arange(4), 8).tolist()
-    [5, 2, 5, 4]
+    [5, 2, 0, 4]
     """
     bits = keys.astype(np.uint64) + np.uint64(1)
     bits = (bits ^ (bits >> np.uint64(30))) * FIRST

@@ -76,7 +76,7 @@ class Tally:
         at = np.clip((now_s - age_s).astype(np.intp), 0, len(self._fates) - 1)
         at = np.broadcast_to(at, amount.shape)
         origin, request_class = np.indices(amount.shape)
-        np.add.at(self._fates, (at, origin, request_class, int(fate)), amount)
+        self._fates[at, origin, request_class, int(fate)] += amount
 
     def ask(self, asked: Asked, *, now_s: float) -> None:
         """Write down what was asked and what was shed of it."""

@@ -62,7 +62,7 @@ class Tries:
 
     def end(self, cells: Bools) -> Floats:
         """These [C] are killed; returns what was open there, [O, K, C]."""
-        broken: Floats = np.where(cells, self.open, 0.0)
+        broken = np.where(cells, self.open, 0.0)
         for each in (self._good, self._slow, self._try_slow, self._expired, self._unlinked):
             each[:, :, cells] = 0.0
         self._late[:, :, cells] = 0.0
@@ -71,16 +71,16 @@ class Tries:
 
     def due(self, number: int) -> Floats:
         """Those whose time-out lies at the beginning of this bin, each bin once."""
-        slot = self._ring[number % len(self._ring)]
+        slot: Floats = self._ring[number % len(self._ring)]
         if not self._has_late:
             return slot
-        ended = slot.copy()
+        ended: Floats = slot.copy()
         slot[:] = 0.0
         self._late -= ended
         self._has_late = bool(self._ring.any())
         if not self._has_late:
             self._late[:] = 0.0
-        return np.asarray(ended)
+        return ended
 
     def step(
         self,

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from foreshard.lab.simulation.effects import Floats
 
-__all__ = ["Lines", "erlang_c"]
+__all__ = ["Drained", "Lines", "erlang_c"]
 
 # Utilisations are looked up this finely, ever more so towards 1: 1 - u falls by 2 % a step.
 POINTS = 512

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from foreshard.lab.simulation.requests.compiled import kernel
+from foreshard.lab.simulation.requests.compiled import entry, kernel
 from foreshard.lab.simulation.requests.world import NONE, World
 
 __all__ = ["drop_first", "note", "release", "take"]
@@ -29,7 +29,7 @@ CHECKS: Final = 9
 JUDGES: Final = 10
 
 
-@kernel
+@entry
 def note(w: World, at_s: float, what: int, who: int, stamp: int) -> None:
     """Something will happen; there must be room."""
     state = w.state[0]
@@ -51,7 +51,7 @@ def note(w: World, at_s: float, what: int, who: int, stamp: int) -> None:
     state.order += 1
 
 
-@kernel
+@entry
 def drop_first(w: World) -> None:
     """Take the earliest out."""
     state = w.state[0]

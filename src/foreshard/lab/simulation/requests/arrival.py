@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from foreshard.lab.simulation.requests.chance import GAP, exponential, named
-from foreshard.lab.simulation.requests.compiled import kernel
+from foreshard.lab.simulation.requests.compiled import entry, kernel
 from foreshard.lab.simulation.requests.world import FOREVER, World
 
 __all__ = ["aim", "aim_all", "choose_next", "expected"]
@@ -22,7 +22,7 @@ __all__ = ["aim", "aim_all", "choose_next", "expected"]
 STEPS: Final = 4
 
 
-@kernel
+@entry
 def expected(from_s: float, to_s: float, swing: float, turn: float) -> float:
     """Arrivals between two moments at a mean rate of 1."""
     return to_s - from_s + swing / turn * (math.cos(turn * from_s) - math.cos(turn * to_s))
@@ -35,8 +35,8 @@ def aim(w: World, f: int, to_s: float) -> None:
     flow = w.flows[f]
     rate = flow.rate_rps * flow.demand
     whole = rate * expected(flow.at_s, to_s, state.swing, state.turn)
-    if flow.left > whole or whole <= 0.0:
-        flow.left -= whole
+    if to_s <= flow.at_s or flow.left > whole:
+        flow.left -= max(0.0, whole)
         flow.at_s = max(flow.at_s, to_s)
         flow.due_s = FOREVER
         return

@@ -149,10 +149,11 @@ def finished(w: World, i: int) -> None:
     c = request.cell
     cell = w.cells[c]
     _leave(w, i)
-    place = cell.recent % w.recent.shape[1]
-    w.recent[c, place].rif = request.rif
-    w.recent[c, place].latency_s = w.state[0].now_s - request.since_s
-    cell.recent += 1
+    served = w.recent[c, request.k, w.ended[c, request.k] % w.recent.shape[2]]
+    served.rif = request.rif
+    served.at_s = w.state[0].now_s
+    served.latency_s = w.state[0].now_s - request.since_s
+    w.ended[c, request.k] += 1
     hand_on(w, c)
     if cell.is_reachable:
         answer(w, i, OK)

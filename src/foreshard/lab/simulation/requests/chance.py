@@ -14,9 +14,9 @@ from typing import Final
 
 import numpy as np
 
-from foreshard.lab.simulation.requests.compiled import kernel
+from foreshard.lab.simulation.requests.compiled import entry, kernel
 
-__all__ = ["chances", "exponential", "gamma", "mixed", "named", "uniform"]
+__all__ = ["begun", "chances", "exponential", "gamma", "mixed", "named", "uniform", "unit"]
 
 # Streams of a draw: what it is used for. The first two are the demo's.
 CPU: Final = 1
@@ -73,19 +73,19 @@ def unit(bits: np.uint64) -> float:
     return (np.float64(bits) + 1.0) * 2.0**-64
 
 
-@kernel
+@entry
 def uniform(draw: np.uint64, stream: int) -> float:
     """A number in [0, 1) that belongs to a request."""
     return np.float64(mixed(begun(draw, stream) + GOLDEN) >> S11) * 2.0**-53
 
 
-@kernel
+@entry
 def exponential(draw: np.uint64, stream: int) -> float:
     """Mean 1."""
     return -math.log(unit(mixed(begun(draw, stream) + GOLDEN)))
 
 
-@kernel
+@entry
 def gamma(draw: np.uint64, stream: int, shape: float) -> float:
     """A positive number with mean 1 and coefficient of variation `shape ** -0.5`."""
     state = begun(draw, stream)

@@ -45,13 +45,13 @@ def choose(w: World, i: int) -> int:
     row = w.rows[p, k]
     if row.pick == SLOTS:
         return _owner(w, i)
-    if request.tries == 0 and row.shed > 0.0:
-        if uniform(request.draw, SHEDDING + TURN * request.asks) < row.shed:
-            return SHED
+    is_first = request.tries == 0
+    if is_first and uniform(request.draw, SHEDDING + TURN * request.asks) < row.shed:
+        return SHED
     if row.able == 0:
         return NOBODY_THERE
     c = _pick(w, p, k)
-    for _ in range(w.net[0].host_attempts if request.tries else 0):
+    for _ in range(0 if is_first else w.net[0].host_attempts):
         if not request.tried & (ONE << np.uint64(c & 63)):
             break
         c = _pick(w, p, k)

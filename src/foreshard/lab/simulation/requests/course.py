@@ -24,7 +24,7 @@ from foreshard.lab.simulation.requests.arrival import aim_all
 from foreshard.lab.simulation.requests.attempt import arrive, ask, go_on, stand_before
 from foreshard.lab.simulation.requests.cell import break_off, finished, hand_on, overdue
 from foreshard.lab.simulation.requests.check import check
-from foreshard.lab.simulation.requests.compiled import kernel
+from foreshard.lab.simulation.requests.compiled import entry, kernel
 from foreshard.lab.simulation.requests.cpu import (
     compute,
     elapse,
@@ -42,7 +42,7 @@ __all__ = ["ROOM", "befall", "run"]
 ROOM: Final = 16
 
 
-@kernel
+@entry
 def run(w: World, to_s: float) -> bool:
     """Let everything happen until then.
 
@@ -51,7 +51,7 @@ def run(w: World, to_s: float) -> bool:
     """
     state = w.state[0]
     if not state.is_closed:
-        aim_all(w, min(to_s, max(state.now_s, state.until_s)))
+        aim_all(w, min(to_s, state.until_s))
     while True:
         event_s = w.events[0].at_s if state.events > 0 else FOREVER
         if min(event_s, state.next_s) > to_s:
@@ -127,7 +127,7 @@ def _share_out(w: World, c: int) -> None:
     expect_finish(w, c)
 
 
-@kernel
+@entry
 def befall(w: World) -> None:
     """What was told of the cells holds from now on."""
     for c in range(len(w.cells)):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from foreshard.lab.simulation.requests.agenda import COMPUTED, SHARED, note
-from foreshard.lab.simulation.requests.compiled import kernel
+from foreshard.lab.simulation.requests.compiled import entry, kernel
 from foreshard.lab.simulation.requests.world import FOREVER, World
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
 NEAR_S: Final = 1e-9
 
 
-@kernel
+@entry
 def offer(w: World, c: int, now_s: float, busy_s: float) -> float:
     """Keep the cpu of a cell that falls free first busy; when it is finished."""
     free_s = w.free_s
@@ -63,7 +63,7 @@ def compute(w: World, i: int) -> None:
     note(w, offer(w, c, state.now_s, taken_s), COMPUTED, i, request.stamp)
 
 
-@kernel
+@entry
 def busy_s(w: World, c: int) -> float:
     """Cpu seconds that a cell has spent up to now; never more than its size a second."""
     now_s = w.state[0].now_s

@@ -52,7 +52,7 @@ def _eject(w: World, p: int, k: int, c: int) -> None:
         return
     link.run_5xx = 0
     link.run_local = 0
-    link.backoff = min(link.backoff + 1, int(math.ceil(net.eject_max_s / net.eject_base_s)))
+    link.backoff = min(link.backoff + 1, math.ceil(net.eject_max_s / net.eject_base_s))
     link.is_out = True
     lasts_s = min(net.eject_max_s, net.eject_base_s * link.backoff)
     link.ejected_s = w.state[0].now_s + lasts_s

@@ -12,6 +12,7 @@ from foreshard.lab.simulation.plant import LATENCY_EDGES_S, Fate
 from foreshard.lab.simulation.requests.agenda import CHECKS, JUDGES, note
 from foreshard.lab.simulation.requests.prequal import POOL
 from foreshard.lab.simulation.requests.prequal import RECENT as KEPT
+from foreshard.lab.simulation.requests.steering import tell_net
 from foreshard.lab.simulation.requests.world import (
     CELL,
     CHECK,
@@ -51,10 +52,10 @@ def founded(scenario: Scenario, *, seed: int) -> World:
     table = _cells(scenario)
     regions = {site.region: n for n, site in reversed(list(enumerate(scenario.sites)))}
     seconds = math.ceil(scenario.duration_s)
-    seeds = np.random.SeedSequence(seed).generate_state(1 + origins * classes, dtype=np.uint64)
+    seeds = np.random.SeedSequence(seed).generate_state(1 + origins * classes, np.uint64)
     w = World(
         state=_state(scenario),
-        chance=seeds[:1].copy(),
+        chance=seeds[:1].astype(np.uint64),
         net=records(NET, 1),
         events=records(EVENT, 2 * PLACES),
         requests=records(REQUEST, PLACES),
@@ -67,7 +68,8 @@ def founded(scenario: Scenario, *, seed: int) -> World:
         free_s=np.full((cells, int(table["servers"].max())), -FOREVER),
         jobs=records(JOB, cells, min(make.connections, make.backlog) if is_sharing else 1),
         seen=np.zeros((cells, scenario.load.keys), dtype=np.bool_),
-        recent=records(SERVED, cells, KEPT),
+        recent=records(SERVED, cells, classes, KEPT),
+        ended=np.zeros((cells, classes), dtype=np.int32),
         half_s=_half_s(scenario),
         home=np.array([regions.get(origin, NONE) for origin in scenario.origins], dtype=np.int32),
         links=records(LINK, proxies, classes, cells),
@@ -191,6 +193,7 @@ def _half_s(scenario: Scenario) -> np.ndarray:
 
 def _begin_rounds(w: World, seed: int, net: SafetyNet) -> None:
     """Checks and judgements of the proxies are not in step."""
+    tell_net(w.net, net)
     place = held(w)
     phases = np.random.default_rng([seed, 1]).random((len(w.rows), 2))
     for p, (check, judge) in enumerate(phases):

@@ -63,7 +63,7 @@ def answer(w: World, i: int, verdict: int) -> None:
 def over(w: World, i: int, verdict: int) -> None:
     """The caller knows how a try ended: it tries again, or the request is settled."""
     _account(w, i, verdict)
-    if verdict != OK and verdict != LATE and _may_retry(w, i):
+    if verdict not in (OK, LATE) and _may_retry(w, i):
         request = w.requests[i]
         request.is_retry = True
         w.rows[request.proxy, request.k].retries += 1
@@ -124,7 +124,7 @@ def settle(w: World, i: int, verdict: int) -> None:
     if request.is_retry:
         request.is_retry = False
         w.rows[request.proxy, request.k].retries -= 1
-    is_bad = verdict != OK and verdict != TURNED_AWAY
+    is_bad = verdict not in (OK, TURNED_AWAY)
     if is_bad and request.asks < state.client_retries:
         pause_s = AGAIN_S * (0.5 + 0.5 * uniform(request.draw, AGAIN + TURN * request.asks))
         j = take(w)
@@ -158,7 +158,7 @@ def _write(w: World, i: int, verdict: int) -> None:
     second = min(int(request.first_s), len(w.fates) - 1)
     w.fates[second, request.origin, request.k, fate] += 1.0
     if verdict == OK and request.first_s >= state.warm_up_s:
-        place = int(math.floor((math.log10(took_s) - FIRST_DECADE) * BINS_A_DECADE))
+        place = math.floor((math.log10(took_s) - FIRST_DECADE) * BINS_A_DECADE)
         w.latency[request.k, min(max(place, 0), w.latency.shape[1] - 1)] += 1.0
 
 

@@ -28,9 +28,14 @@ Q_RIF: Final = 2.0**-0.25
 # With fewer answers than this in the pool a cell is drawn at random.
 FEWEST: Final = 2
 # The server's answer: of its last so many requests the median latency of those that met about as
-# many others as there are now.
+# many others as there are now. Older ones do not count, nor do they as they were where they met
+# far more or less: a latency is taken to grow with the requests in flight. Otherwise a cell that
+# was shunned for being full, and has emptied, would still say how slow it was when full.
 RECENT: Final = 32
 NEAREST: Final = 9
+RECENT_S: Final = 1.0
+FAR: Final = 2
+FAR_RATIO: Final = 0.25
 ONE: Final = np.uint64(1)
 
 
@@ -161,28 +166,58 @@ def probe(w: World, p: int, k: int) -> None:
         row.probes += 1
         answer.cell = c
         answer.rif = cell.inside
-        answer.latency_s = _latency_s(w, c)
+        answer.latency_s = _latency_s(w, c, k)
         answer.at_s = w.state[0].now_s
         answer.uses = 0
 
 
 @kernel
-def _latency_s(w: World, c: int) -> float:
-    """What a request would take now, as the cell's latest ones say."""
-    cell = w.cells[c]
-    known = min(cell.recent, RECENT)
-    count = min(known, NEAREST)
-    if count == 0:
+def _latency_s(w: World, c: int, k: int) -> float:
+    """What a request of this class would take now, as the cell's latest ones say."""
+    known = min(w.ended[c, k], RECENT)
+    if known == 0:
         return 0.0
-    near = np.empty(count)
+    oldest_s = w.state[0].now_s - RECENT_S
     taken = np.uint64(0)
+    count = 0
+    for place in range(known):
+        if w.recent[c, k, place].at_s < oldest_s:
+            taken |= ONE << np.uint64(place)
+        else:
+            count += 1
+    if count == 0:
+        return _scaled_s(w, c, k, (w.ended[c, k] - 1) % RECENT)
+    count = min(count, NEAREST)
+    near = np.empty(count)
     for n in range(count):
-        best = NONE
-        away = 0
-        for place in range(known):
-            apart = abs(w.recent[c, place].rif - cell.inside)
-            if not taken & (ONE << np.uint64(place)) and (best == NONE or apart < away):
-                best, away = place, apart
+        best = _nearest(w, c, k, taken)
         taken |= ONE << np.uint64(best)
-        near[n] = w.recent[c, best].latency_s
-    return float(np.median(near))
+        latency_s = _scaled_s(w, c, k, best)
+        above = n
+        while above > 0 and near[above - 1] > latency_s:
+            near[above] = near[above - 1]
+            above -= 1
+        near[above] = latency_s
+    return float(near[count // 2])
+
+
+@kernel
+def _nearest(w: World, c: int, k: int, taken: np.uint64) -> int:
+    """Of those not taken, the one that met about as many others as there are now."""
+    best = NONE
+    away = 0
+    for place in range(min(w.ended[c, k], RECENT)):
+        apart = abs(w.recent[c, k, place].rif - w.cells[c].inside)
+        if not taken & (ONE << np.uint64(place)) and (best == NONE or apart < away):
+            best, away = place, apart
+    return best
+
+
+@kernel
+def _scaled_s(w: World, c: int, k: int, place: int) -> float:
+    """What one of the latest took, or would have taken among as many as there are now."""
+    inside = w.cells[c].inside
+    one = w.recent[c, k, place]
+    if abs(one.rif - inside) <= FAR + FAR_RATIO * inside:
+        return float(one.latency_s)
+    return float(one.latency_s * (inside + 1) / (one.rif + 1))

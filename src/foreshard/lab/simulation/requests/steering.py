@@ -13,13 +13,13 @@ import numpy as np
 from foreshard.lab.simulation.effects import Floats
 from foreshard.lab.simulation.requests.chance import chances
 from foreshard.lab.simulation.requests.choice import BIAS, EXPECTED_IN_FLIGHT, FINEST
-from foreshard.lab.simulation.requests.compiled import kernel
+from foreshard.lab.simulation.requests.compiled import entry
 from foreshard.lab.simulation.requests.ejection import refresh
 from foreshard.lab.simulation.requests.world import NET, World, held
 from foreshard.lab.simulation.routing import Routing
 from foreshard.model.safety_net import SafetyNet
 
-__all__ = ["Program", "install", "pulls", "widened"]
+__all__ = ["Program", "install", "pulls", "tell_net", "widened"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,7 +64,7 @@ def widened(w: World, count: int) -> World:
 def install(w: World, p: int, program: Program) -> None:
     """From now on this proxy follows this program; there must be room for its slots."""
     routing, o = program.routing, p // int(w.state["proxies"][0])
-    _tell(w.net, routing.net)
+    tell_net(w.net, routing.net)
     rows = w.rows[p]
     rows["shed"] = routing.shed[o]
     rows["pick"] = routing.pick[o]
@@ -76,14 +76,15 @@ def install(w: World, p: int, program: Program) -> None:
     )
 
 
-def _tell(net: np.ndarray, told: SafetyNet) -> None:
+def tell_net(net: np.ndarray, told: SafetyNet) -> None:
+    """Checks, ejection and retries of all proxies are like this."""
     values = {f.name: getattr(told, f.name) for f in fields(told)}
     values["choices"] = told.least_request_choices
     for name in NET.names or ():
         net[name] = values[name]
 
 
-@kernel
+@entry
 def _weigh(w: World, p: int, weight: Floats, pull: Floats) -> None:
     now_s = w.state[0].now_s
     for k in range(len(w.kinds)):

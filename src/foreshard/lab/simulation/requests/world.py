@@ -9,6 +9,7 @@ would be handed over field by field in each call, thirty arrays of up to thirtee
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
@@ -17,7 +18,7 @@ from numba import types
 from numba.experimental import structref
 
 from foreshard.lab.simulation.effects import Bools, Floats
-from foreshard.lab.simulation.requests.compiled import SOURCES, kernel
+from foreshard.lab.simulation.requests.compiled import SOURCES, entry
 from foreshard.lab.simulation.routing import Ints
 
 __all__ = ["Held", "HeldType", "World", "held", "records"]
@@ -61,7 +62,7 @@ KIND: Final = _record(
 CELL: Final = _record(
     f8="speed size stall_ratio started_s spent_s virtual_s moved_s due_s",
     i4="servers connections held waiting inside line_head line_tail first last life jobs stamp "
-    "region recent",
+    "region",
     b1="is_up is_reachable is_line_watched",
 )
 TOLD: Final = _record(f8="speed stall_ratio", i4="connections", b1="is_up is_reachable")
@@ -93,7 +94,7 @@ ROW: Final = _record(
 CHECK: Final = _record(f8="asked_s", i4="failed passed", b1="is_alive is_pending")
 PROBE: Final = _record(f8="latency_s at_s", i4="cell rif uses")
 JOB: Final = _record(f8="done", i4="who")
-SERVED: Final = _record(f8="latency_s", i4="rif")
+SERVED: Final = _record(f8="latency_s at_s", i4="rif")
 TALLY: Final = _record(f8="tries failed slow latency_s")
 
 
@@ -114,7 +115,8 @@ class World(NamedTuple):
     free_s: Floats  # [C, servers]: when each cpu falls free
     jobs: Table  # [C, J]: heaps of those that share a cell's cpus
     seen: Bools  # [C, keys]
-    recent: Table  # [C, RECENT]: what was served last
+    recent: Table  # [C, K, RECENT]: what was served last, in turn
+    ended: Ints  # [C, K]: how much was served
     half_s: Floats  # [O, C]: one way
     home: Ints  # [O]: region, as `cell.region`; -1 if no cell stands there
     links: Table  # [P, K, C]
@@ -133,26 +135,45 @@ class World(NamedTuple):
     crossed: Floats  # [second]
 
 
+PAYLOADS: Final[dict[str, object]] = {}
+
+
 @structref.register
 class HeldType(types.StructRef):
-    """How Numba knows a held world."""
+    """How Numba knows a held world.
+
+    Its name stands in the name of every compiled function and is part of what a kept one is found
+    by. Numba would spell all fields of all records out, anew for each field that is read: half of
+    the time to compile was spent on that.
+    """
+
+    def __init__(self, fields: tuple[tuple[str, Any], ...]) -> None:
+        super().__init__(fields)  # type: ignore[no-untyped-call]  # Numba's
+        spelt = sha256(repr(self._fields).encode()).hexdigest()[:16]
+        self.name = f"Held_{spelt}"
+
+    def get_data_type(self) -> object:
+        """What it refers to."""
+        if self.name not in PAYLOADS:
+            PAYLOADS[self.name] = super().get_data_type()  # type: ignore[no-untyped-call]  # as above
+        return PAYLOADS[self.name]
 
 
 class Held(structref.StructRefProxy):
     """The arrays of a world, by one reference; kernels read them as from a `World`."""
 
 
-structref.define_proxy(Held, HeldType, World._fields)
+structref.define_proxy(Held, HeldType, World._fields)  # type: ignore[no-untyped-call]  # as above
 
 
 def held(world: World) -> World:
     """What a kernel is given."""
-    return cast(World, _hold(*world))
+    return cast("World", _hold(*world))
 
 
-@kernel
-def _hold(*arrays: Any) -> Any:
-    return Held(*arrays)
+@entry
+def _hold(*arrays: object) -> Held:
+    return Held(*arrays)  # type: ignore[no-untyped-call]  # as above
 
 
 def records(kind: np.dtype[np.void], *shape: int) -> Table:

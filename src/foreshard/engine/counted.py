@@ -1,0 +1,106 @@
+"""This module is one look as arrays: what balancers counted and cells said, in index order.
+
+Whatever cannot be counted (negative, infinite, not a number) was not heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
+
+import numpy as np
+
+from foreshard.model.telemetry import CellReading, ClassTraffic, Fresh
+from foreshard.planning.problem import Floats
+
+__all__ = ["Counted", "Gauged", "counted", "gauged", "or_none", "sane"]
+
+_NOTHING = ClassTraffic(rate_rps=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Counted:
+    """What balancers saw of C cells and K classes.
+
+    Attributes:
+        rate_rps: [C, K] answered, NaN = not heard.
+        failed_ratio: [C, K] of these, in [0, 1].
+        latency_s: [C, K] mean, NaN = nothing was answered.
+        in_flight: [C] open, NaN = unknown.
+    """
+
+    rate_rps: Floats
+    failed_ratio: Floats
+    latency_s: Floats
+    in_flight: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gauged:
+    """What C cells say of R resources.
+
+    Attributes:
+        used: [C, R], NaN = not heard just now.
+        capacity: [C, R] offered a second, NaN = not said.
+    """
+
+    used: Floats
+    capacity: Floats
+
+
+def counted(readings: Sequence[CellReading], classes: Sequence[str]) -> Counted:
+    """What balancers saw; a class that is not mentioned in a cell was not served there."""
+    shape = (len(readings), len(classes))
+    rows = [[(r.traffic or {}).get(name, _NOTHING) for name in classes] for r in readings]
+    seen = list(chain.from_iterable(rows))
+
+    def column(attribute: str) -> Floats:
+        values = map(attrgetter(attribute), seen)
+        return np.fromiter(values, np.float64, len(seen)).reshape(shape)
+
+    rate_rps = _sane(column("rate_rps"))
+    rate_rps[[r.traffic is None for r in readings]] = np.nan
+    failed = _sane(column("failed_ratio"))
+    return Counted(
+        rate_rps=rate_rps,
+        failed_ratio=np.minimum(1.0, np.where(np.isnan(failed), 0.0, failed)),
+        latency_s=_sane(column("latency_mean_s")),
+        in_flight=_sane(np.array([r.in_flight for r in readings])),
+    )
+
+
+def gauged(
+    readings: Sequence[CellReading], resources: Sequence[str], *, newest_s: float
+) -> Gauged:
+    """What cells say of themselves; use that is older than `newest_s` counts as not heard."""
+    shape = (len(readings), len(resources))
+    used, capacity = np.full(shape, np.nan), np.full(shape, np.nan)
+    for c, each in enumerate(readings):
+        reading = each.reading
+        if not isinstance(reading, Fresh):
+            continue
+        metrics, is_new = reading.metrics, reading.age_s <= newest_s
+        for r, resource in enumerate(resources):
+            gauge = metrics.gauges.get(resource)
+            if gauge is not None and is_new:
+                used[c, r] = gauge.used
+            limit = metrics.capacity.get(resource)
+            if limit is not None and limit > 0.0:
+                capacity[c, r] = limit
+    return Gauged(used=_sane(used), capacity=capacity)
+
+
+def sane(value: float) -> float:
+    """A figure that cannot be counted is one that was not heard."""
+    return value if 0.0 <= value < np.inf else np.nan
+
+
+def or_none(value: float) -> float:
+    """A figure, or 0 where none can be counted."""
+    return value if 0.0 <= value < np.inf else 0.0
+
+
+def _sane(values: Floats) -> Floats:
+    return np.where((values >= 0.0) & (values < np.inf), values, np.nan)

@@ -1,0 +1,182 @@
+"""This module is what a split costs, and how little any split could cost.
+
+`objective` is the sum of `market`; `lower_bound` is the Lagrangian dual at given cell prices:
+flows are set free of each other, each pays the prices, and the cells' own cost is replaced by its
+tangents there (its convex conjugate). Whatever the prices, no split costs less; the better the
+prices, the tighter the bound. So every plan carries a proven `gap_ratio`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from foreshard.planning.descent.market import (
+    AWAY,
+    HARM,
+    HOME,
+    LEAVE,
+    LIVE,
+    LOWER,
+    PULL,
+    UPPER,
+    Curves,
+    Market,
+)
+from foreshard.planning.descent.visiting import own_price
+from foreshard.planning.problem import Floats
+
+__all__ = [
+    "LEAST_BASE",
+    "bound_gap",
+    "cells_cost",
+    "conjugate",
+    "gap_ratio",
+    "load_of",
+    "lower_bound",
+    "objective",
+    "own_cost",
+]
+
+# Ratios are taken of at least this: 1 ms more round trip for all traffic.
+LEAST_BASE = 0.01
+
+
+@njit(cache=True)
+def load_of(market: Market, x: Floats) -> Floats:
+    """[C, R] load under shares [E]."""
+    load = np.zeros(market.unit.shape)
+    start, cells, needs = market.start, market.cell, market.need
+    for f in range(start.size - 1):
+        scale = market.scale[f]
+        for e in range(start[f], start[f + 1]):
+            for r in range(needs.shape[1]):
+                load[cells[e], r] += scale * needs[f, r] * x[e]
+    return load
+
+
+@njit(cache=True)
+def own_cost(market: Market, x: Floats, shed: Floats) -> float:
+    """What flows pay whatever the others do, and what is shed."""
+    terms, start = market.terms, market.start
+    total = 0.0
+    for f in range(start.size - 1):
+        paid = market.shed_price[f] * shed[f]
+        churn = market.churn[f]
+        for e in range(start[f], start[f + 1]):
+            off = x[e] - terms[e, HOME]
+            paid += terms[e, HARM] * x[e] + 0.5 * terms[e, PULL] * off * off
+            paid += terms[e, AWAY] * max(0.0, off) + terms[e, LEAVE] * max(0.0, -off)
+            if terms[e, LIVE] >= 0.0:
+                paid += churn * max(0.0, x[e] - terms[e, LIVE])
+        total += market.scale[f] * paid
+    return total
+
+
+@njit(cache=True)
+def cells_cost(load: Floats, curves: Curves) -> float:
+    """Integral of every cell's price from 0 to its load."""
+    total = 0.0
+    for c in range(load.shape[0]):
+        for r in range(load.shape[1]):
+            at, price = curves.at[c, r], curves.price[c, r]
+            left = load[c, r]
+            total += price[0] * min(left, at[0])
+            for k in range(1, at.size):
+                if left <= at[k - 1]:
+                    break
+                part = min(left, at[k]) - at[k - 1]
+                if part <= 0.0:
+                    continue
+                slope = (price[k] - price[k - 1]) / (at[k] - at[k - 1])
+                total += part * (price[k - 1] + 0.5 * slope * part)
+            part = left - at[-1]
+            if part > 0.0:
+                total += part * (price[-1] + 0.5 * curves.tail[c, r] * part)
+    return total
+
+
+@njit(cache=True)
+def bound_gap(market: Market, x: Floats, shed: Floats, prices: Floats) -> float:
+    """How far the flows' own sums can be from their optimum at given cell prices [C, R].
+
+    For any price mu of a flow, weak duality bounds what re-splitting it can gain by
+    `sum (g - mu) (x - y)`, y the better end of each edge's bounds; mu is the cheapest way to
+    get more, g the subgradient nearest to it.
+    """
+    terms, cells, needs = market.terms, market.cell, market.need
+    total = 0.0
+    for f in range(market.start.size - 1):
+        a, b, churn = market.start[f], market.start[f + 1], market.churn[f]
+        mu = market.shed_price[f]
+        for e in range(a, b):
+            _, right = own_price(terms, e, churn, x[e])
+            for r in range(needs.shape[1]):
+                right += needs[f, r] * prices[cells[e], r]
+            if x[e] < terms[e, UPPER]:
+                mu = min(mu, right)
+        gain = (market.shed_price[f] - mu) * max(0.0, shed[f] - market.least_shed[f])
+        for e in range(a, b):
+            left, right = own_price(terms, e, churn, x[e])
+            price = 0.0
+            for r in range(needs.shape[1]):
+                price += needs[f, r] * prices[cells[e], r]
+            if left + price > mu:
+                gain += (left + price - mu) * (x[e] - terms[e, LOWER])
+            elif right + price < mu:
+                gain += (mu - right - price) * (terms[e, UPPER] - x[e])
+        total += market.scale[f] * gain
+    return total
+
+
+@njit(cache=True)
+def conjugate(prices: Floats, curves: Curves) -> float:
+    """Sum over cells of the largest price x load - cost(load), over loads of at least 0."""
+    total = 0.0
+    for c in range(prices.shape[0]):
+        for r in range(prices.shape[1]):
+            at, price = curves.at[c, r], curves.price[c, r]
+            asked, tail = prices[c, r], curves.tail[c, r]
+            # The area between the price curve and what is asked.
+            if asked <= price[0]:
+                continue
+            total += (asked - price[0]) * at[0]
+            for k in range(1, at.size):
+                if asked <= price[k - 1]:
+                    break
+                rise = price[k] - price[k - 1]
+                climbed = min(asked, price[k]) - price[k - 1]
+                width = at[k] - at[k - 1]
+                # What is asked beyond the segment counts over its whole width.
+                total += (asked - price[k - 1] - climbed) * width
+                if rise > 0.0:
+                    total += 0.5 * climbed * climbed / rise * width
+            if asked > price[-1] and tail > 0.0:
+                total += 0.5 * (asked - price[-1]) ** 2 / tail
+    return total
+
+
+def objective(market: Market, curves: Curves, x: Floats, shed: Floats) -> float:
+    """The whole of what a split costs."""
+    return float(own_cost(market, x, shed) + cells_cost(load_of(market, x), curves))
+
+
+def lower_bound(market: Market, curves: Curves, x: Floats, shed: Floats, prices: Floats) -> float:
+    """No split costs less.
+
+    Args:
+        market: See there.
+        curves: See there.
+        x: [E] shares near the optimum; the bound is valid anywhere and tight there.
+        shed: [F].
+        prices: [C, R] of load; those at the split, or better ones.
+    """
+    paid = float((load_of(market, x) * prices).sum())
+    flows = float(own_cost(market, x, shed)) + paid
+    return flows - float(bound_gap(market, x, shed, prices)) - float(conjugate(prices, curves))
+
+
+def gap_ratio(market: Market, cost: float, bound: float) -> float:
+    """How far a cost is from the bound at most, relative to the whole bill."""
+    whole = max(bound, 0.0) + market.round_trips
+    return max(0.0, cost - bound) / max(whole, LEAST_BASE)
