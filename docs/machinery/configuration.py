@@ -31,8 +31,8 @@ from foreshard.model.telemetry import Gauge
 from foreshard.model.topology import Cell
 from foreshard.model.workload import Match, RequestClass
 from foreshard.planning.budget import Budget
-from foreshard.planning.judgement import Thresholds
 from foreshard.planning.policy import Policy
+from foreshard.planning.thresholds import Thresholds
 
 __all__ = ["Key", "configuration_page", "every_key"]
 

@@ -27,8 +27,8 @@ from foreshard.model.topology import Cell, Fleet, Node
 from foreshard.model.workload import Flow, Match, Needs, Priority, RequestClass
 from foreshard.planning.budget import Budget
 from foreshard.planning.exact import ExactSolver
-from foreshard.planning.judgement import Thresholds
 from foreshard.planning.policy import Policy
+from foreshard.planning.thresholds import Thresholds
 
 __all__ = [
     "BUDGET",

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.forecast import CellForecast, TimeToLimit
 from foreshard.planning.judgement import (
-    Thresholds,
     cell_doubts,
     class_doubts,
     describe_s,
     describe_span,
 )
+from foreshard.planning.thresholds import Thresholds
 from tests.engine.shop import CELLS, calm, leaking, slow_class
 
 P = st.floats(0.0, 1.0)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from foreshard.model.forecast import Forecast
-from foreshard.planning.judgement import Thresholds, cell_doubts, class_doubts
+from foreshard.planning.judgement import cell_doubts, class_doubts
 from foreshard.planning.sheet import Sheet, sheet_of
+from foreshard.planning.thresholds import Thresholds
 from tests.engine.shop import maintenance
 from tests.forecast.test_trend import FORECASTER, MEMORY, ONSET, SEARCH, quiet
 

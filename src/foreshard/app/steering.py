@@ -13,9 +13,9 @@ from foreshard.forecast.forecaster import Forecaster
 from foreshard.forecast.window import WindowBuffer
 from foreshard.model.errors import ConfigError
 from foreshard.planning.budget import Budget
-from foreshard.planning.judgement import Thresholds
 from foreshard.planning.policy import Policy
 from foreshard.planning.solver import Solver
+from foreshard.planning.thresholds import Thresholds
 from foreshard.ports import Executor
 
 __all__ = ["engine_of", "loop_of", "policy_of", "solver_of"]

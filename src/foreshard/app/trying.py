@@ -40,7 +40,7 @@ class Variant:
 
     Attributes:
         lacks: What it goes without, for people.
-        thresholds, budget: What differs in `planning.judgement.Thresholds` and
+        thresholds, budget: What differs in `planning.thresholds.Thresholds` and
             `planning.budget.Budget`.
         solver: Makes what plans, for a configuration.
         make: Puts the engine together.

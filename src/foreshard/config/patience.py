@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from foreshard.config.field import Count, NotNegative, Part, Positive, Ratio, Strict
 from foreshard.planning.budget import Budget
-from foreshard.planning.judgement import Thresholds
+from foreshard.planning.thresholds import Thresholds
 
 __all__ = ["BudgetSettings", "ForecastSettings", "ThresholdSettings"]
 
@@ -40,7 +40,7 @@ class ForecastSettings(Strict):
 
 
 class ThresholdSettings(Strict):
-    """When a prediction is believed; see `planning.judgement.Thresholds`."""
+    """When a prediction is believed; see `planning.thresholds.Thresholds`."""
 
     doubt_p: Part = Field(
         default=0.5,

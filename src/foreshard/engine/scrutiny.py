@@ -10,8 +10,9 @@ from foreshard.model.plan import Reason
 from foreshard.model.telemetry import CellReading, Fresh, Health, Observation
 from foreshard.planning.bounds import takes_work
 from foreshard.planning.budget import Budget
-from foreshard.planning.judgement import Judgement, Thresholds, cell_doubts, class_doubts
+from foreshard.planning.judgement import Judgement, cell_doubts, class_doubts
 from foreshard.planning.phases import CellState
+from foreshard.planning.thresholds import Thresholds
 
 __all__ = [
     "about_fleet",

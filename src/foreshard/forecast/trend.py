@@ -54,7 +54,7 @@ _QUANTILES = (0.1, 0.5, 0.9)
 _WORTH_A_TIME = 0.02
 _HORIZONS_AHEAD = 5.0
 # What was seen for a while is believed to go on for so many times as long, not for ever: the
-# shipped window of ten minutes carries the shipped hour, ninety seconds of a breathing heap do not.
+# shipped window of ten minutes carries the shipped hour, ninety seconds of a heap do not.
 _LASTS = 6.0
 # Less is told as 0, and nine tenths of what makes up so small a mean are no larger than 1 %.
 _WORTH_A_BAND = 0.001

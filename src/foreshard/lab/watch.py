@@ -15,7 +15,7 @@ from foreshard.lab.samples import Samples
 from foreshard.lab.steering import BUDGET, HORIZONS_S, PATIENCE
 from foreshard.lab.story import Story
 from foreshard.lab.timeline import Lives, Shares
-from foreshard.planning.judgement import Thresholds
+from foreshard.planning.thresholds import Thresholds
 
 __all__ = ["Watch"]
 

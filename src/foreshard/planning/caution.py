@@ -110,7 +110,7 @@ def excess_of(
         forecast: The newest.
         serving: [C] the siblings.
         index: Of the cells, by name; one that it does not have is no sibling.
-        contrast: As in `judgement.Thresholds`.
+        contrast: As in `thresholds.Thresholds`.
     """
     sheet = sheet_of(forecast)
     at = np.array([index.get(name, -1) for name in sheet.names], dtype=np.intp)

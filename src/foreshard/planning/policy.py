@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from foreshard.model.errors import InvalidValueError
-from foreshard.planning.judgement import Thresholds
+from foreshard.planning.thresholds import Thresholds
 
 __all__ = ["Policy"]
 
