@@ -86,6 +86,7 @@ def test_every_command_in_the_readme_exists(command: str) -> None:
     from foreshard.cli.main import app  # noqa: PLC0415 - loads the whole program
 
     names = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    names |= {str(group.name) for group in app.registered_groups}
     assert command in names
 
 

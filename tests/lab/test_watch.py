@@ -36,7 +36,11 @@ def statuses(ticks: int) -> list[Mapping[str, Any]]:
         for reason in decision.routing.because:
             kept.is_news(reason)
         seen = shop.observe()
-        found.append(json.loads(json.dumps(snapshot(decision, seen, forecast, shop.state, kept))))
+        found.append(
+            json.loads(
+                json.dumps(snapshot(decision, seen, forecast, shop.state, kept), default=dict)
+            )
+        )
     return found
 
 

@@ -132,7 +132,9 @@ def test_more_risk_never_attracts_work(problem: Problem, cell: int, p: float) ->
     before = SOLVER.solve(calm).shares[:, cell]
     after_ = SOLVER.solve(replace(calm, standing_risk=risk)).shares[:, cell]
     rate = calm.weight * calm.demand_rps
-    assert rate @ after_ <= rate @ before + 1e-2 * rate.sum()
+    # Where two resources are scarce at once, who of equal priority is served may change places
+    # (decision 0010): by up to this part of all requests.
+    assert rate @ after_ <= rate @ before + 3e-2 * rate.sum()
 
 
 @settings(max_examples=60, deadline=None)

@@ -207,11 +207,11 @@ def hopeful(seen: Forecast, window: Window) -> Forecast:
 
 
 def shortsighted(seen: Forecast, window: Window) -> Forecast:
-    cells = {}
-    for name, cell in seen.cells.items():
-        backwards = [cell.risk[horizon_s] for horizon_s in reversed(seen.horizons_s)]
-        risk = dict(zip(seen.horizons_s, backwards, strict=True))
-        cells[name] = replace(cell, modes={}, risk=risk)
+    risk = {
+        horizon_s: RiskCurve(loads=(0.0,), p=(1.0 / (2.0 + further),))
+        for further, horizon_s in enumerate(seen.horizons_s)
+    }
+    cells = {name: replace(cell, modes={}, risk=risk) for name, cell in seen.cells.items()}
     return replace(seen, cells=cells)
 
 
