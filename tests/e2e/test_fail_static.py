@@ -152,9 +152,13 @@ async def until_held(stage: Stage, because: str) -> None:
         return any(because in text and "plan is held" in text for text in held_because(stage))
 
     await until(is_said, f"it says that {because}")
-    status = stage.status()
-    assert status is not None
-    assert any(because in entry["text"] for entry in status["timeline"])
+
+    async def is_shown() -> bool:
+        # Stored at most as often as it costs little: a moment later than the record.
+        status = stage.status()
+        return status is not None and any(because in e["text"] for e in status["timeline"])
+
+    await until(is_shown, f"its status shows that {because}")
 
 
 def held_because(stage: Stage) -> tuple[str, ...]:

@@ -62,7 +62,8 @@ def test_a_leaking_cell_is_emptied_and_an_overloaded_one_lightened_by_the_same_p
     assert 0.02 * work.sum() < work[1] < work.sum() / 6.0
 
 
-@settings(max_examples=500, deadline=None)
+# The same problems every time: the search for others is `benchmarks/plan_proof.py`.
+@settings(derandomize=True, max_examples=500, deadline=None)
 @given(problems())
 def test_every_plan_is_feasible_and_the_same_bits_again(problem: Problem) -> None:
     solution = SOLVER.solve(problem)
@@ -79,7 +80,7 @@ def test_every_plan_is_feasible_and_the_same_bits_again(problem: Problem) -> Non
     assert np.array_equal(again.shed, solution.shed)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(derandomize=True, max_examples=400, deadline=None)
 @given(problems())
 def test_goal_by_goal_it_is_as_good_as_the_exact_planner(problem: Problem) -> None:
     """Tolerances are those of the tiers; see `tariff`.
@@ -105,7 +106,7 @@ def test_goal_by_goal_it_is_as_good_as_the_exact_planner(problem: Problem) -> No
         assert ours.costs["bad"] <= exact.costs["bad"] + 0.01 * whole
 
 
-@settings(max_examples=600, deadline=None)
+@settings(derandomize=True, max_examples=600, deadline=None)
 @given(problems())
 def test_nothing_important_is_shed_where_something_lesser_is_served_in_its_place(
     problem: Problem,
@@ -122,7 +123,7 @@ def test_nothing_important_is_shed_where_something_lesser_is_served_in_its_place
                 assert not (load[g, c][used] > TOLERANCE * load[g, c].max()).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=100, deadline=None)
 @given(problems(), st.integers(0, 6), st.floats(0.0, 1.0))
 def test_more_risk_never_attracts_work(problem: Problem, cell: int, p: float) -> None:
     cell %= len(problem.cells)
@@ -137,7 +138,7 @@ def test_more_risk_never_attracts_work(problem: Problem, cell: int, p: float) ->
     assert rate @ after_ <= rate @ before + 3e-2 * rate.sum()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(derandomize=True, max_examples=60, deadline=None)
 @given(problems(), st.floats(1.0, 2.0))
 def test_more_capacity_never_makes_a_cold_plan_worse(problem: Problem, factor: float) -> None:
     """Of what is shed and what is bad, within the proven gap; where no cell's share is forced."""
