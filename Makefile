@@ -104,7 +104,7 @@ LOCK := pip compile --quiet --universal --fork-strategy fewest --python-version 
 
 lock: | $(UV_NEEDED) ## Pin the requirements anew; ARGS="--upgrade" takes the newest versions
 	@test -n '$(PYTHON)' || { echo 'make lock: needs Python 3.11 or newer' >&2; exit 1; }
-	$(UV) $(LOCK) $(ARGS) --python $(PYTHON) pyproject.toml --extra demo --group dev \
+	$(UV) $(LOCK) $(ARGS) --python $(PYTHON) pyproject.toml --all-extras --group dev \
 		--group docs -o requirements/dev.txt
 	$(UV) $(LOCK) $(ARGS) --python $(PYTHON) pyproject.toml --extra demo \
 		-c requirements/dev.txt -o requirements/run.txt
