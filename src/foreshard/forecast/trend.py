@@ -32,6 +32,7 @@ from foreshard.forecast.drift import DriftPosterior, DriftPrior, estimate_drift
 from foreshard.forecast.forecaster import Json
 from foreshard.forecast.report import Figures, Foreseen
 from foreshard.forecast.window import Window
+from foreshard.forecast.yardstick import without_common_growth
 from foreshard.model.errors import ForecastError, InvalidValueError
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.forecast import Forecast
@@ -98,6 +99,8 @@ class TrendForecaster:
         scales = window.scales_with_load[kept]
         value = np.ascontiguousarray(window.value[:, kept], dtype=np.float64)
         value = _at_present_load(value, window.load, scales)
+        is_resource = np.array([not g.startswith("latency:") for g in gauges], dtype=bool)
+        value = without_common_growth(value, is_resource)
         c, g, t = value.shape
         known = np.sum(~np.isnan(value), axis=2) >= _FEWEST_READINGS
         known &= ~np.isnan(value[:, :, -_RECENT:]).all(axis=2)

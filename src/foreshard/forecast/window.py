@@ -4,6 +4,7 @@ Rules, all on the side of "unknown":
 - a reading older than 1.5 intervals is stale, hence NaN: a repeated value would look like calm;
 - the mean latency of fewer than `FEWEST_REQUESTS` requests is chance, hence NaN;
 - a balancer that was silent leaves load, latency and errors NaN, never zero;
+- a cell that uses nothing at all, as it says, and is not known to be idle has a broken meter;
 - a process that restarted has no past: its cell's readings before the restart are forgotten.
 """
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreshard.model.errors import ForecastError
-from foreshard.model.telemetry import CellReading, Fresh, Observation
+from foreshard.model.telemetry import CellMetrics, CellReading, Fresh, Observation
 from foreshard.model.workload import RequestClass
 
 __all__ = ["FEWEST_REQUESTS", "Window", "WindowBuffer"]
@@ -177,7 +178,7 @@ class WindowBuffer:
             return
         metrics = reading.reading.metrics
         self._capacity[cell] = metrics.capacity.get("cpu", math.nan)
-        if reading.reading.age_s > _STALE_INTERVALS * interval_s:
+        if reading.reading.age_s > _STALE_INTERVALS * interval_s or _is_void(reading, metrics):
             return
         before = self._started_s.get(cell, metrics.started_at_s)
         if metrics.started_at_s > before + _SAME_START_S and index < len(self._value):
@@ -225,3 +226,10 @@ class WindowBuffer:
         load = np.full((shape[0], shape[2]), np.nan, dtype=np.float32)
         load[: len(self._load)] = self._load
         self._value, self._load = value, load
+
+
+def _is_void(reading: CellReading, metrics: CellMetrics) -> bool:
+    """Whether a cell says that it uses nothing of anything, and is not known to be idle."""
+    if any(gauge.used != 0.0 for gauge in metrics.gauges.values()):
+        return False
+    return reading.traffic is None or any(t.rate_rps > 0.0 for t in reading.traffic.values())
