@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -53,11 +53,11 @@ looks = st.fixed_dictionaries(
 ticks = st.tuples(st.floats(0.2, 25.0), st.dictionaries(st.sampled_from(CELLS), looks, max_size=3))
 
 
-def reading(look: dict[str, float | None]) -> CellReading:
+def reading(look: Mapping[str, float | None]) -> CellReading:
     gauges = {
-        name: Gauge(used=look[name], limit=1.0, scales_with_load=name == "memory")
+        name: Gauge(used=used, limit=1.0, scales_with_load=name == "memory")
         for name in ("memory", "disk")
-        if look[name] is not None
+        if (used := look[name]) is not None
     }
     rate = look["rate_rps"]
     metrics = CellMetrics(
@@ -169,7 +169,7 @@ def bulk_of(steps: Sequence[Step]) -> History:
         begins_s=first * STEP_S,
         step_s=STEP_S,
         value=value,
-        counts=~np.isnan(value).all(axis=2),
+        counts=np.asarray(~np.isnan(value).all(axis=2)),
         scales_with_load=np.array([True, False]),
         load=load,
         sibling=np.full(len(CELLS), ALONE, dtype=np.int32),

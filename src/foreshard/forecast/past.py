@@ -130,7 +130,8 @@ class Past:
         self._gauges: dict[str, int] = {}
         self._scales = np.zeros(0, dtype=bool)
         self._heard = np.zeros((0, 0), dtype=bool)
-        self._resize()
+        self._fine = Reel(0, 0, self._steps)
+        self._old: Reel | None = None
 
     @property
     def nbytes(self) -> int:
@@ -274,9 +275,8 @@ class Past:
         """Make room for the fleet as it is now; what is known is taken over."""
         c, g = len(self._cells), len(self._gauges)
         reach = reach_within(c, g, steps=self._steps, most_bytes=self._most_bytes)
-        before = (self._fine, self._old) if self._heard.size else (None, None)
-        self._fine = _taken_over(before[0], Reel(c, g, reach.steps))
-        self._old = _taken_over(before[1], Reel(c, g, reach.blocks)) if reach.blocks else None
+        self._fine = _taken_over(self._fine, Reel(c, g, reach.steps))
+        self._old = _taken_over(self._old, Reel(c, g, reach.blocks)) if reach.blocks else None
         self._scales = np.pad(self._scales, (0, g - len(self._scales)))
         more = (c - self._heard.shape[0], g - self._heard.shape[1])
         self._heard = np.pad(self._heard, ((0, more[0]), (0, more[1])))
@@ -311,7 +311,7 @@ def _blocks(strip: Strip, every: int) -> Strip:
         value=np.fmax.reduce(strip.value.reshape(c, g, count, every), axis=3),
         load=mean.astype(np.float32),
         up_s=np.ascontiguousarray(strip.up_s[:, every - 1 :: every]),
-        censored=strip.censored.reshape(c, count, every).any(axis=2),
+        censored=np.asarray(strip.censored.reshape(c, count, every).any(axis=2)),
     )
 
 

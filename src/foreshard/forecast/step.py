@@ -75,7 +75,7 @@ def rounded(value: NDArray[np.floating]) -> NDArray[np.float32]:
     """Values at the precision of a step; those below 1 stay below 1."""
     coarse = np.clip(value, -_HIGHEST, _HIGHEST).astype(np.float16)
     coarse[(value < 1.0) & (coarse >= 1.0)] = np.nextafter(np.float16(1), np.float16(0))
-    return coarse.astype(np.float32)
+    return np.asarray(coarse.astype(np.float32))
 
 
 class Gathering:
