@@ -6,7 +6,7 @@ them carries the engine is settled elsewhere (`forecaster` is what the engine as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -74,6 +74,45 @@ class Snapshot:
     settings: Mapping[str, Json]
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """A list of numbers among the settings.
+
+        Raises:
+            ForecastError: There is none of that name.
+        """
+        values = self.settings.get(key)
+        if not isinstance(values, Sequence) or isinstance(values, str):
+            raise ForecastError(f"{self.kind}: snapshot's {key} is {values!r}, must be a list")
+        found = [float(v) for v in values if isinstance(v, int | float)]
+        if len(found) != len(values):
+            raise ForecastError(f"{self.kind}: snapshot's {key} is {values!r}, must be numbers")
+        return tuple(found)
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """A list of texts among the settings.
+
+        Raises:
+            ForecastError: There is none of that name.
+        """
+        values = self.settings.get(key)
+        if not isinstance(values, Sequence) or isinstance(values, str):
+            raise ForecastError(f"{self.kind}: snapshot's {key} is {values!r}, must be a list")
+        found = [v for v in values if isinstance(v, str)]
+        if len(found) != len(values):
+            raise ForecastError(f"{self.kind}: snapshot's {key} is {values!r}, must be texts")
+        return tuple(found)
+
+    def array(self, name: str) -> NDArray[np.float64]:
+        """An array of numbers.
+
+        Raises:
+            ForecastError: There is none of that name.
+        """
+        found = self.arrays.get(name)
+        if found is None or found.dtype.kind not in "fiub":
+            raise ForecastError(f"{self.kind}: snapshot has no numbers called {name!r}")
+        return np.asarray(found, dtype=np.float64)
 
 
 class RiskModel(Protocol):

@@ -102,13 +102,17 @@ def _clipped_variance(value: Array, block: int) -> tuple[Array, Array]:
 
 def _pooled(x: Array, pool: NDArray[np.intp]) -> Array:
     """Median over the rows of each pool, spread back over the rows; NaN where none knows."""
-    result = np.full(len(x), np.nan)
-    for group in np.unique(pool):
-        mask = pool == group
-        known = x[mask & ~np.isnan(x)]
-        if known.size:
-            result[mask] = np.median(known)
-    return result
+    groups = int(pool.max(initial=0)) + 1
+    known = np.flatnonzero(~np.isnan(x))
+    ordered = known[np.lexsort((x[known], pool[known]))]
+    count = np.bincount(pool[ordered], minlength=groups)
+    first = np.cumsum(count) - count
+    some = count > 0
+    lower = first[some] + (count[some] - 1) // 2
+    upper = first[some] + count[some] // 2
+    median = np.full(groups, np.nan)
+    median[some] = 0.5 * (x[ordered[lower]] + x[ordered[upper]])
+    return np.asarray(median[pool])
 
 
 def _blend(x: Array, weight: Array, other: Array, other_weight: float) -> Array:

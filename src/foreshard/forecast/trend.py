@@ -26,9 +26,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from foreshard.forecast.arrival import Gauges, arrivals
 from foreshard.forecast.band import LOW, band_of, drift_quantile, mixture_of
-from foreshard.forecast.compiled.passage import passage_mixed, passage_times, passage_within
-from foreshard.forecast.drift import DriftPosterior, DriftPrior, estimate_drift
+from foreshard.forecast.compiled.passage import passage_times, passage_within
+from foreshard.forecast.drift import DriftPosterior, DriftPrior
 from foreshard.forecast.forecaster import Json
 from foreshard.forecast.report import Figures, Foreseen
 from foreshard.forecast.window import Window
@@ -41,21 +42,10 @@ __all__ = ["TrendForecaster"]
 Array = NDArray[np.float64]
 
 _KIND = "trend"
-# A gauge counts as known with so many readings, one of them among the last few.
-_FEWEST_READINGS = 3
-_RECENT = 5
-# The present load is the mean over so many readings: one second is mostly chance.
-_LOAD_READINGS = 8
-# Below this much work, or this part of the present load, cost per work is all noise.
-_LEAST_LOAD = 0.02
-_LEAST_LOAD_RATIO = 0.25
 _QUANTILES = (0.1, 0.5, 0.9)
 # Times are worked out only for gauges that may arrive, and no further than this.
 _WORTH_A_TIME = 0.02
 _HORIZONS_AHEAD = 5.0
-# What was seen for a while is believed to go on for so many times as long, not for ever: the
-# shipped window of ten minutes carries the shipped hour, ninety seconds of a heap do not.
-_LASTS = 6.0
 # Less is told as 0, and nine tenths of what makes up so small a mean are no larger than 1 %.
 _WORTH_A_BAND = 0.001
 
@@ -95,22 +85,21 @@ class TrendForecaster:
             raise ForecastError(f"trend: the window ends at {made_at_s}, after now_s ({now_s})")
         kept = np.array([not g.startswith("errors:") for g in window.gauges], dtype=bool)
         gauges = tuple(g for g, k in zip(window.gauges, kept, strict=True) if k)
-        scales = window.scales_with_load[kept]
-        value = np.ascontiguousarray(window.value[:, kept], dtype=np.float64)
-        value = _at_present_load(value, window.load, scales)
-        c, g, t = value.shape
-        known = np.sum(~np.isnan(value), axis=2) >= _FEWEST_READINGS
-        known &= ~np.isnan(value[:, :, -_RECENT:]).all(axis=2)
-        posterior = estimate_drift(
-            window.time_s,
-            value.reshape(c * g, t),
-            pool=np.tile(np.arange(g), c),
-            prior=self.prior or DriftPrior.for_horizons(self.horizons_s),
+        g = len(gauges)
+        arrived = arrivals(
+            Gauges(
+                time_s=window.time_s,
+                value=np.ascontiguousarray(window.value[:, kept], dtype=np.float64),
+                load=window.load,
+                scales_with_load=window.scales_with_load[kept],
+                pool=np.tile(np.arange(g), len(window.cells)),
+            ),
+            self.horizons_s,
+            self.loads,
+            prior=self.prior,
         )
-        steps_s = np.diff(window.time_s)
-        seen_s = posterior.samples * (float(np.median(steps_s)) if steps_s.size else 0.0)
-        risk = self._risk(posterior, np.tile(scales, c), _LASTS * seen_s)
-        told = known.ravel() & (risk[-1, self.loads.index(1.0)] >= _WORTH_A_BAND)
+        known = arrived.known
+        told = known & (arrived.p[-1, self.loads.index(1.0)] >= _WORTH_A_BAND)
         down = {
             cell: tuple(
                 any(_is_down(e, cell, made_at_s, h) for e in events) for h in self.horizons_s
@@ -122,8 +111,8 @@ class TrendForecaster:
             cells=window.cells,
             gauges=gauges,
             known=known,
-            p=risk.reshape(len(self.horizons_s), len(self.loads), c, g),
-            details=_Details(posterior, self.horizons_s, known=known, told=told.reshape(c, g)),
+            p=arrived.p,
+            details=_Details(arrived.posterior, self.horizons_s, known=known, told=told),
             horizons_s=self.horizons_s,
             loads=self.loads,
             down=down,
@@ -171,27 +160,6 @@ class TrendForecaster:
             if isinstance(prior, Mapping)
             else None,
         )
-
-    def _risk(self, posterior: DriftPosterior, scales: NDArray[np.bool_], reach_s: Array) -> Array:
-        """[H, L, N], rising along H and L; no drift is carried further than [N] `reach_s`."""
-        p = np.zeros((len(self.horizons_s), len(self.loads), len(scales)))
-        of = mixture_of(posterior, np.arange(len(scales)))
-        steady, follows = np.flatnonzero(~scales), np.flatnonzero(scales)
-        for i, h in enumerate(self.horizons_s):
-            ahead_s = np.minimum(h, reach_s)
-            for carried_s in np.unique(ahead_s[ahead_s > 0.0]).tolist():
-                near = ahead_s == carried_s
-                some = steady[near[steady]]
-                p[i][:, some] = passage_mixed(of, some, carried_s, 1.0)
-                some = follows[near[follows]]
-                for j, load in enumerate(self.loads):
-                    p[i, j, some] = passage_mixed(of, some, carried_s, load)
-        p = np.nan_to_num(p, copy=False)
-        for i in range(1, len(self.horizons_s)):
-            np.maximum(p[i], p[i - 1], out=p[i])
-        for j in range(1, len(self.loads)):
-            np.maximum(p[:, j], p[:, j - 1], out=p[:, j])
-        return p
 
 
 class _Details:
@@ -247,21 +215,6 @@ class _Details:
             beyond_s = _HORIZONS_AHEAD * longest_s
             times[:, rows] = passage_times(of, np.array(_QUANTILES), beyond_s)
         return times
-
-
-def _at_present_load(value: Array, load: NDArray[np.float32], scales: NDArray[np.bool_]) -> Array:
-    """Load-dependent gauges [C, G, T] as they would have been under the present load."""
-    work = load.astype(np.float64)
-    recent = work[:, -_LOAD_READINGS:]
-    heard = ~np.isnan(recent)
-    count = heard.sum(axis=1)
-    present = np.where(heard, recent, 0.0).sum(axis=1) / np.maximum(count, 1)
-    telling = work > np.maximum(_LEAST_LOAD, _LEAST_LOAD_RATIO * present)[:, None]
-    factor = np.where(telling, present[:, None] / np.where(telling, work, 1.0), np.nan)
-    # Where the load was never heard of it is taken as steady.
-    factor[(count == 0) & np.isnan(work).all(axis=1)] = 1.0
-    value[:, scales] *= factor[:, None, :]
-    return value
 
 
 def _is_down(event: SystemEvent, cell: str, now_s: float, horizon_s: float) -> bool:

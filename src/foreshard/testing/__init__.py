@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from foreshard.testing.clock import FakeClock
 from foreshard.testing.conformance.forecaster import check_forecaster
+from foreshard.testing.conformance.learner import check_learner
 from foreshard.testing.conformance.mover import check_slot_mover
 from foreshard.testing.conformance.sink import check_sink
 from foreshard.testing.conformance.solver import check_solver
@@ -33,6 +34,7 @@ __all__ = [
     "MemoryStore",
     "check_event_source",
     "check_forecaster",
+    "check_learner",
     "check_sink",
     "check_slot_mover",
     "check_solver",

@@ -1,0 +1,132 @@
+"""This module is the risk that each gauge reaches its limit, from a stretch of its readings.
+
+A gauge that follows the load is first brought to the present load; its drift is estimated
+(`drift`) and goes through the first-passage law (`first_passage`). No drift is carried further
+ahead than `_LASTS` times the stretch in which it could be seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foreshard.forecast.band import mixture_of
+from foreshard.forecast.compiled.passage import passage_mixed
+from foreshard.forecast.drift import DriftPosterior, DriftPrior, estimate_drift
+
+__all__ = ["Arrivals", "Gauges", "arrivals"]
+
+Array = NDArray[np.float64]
+
+# A gauge counts as known with so many readings, one of them among the last few.
+_FEWEST_READINGS = 3
+_RECENT = 5
+# The present load is the mean over so many readings: one second is mostly chance.
+_LOAD_READINGS = 8
+# Below this much work, or this part of the present load, cost per work is all noise.
+_LEAST_LOAD = 0.02
+_LEAST_LOAD_RATIO = 0.25
+# What was seen for a while is believed to go on for so many times as long, not for ever: the
+# shipped window of ten minutes carries the shipped hour, ninety seconds of a heap do not.
+_LASTS = 6.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauges:
+    """Readings of G gauges in C cells at T moments.
+
+    Attributes:
+        time_s: float64 [T], rising.
+        value: float64 [C, G, T], fraction of the limit, NaN = missing; changed in place.
+        load: float32 [C, T], work offered to the cell, NaN = unknown.
+        scales_with_load: bool [G].
+        pool: int [C * G], rows of one pool are the same gauge in different cells and share noise.
+    """
+
+    time_s: Array
+    value: Array
+    load: NDArray[np.float32]
+    scales_with_load: NDArray[np.bool_]
+    pool: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """What is foreseen of them.
+
+    Attributes:
+        p: [H, L, C, G], probability that the limit is reached, rising along H and L.
+        known: [C, G], enough was seen to say so.
+        posterior: Of the C * G rows.
+    """
+
+    p: Array
+    known: NDArray[np.bool_]
+    posterior: DriftPosterior
+
+
+def arrivals(
+    gauges: Gauges,
+    horizons_s: tuple[float, ...],
+    loads: tuple[float, ...],
+    *,
+    prior: DriftPrior | None,
+) -> Arrivals:
+    """When gauges arrive.
+
+    Args:
+        gauges: What was seen of them.
+        horizons_s: H, rising, > 0.
+        loads: L multiples of the present load, rising, >= 0.
+        prior: None = the one that fits the horizons.
+    """
+    value = _at_present_load(gauges.value, gauges.load, gauges.scales_with_load)
+    c, g, t = value.shape
+    known = np.sum(~np.isnan(value), axis=2) >= _FEWEST_READINGS
+    known &= ~np.isnan(value[:, :, -_RECENT:]).all(axis=2)
+    posterior = estimate_drift(
+        gauges.time_s,
+        value.reshape(c * g, t),
+        pool=gauges.pool,
+        prior=prior or DriftPrior.for_horizons(horizons_s),
+    )
+    steps_s = np.diff(gauges.time_s)
+    seen_s = posterior.samples * (float(np.median(steps_s)) if steps_s.size else 0.0)
+    p = np.zeros((len(horizons_s), len(loads), c * g))
+    of = mixture_of(posterior, np.arange(c * g))
+    scales = np.tile(gauges.scales_with_load, c)
+    steady, follows = np.flatnonzero(~scales), np.flatnonzero(scales)
+    for i, h in enumerate(horizons_s):
+        ahead_s = np.minimum(h, _LASTS * seen_s)
+        for carried_s in np.unique(ahead_s[ahead_s > 0.0]).tolist():
+            near = ahead_s == carried_s
+            some = steady[near[steady]]
+            p[i][:, some] = passage_mixed(of, some, carried_s, 1.0)
+            some = follows[near[follows]]
+            for j, load in enumerate(loads):
+                p[i, j, some] = passage_mixed(of, some, carried_s, load)
+    p = np.nan_to_num(p, copy=False)
+    for i in range(1, len(horizons_s)):
+        np.maximum(p[i], p[i - 1], out=p[i])
+    for j in range(1, len(loads)):
+        np.maximum(p[:, j], p[:, j - 1], out=p[:, j])
+    return Arrivals(
+        p=p.reshape(len(horizons_s), len(loads), c, g), known=known, posterior=posterior
+    )
+
+
+def _at_present_load(value: Array, load: NDArray[np.float32], scales: NDArray[np.bool_]) -> Array:
+    """Load-dependent gauges [C, G, T] as they would have been under the present load."""
+    work = load.astype(np.float64)
+    recent = work[:, -_LOAD_READINGS:]
+    heard = ~np.isnan(recent)
+    count = heard.sum(axis=1)
+    present = np.where(heard, recent, 0.0).sum(axis=1) / np.maximum(count, 1)
+    telling = work > np.maximum(_LEAST_LOAD, _LEAST_LOAD_RATIO * present)[:, None]
+    factor = np.where(telling, present[:, None] / np.where(telling, work, 1.0), np.nan)
+    # Where the load was never heard of it is taken as steady.
+    factor[(count == 0) & np.isnan(work).all(axis=1)] = 1.0
+    value[:, scales] *= factor[:, None, :]
+    return value
