@@ -2,8 +2,7 @@
 
 Both are asked about the newest stretch of history, which neither has learned from; the lower log
 loss wins, the mean over horizons. Where none flies yet, the rivals are what flies without a model:
-`trend` and `headroom`. What is scored is what will fly: it is not fitted again afterwards, so it
-knows nothing of the stretch that it was judged by.
+`trend` and `headroom`.
 
 A stretch with hardly a failure favours whoever says "never". So it is made longer, backwards,
 until it holds `FEWEST_ONSETS` failures, as far as the champion has not learned from it and no
