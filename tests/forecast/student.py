@@ -5,12 +5,14 @@ It really learns, in a moment, and its model can be written down; that is all it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foreshard.forecast.forecaster import Json
 from foreshard.forecast.history import History
 from foreshard.forecast.learner import Progress, Risk, Snapshot, ignore_progress
 from foreshard.forecast.onset import BreachRule, find_onsets, labels
@@ -53,7 +55,10 @@ class StudentModel:
         return Risk(any=worst, by_gauge=by_gauge)
 
     def snapshot(self) -> Snapshot:
-        settings = {"horizons_s": list(self.horizons_s), "gauges": list(self.gauges)}
+        settings: Mapping[str, Json] = {
+            "horizons_s": list(self.horizons_s),
+            "gauges": list(self.gauges),
+        }
         return Snapshot(kind="student", settings=settings, arrays={"p": self.p})
 
 
@@ -109,4 +114,4 @@ def restore(snapshot: Snapshot) -> StudentModel:
 
 def _bins(value: NDArray[np.float32]) -> NDArray[np.int64]:
     scaled = np.nan_to_num(value) / HIGHEST * BINS
-    return np.clip(scaled, 0, BINS - 1).astype(np.int64)
+    return np.asarray(np.clip(scaled, 0, BINS - 1), dtype=np.int64)
