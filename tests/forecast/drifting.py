@@ -19,7 +19,9 @@ HORIZONS_S = (900.0, 3600.0)
 RULE = BreachRule(sustain=3, merge_gap_s=3600.0, quiet_s=3600.0)
 
 
-def drifting(days: int, *, cells: int = 8, a_day: float = -0.06, seed: int = 1) -> History:
+def drifting(
+    days: int, *, cells: int = 8, a_day: float = -0.06, seed: int = 1, is_quiet: bool = False
+) -> History:
     """A history of some days.
 
     Args:
@@ -27,12 +29,14 @@ def drifting(days: int, *, cells: int = 8, a_day: float = -0.06, seed: int = 1) 
         cells: How many.
         a_day: By how much the level moves.
         seed: Of its weather.
+        is_quiet: The hint is far from any limit, and the pool restless: who looks at nothing but
+            the room that is left is no wiser.
     """
     draw = np.random.default_rng(seed)
     t = np.arange(days * PER_DAY)
     level = np.clip(0.8 + a_day * (t // PER_DAY), 0.1, 1.1)
     hint = np.empty((cells, len(t)))
-    pool = draw.normal(0.4, 0.03, size=(cells, len(t)))
+    pool = draw.normal(0.4, 0.12 if is_quiet else 0.03, size=(cells, len(t)))
     for c in range(cells):
         hint[c] = level - 0.25 + draw.normal(0.0, 0.02, size=len(t))
         at = int(draw.integers(20, 120))
@@ -41,7 +45,7 @@ def drifting(days: int, *, cells: int = 8, a_day: float = -0.06, seed: int = 1) 
             hint[c, at : at + 12] = level[at] + draw.normal(0.0, 0.02, size=12)
             pool[c, at + 12 : at + 20] = 1.05
             at += 30 + int(draw.integers(0, 200))
-    value = np.stack([pool, hint], axis=1).astype(np.float32)
+    value = np.stack([pool, hint * (0.4 if is_quiet else 1.0)], axis=1).astype(np.float32)
     history = History.of_gauges(
         value,
         cells=tuple(f"cell-{c}" for c in range(cells)),

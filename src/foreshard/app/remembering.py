@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foreshard.adapters.store import segment
 from foreshard.adapters.store.segments import segments_in, spans_of
@@ -71,6 +72,7 @@ def recall(
     *,
     since_s: float,
     refused: Refused,
+    until_s: float = np.inf,
     only: frozenset[str] | None = None,
 ) -> None:
     """Fill a memory with what lies on the disk, as far as it is newer than what it holds.
@@ -80,13 +82,14 @@ def recall(
         settings: Of the Foreshard whose history it is.
         since_s: Older steps are left out.
         refused: Told why a file is skipped.
+        until_s: Later steps are left out.
         only: Cells that are kept; None = all.
     """
     newest_s = past.ends_s if past.ends_s is not None else -np.inf
     begins_s = max(since_s, newest_s + 0.5 * past.step_s)
     files = []
     for each in segments_in(history_dir(settings), refused=refused):
-        if each.last_s < begins_s:
+        if each.last_s < begins_s or each.first_s > until_s:
             continue
         if each.step_s != past.step_s:
             refused(
@@ -98,7 +101,8 @@ def recall(
     for rows in spans_of(tuple(files), refused=refused):
         # Files may overlap after a kill between making one of many and deleting the many.
         done_s = past.ends_s if past.ends_s is not None else -np.inf
-        part = _after(rows, max(begins_s, done_s + 0.5 * past.step_s), only)
+        since_s = max(begins_s, done_s + 0.5 * past.step_s)
+        part = _part(rows, (rows.time_s >= since_s) & (rows.time_s <= until_s), only)
         if len(part.time_s):
             past.extend(laid_out(part))
 
@@ -148,12 +152,13 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
         settings,
         since_s=portion.begins_s,
         refused=refused,
+        until_s=until_s,
         only=_drawn(newest.cells, portion.cells, settings.training.seed),
     )
     history = past.history()
     if history is None:
         raise StoreError(f"history {directory}: no file can be read")
-    history = with_siblings(history.up_to(until_s), siblings_of(settings))
+    history = with_siblings(history, siblings_of(settings))
     return Record(history=history, portion=portion.because)
 
 
@@ -177,7 +182,8 @@ def portion_of(
     if number < min(2, cells):
         raise ForecastError(
             f"training: {min(2, cells)} cells of {gauges} gauges over "
-            f"{kept * step_s / 86_400:.1f} days need more than {most_mb:g} MB; allow more (training.memory_mb)"
+            f"{kept * step_s / 86_400:.1f} days need more than {most_mb:g} MB; allow more "
+            "(training.memory_mb)"
         )
     words = []
     if kept < samples:
@@ -192,10 +198,9 @@ def portion_of(
     )
 
 
-def _after(rows: segment.Rows, since_s: float, only: frozenset[str] | None) -> Rows:
-    use = rows.time_s >= since_s
+def _part(rows: segment.Rows, use: NDArray[np.bool_], only: frozenset[str] | None) -> Rows:
     if only is not None:
-        use &= np.isin(rows.cell, [i for i, name in enumerate(rows.cells) if name in only])
+        use = use & np.isin(rows.cell, [i for i, name in enumerate(rows.cells) if name in only])
     there = np.unique(rows.cell[use])
     index = np.zeros(len(rows.cells), dtype=np.int64)
     index[there] = np.arange(len(there))

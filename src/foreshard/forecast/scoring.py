@@ -97,8 +97,11 @@ def score_of(model: RiskModel, stretch: Stretch) -> tuple[Score, ...]:
     """
     p = np.concatenate(
         [
-            model.risk(stretch.history, stretch.at[i : i + _AT_ONCE]).any[:, 0]
-            for i in range(0, len(stretch.at), _AT_ONCE)
+            np.zeros((*stretch.y.shape[:2], 0), dtype=np.float32),
+            *(
+                model.risk(stretch.history, stretch.at[i : i + _AT_ONCE]).any[:, 0]
+                for i in range(0, len(stretch.at), _AT_ONCE)
+            ),
         ],
         axis=2,
     )
