@@ -13,7 +13,16 @@ from typing import IO
 from foreshard.config import Settings
 from foreshard.model.errors import StoreError
 
-__all__ = ["alone", "relay_dir", "state_dir", "turns_dir", "unreadable"]
+__all__ = [
+    "alone",
+    "history_dir",
+    "models_dir",
+    "outlook_file",
+    "relay_dir",
+    "state_dir",
+    "turns_dir",
+    "unreadable",
+]
 
 # How often a lock that is held is tried again.
 AGAIN_S = 0.05
@@ -61,6 +70,21 @@ def unreadable(path: Path) -> str:
 def turns_dir(settings: Settings) -> Path:
     """Where the engine keeps its last turns for replay."""
     return settings.data_dir / "replay"
+
+
+def history_dir(settings: Settings) -> Path:
+    """Where the engine keeps the metric history."""
+    return settings.data_dir / "history"
+
+
+def models_dir(settings: Settings) -> Path:
+    """Where trained models stand."""
+    return settings.data_dir / "models"
+
+
+def outlook_file(settings: Settings) -> Path:
+    """What the champion last said, for the engine."""
+    return settings.data_dir / "outlook.parcel"
 
 
 def _opened(directory: Path, name: str) -> IO[str]:

@@ -10,7 +10,9 @@ from foreshard import __version__
 from foreshard.cli.ask import bundle, freeze, health, replay, thaw, why
 from foreshard.cli.begin import check, init, schema
 from foreshard.cli.lab import lab
+from foreshard.cli.models import models
 from foreshard.cli.steer import bootstrap, eject, engine, relay, run, serve
+from foreshard.cli.train import train
 from foreshard.cli.trial import demo, fault, report
 
 __all__ = ["app"]
@@ -18,6 +20,7 @@ __all__ = ["app"]
 COMMANDS = (
     *(init, check, schema, run, serve, relay, engine, bootstrap, eject),
     *(why, freeze, thaw, health, bundle, replay),
+    train,
     *(fault, demo, report),
 )
 
@@ -30,6 +33,7 @@ app = typer.Typer(
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(lab, name="lab")
+app.add_typer(models, name="models")
 
 
 def _version(*, wanted: bool) -> None:

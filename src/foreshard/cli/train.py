@@ -1,0 +1,94 @@
+"""This module is `foreshard train`: a progress bar, a verdict, an exit status."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from foreshard.cli.argument import MaybeConfig, fail, guarded, settings_of
+from foreshard.model.errors import ForecastError, ForeshardError
+
+__all__ = ["train"]
+
+Told = Callable[[float], None]
+
+
+def train(
+    config: MaybeConfig = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="A learner by name; may be given again; default: the one "
+            "that the configuration flies (forecast.model).",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="In place of training.seed.", min=0)] = None,
+    memory_mb: Annotated[
+        float | None, typer.Option(help="In place of training.memory_mb.", min=256.0)
+    ] = None,
+    is_fresh: Annotated[
+        bool, typer.Option("--fresh", help="Leave what an interrupted run had done.")
+    ] = False,
+    is_quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Make a model of the metric history; it flies if it is better than the one that does."""
+    from foreshard.app import training
+    from foreshard.app.remembering import recorded
+
+    settings = training.altered(
+        guarded(lambda: settings_of(config)), seed=seed, memory_mb=memory_mb
+    )
+    names = tuple(dict.fromkeys(model or [training.learner_of(settings)]))
+    training.bound_memory(settings.training.memory_mb)
+    failed: list[ForeshardError] = []
+    with _stages(is_quiet=is_quiet) as stage:
+        for name in names:
+            now_s = time.time()
+            until_s = now_s if is_fresh else training.begun_at_s(settings, name, now_s=now_s)
+            try:
+                record = recorded(settings, until_s=until_s, refused=_say)
+                made = training.train(
+                    settings, name, record, now_s=now_s, stage=stage, until_s=until_s
+                )
+            except ForeshardError as error:
+                failed.append(error)
+                continue
+            except MemoryError:
+                failed.append(
+                    ForecastError(f"{name}: the record alone needs more than training.memory_mb")
+                )
+                continue
+            if made.card.portion:
+                _say(made.card.portion)
+            typer.echo(f"{made.name}: {made.card.because}")
+    for each in failed[:-1]:
+        _say(str(each))
+    if failed:
+        fail(failed[-1])
+
+
+def _say(text: str) -> None:
+    typer.echo(f"foreshard: {text}", err=True)
+
+
+@contextmanager
+def _stages(*, is_quiet: bool) -> Iterator[Callable[[str], Told]]:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    hides = is_quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=hides) as bar:
+
+        def stage(text: str) -> Told:
+            if hides and not is_quiet:
+                console.print(text, highlight=False)
+            line = bar.add_task(text, total=1.0)
+            return lambda done: bar.update(line, completed=done)
+
+        yield stage
