@@ -94,6 +94,7 @@ class TrendModel:
                 value=np.ascontiguousarray(value.transpose(0, 2, 1, 3)).reshape(c * a, g, t),
                 load=load.reshape(c * a, t),
                 scales_with_load=history.scales_with_load[told],
+                may_hold=np.zeros(g, dtype=bool),
                 is_own=np.zeros(g, dtype=bool),
                 pool=np.tile(np.arange(a * g), c),
             ),
