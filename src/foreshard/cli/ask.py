@@ -79,6 +79,11 @@ def bundle(
     typer.echo(f"{made.path}: {len(made.files)} files")
     for name, because in made.missing.items():
         typer.echo(f"  not in it: {name} ({because})")
+    for name in made.left:
+        typer.echo(
+            f"  look out: the value of {name} stands in the configuration in the open, as a name, "
+            "an address or a key: it is left as it is"
+        )
 
 
 def replay(
