@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -83,6 +84,28 @@ async def test_a_table_that_cannot_be_rendered_is_refused_with_the_reason(
     assert isinstance(outcome, Rejected)
     assert "no address" in outcome.because
     assert await sink.live() == shop_table(1, CELLS)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"timeout_s": 1e12}, "a duration of 1e+12 s is more than Envoy takes"),
+        ({"timeout_s": 1e300}, "a duration of 1e+300 s is more than Envoy takes"),
+        ({"objective_s": 1e10, "timeout_s": 1e10}, "table 1 cannot be rendered (ValueError: "),
+    ],
+)
+async def test_a_number_that_envoy_has_no_room_for_is_refused_with_the_reason(
+    sink: ServeSink, change: dict[str, Any], words: str
+) -> None:
+    table = shop_table(1, CELLS)
+    classes = tuple(
+        replace(route, request_class=replace(route.request_class, **change))
+        for route in table.classes
+    )
+    outcome = await sink.apply(replace(table, classes=classes))
+    assert isinstance(outcome, Rejected)
+    assert words in outcome.because
+    assert isinstance(await sink.apply(table), Applied)
 
 
 async def test_frozen_means_nothing_changes_even_over_a_restart(
