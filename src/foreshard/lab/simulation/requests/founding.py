@@ -165,6 +165,7 @@ def _kinds(scenario: Scenario) -> Table:
         kind["dependency_s"] = work.dependency_s if work.dependency else 0.0
         kind["objective_s"], kind["timeout_s"] = of.objective_s, of.timeout_s
         kind["is_retriable"], kind["is_keyed"] = of.retriable, of.is_keyed
+        kind["owns_data"] = of.data is not None
     kinds["head"] = kinds["tail"] = NONE
     return kinds
 
