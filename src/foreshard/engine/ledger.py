@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from foreshard.engine.state import EngineState
+from foreshard.engine.witness import distrusted
 from foreshard.model.plan import Reason
 from foreshard.model.telemetry import Fresh, Observation
 from foreshard.planning.bounds import KEPT_RATIO, OUT, takes_work
@@ -25,6 +26,7 @@ __all__ = [
     "lightened",
     "short_cells",
     "situation_of",
+    "step_of",
     "still_refused",
     "takers",
 ]
@@ -153,6 +155,7 @@ def situation_of(
         barred=frozenset(barred),
         evacuating=state.evacuating,
         moved=state.moved,
+        distrusted=distrusted(state.trust, ground.fleet),
     )
 
 
@@ -231,3 +234,13 @@ def is_worth_it(problem: Problem, shares: Floats) -> bool:
     forced = (live > problem.upper + ROUNDING) | (live < problem.lower - ROUNDING / 20.0)
     shed = np.abs(shares.sum(axis=1) - live.sum(axis=1)) > SHED_BAND
     return bool(forced.any() or shed.any() or (np.abs(shares - live) > band).any())
+
+
+def step_of(state: EngineState, tried: frozenset[str]) -> Reason:
+    """Why shares move when nothing happened: returning cells climb, or load has shifted."""
+    moved = state.pending_moved.ratio if state.pending_moved else 0.0
+    climbing = [n for n, cell in sorted(state.cells.items()) if cell.phase is Phase.WARMING]
+    climbing += sorted(({cell for _, cell in state.shuns} | tried) - set(climbing))
+    what = f"next step of the return of {', '.join(climbing)}" if climbing else "load has shifted"
+    text = f"{what}; {moved:.1%} of traffic moves"
+    return Reason(subject="fleet", code="plan.stepped", text=text)

@@ -7,6 +7,7 @@ import numpy as np
 from foreshard.engine.ledger import is_affordable, short_cells, still_refused, takers
 from foreshard.engine.scrutiny import is_heard
 from foreshard.engine.state import EngineState
+from foreshard.engine.witness import limits
 from foreshard.model.telemetry import Observation
 from foreshard.planning.bounds import Standing, caps_of
 from foreshard.planning.brief import Bounds, Estimate, Ground, Risks, problem_of, shares_of
@@ -65,6 +66,7 @@ def pose(
         ),
         crowded=crowded,
         most=estimate.most_shares(ground.flows),
+        trusted=limits(state.trust, ground),
         short=short_cells(estimate, eligible, home, takes, ceiling=budget.rest_ceiling),
     )
     lower, upper = caps_of(cells, state.shuns, standing, now_s=observation.now_s, policy=policy)

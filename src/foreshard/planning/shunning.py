@@ -1,4 +1,4 @@
-"""This module is moving one class off one cell, and letting it back.
+"""This module is moving one class off one cell on a forecast, and letting it back.
 
 A slow dependency hurts the classes that need it and no others. Draining the whole cell for it
 overloads the rest; moving the class alone costs next to nothing. While it is away a trickle of
@@ -22,9 +22,6 @@ from foreshard.planning.policy import Policy
 __all__ = ["Shun", "Stage", "share_cap", "shun"]
 
 NAN = float("nan")
-# A class whose failures pass this share of enough requests a second in one cell is off it
-# without waiting for a forecast.
-FAILING_RATIO, TELLING_RPS = 0.5, 2.0
 # Under this share of its objective a class that was away has recovered, or when it is answered
 # about as fast as in the sibling cells.
 RECOVERED_RATIO = 0.5
@@ -69,8 +66,11 @@ def shun(
     after = {p: s for p, s in shuns.items() if p[0] in classes and p[1] in observation.cells}
     reasons: list[Reason] = []
     now_s = observation.now_s
-    for pair, evidence in sorted(_evidence(classes, observation, judgement).items()):
-        before = after.get(pair)
+    doubts = judgement.classes if judgement else {}
+    for pair, doubt in sorted(doubts.items()):
+        if pair[0] not in classes:
+            continue
+        before, evidence = after.get(pair), doubt.text
         if before is None:
             after[pair] = Shun(stage=Stage.SUSPECT, since_s=now_s, seen_s=now_s, evidence=evidence)
         elif before.stage is Stage.RETURNING:
@@ -103,28 +103,6 @@ def share_cap(state: Shun, *, now_s: float, policy: Policy) -> float:
             return 0.0 if resting else policy.probe_share
         case Stage.RETURNING:
             return min(1.0, max(0.1, (now_s - state.since_s) / max(policy.warm_s, 1e-9)))
-
-
-def _evidence(
-    classes: Mapping[str, RequestClass], observation: Observation, judgement: Judgement | None
-) -> Mapping[tuple[str, str], str]:
-    found: dict[tuple[str, str], str] = {}
-    for pair, doubt in judgement.classes.items() if judgement else ():
-        if pair[0] in classes:
-            found[pair] = doubt.text
-    for cell, reading in observation.cells.items():
-        traffic = reading.traffic or {}
-        # The cheapest question first: nearly all answers are no, and there are many to ask.
-        failing = [
-            c
-            for c, t in traffic.items()
-            if t.failed_ratio >= FAILING_RATIO and t.rate_rps >= TELLING_RPS and c in classes
-        ]
-        if failing and len(failing) < len([c for c, t in traffic.items() if t.rate_rps > 0.0]):
-            for name in failing:
-                ratio = traffic[name].failed_ratio
-                found[name, cell] = f"{ratio:.0%} of {name} fail there, other classes do not"
-    return found
 
 
 def _moved_on(
