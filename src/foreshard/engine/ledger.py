@@ -12,8 +12,9 @@ from foreshard.model.plan import Reason
 from foreshard.model.telemetry import Fresh, Observation
 from foreshard.planning.bounds import KEPT_RATIO, OUT, takes_work
 from foreshard.planning.brief import Estimate, Ground, shares_of
+from foreshard.planning.formulation import refused_above
 from foreshard.planning.phases import CellState, Phase, Why
-from foreshard.planning.problem import SOFT_UTILISATION, Flags, Floats, Problem
+from foreshard.planning.problem import Flags, Floats, Problem
 from foreshard.planning.restoring import Room, cell_sets, least_shed
 from foreshard.planning.situation import Evacuation, Situation
 from foreshard.planning.true_cost import expected_bad
@@ -119,7 +120,7 @@ def still_refused(
             capacity=np.where(takes[:, None], estimate.capacity, 0.0),
             servable=np.where(able, estimate.most_shares(ground.flows), 0.0).sum(axis=1),
         ),
-        ceiling=SOFT_UTILISATION,
+        ceiling=refused_above(ground.priority),
         interval_s=interval_s,
     )
 
@@ -232,6 +233,8 @@ def is_worth_it(problem: Problem, shares: Floats) -> bool:
     live = problem.previous
     band = DEAD_BAND / len(problem.cells)
     forced = (live > problem.upper + ROUNDING) | (live < problem.lower - ROUNDING / 20.0)
+    # Nothing means nothing: a trace of a class in a cell that fails it is bad requests.
+    forced |= (problem.upper <= 0.0) & (live > 0.0)
     shed = np.abs(shares.sum(axis=1) - live.sum(axis=1)) > SHED_BAND
     return bool(forced.any() or shed.any() or (np.abs(shares - live) > band).any())
 
