@@ -21,6 +21,7 @@ TRIAL = Trial(
     size=np.ones(CELLS),
     used=0.6,
     serves=np.ones(CELLS, dtype=np.bool_),
+    suspected=np.zeros((CELLS, 3), dtype=np.bool_),
     rest_s=10.0,
     longest_rest_s=120.0,
     warm_s=120.0,

@@ -226,6 +226,7 @@ class Engine:
             observation=observation,
             judgement=judgement,
             policy=self._policy,
+            is_steady=trust.is_full,
         )
         strained = strains(before, workload, self._fleet, self._classes)
         reasons = (
@@ -303,7 +304,7 @@ class Engine:
     ) -> bool:
         return is_affordable(
             estimate,
-            takers(state.cells, self._ground),
+            takers(state.cells, self._ground) & ~state.trust.doubted,
             self._fleet.index[cell],
             part=part,
             ceiling=self._budget.rest_ceiling,

@@ -51,7 +51,11 @@ def pose(
         name
         for name in doomed
         if not is_affordable(
-            estimate, takes, ground.fleet.index[name], part=1.0, ceiling=budget.rest_ceiling
+            estimate,
+            takes & ~state.trust.doubted,
+            ground.fleet.index[name],
+            part=1.0,
+            ceiling=budget.rest_ceiling,
         )
     )
     home = reference_shares(estimate.capacity, eligible, np.ones_like(takes))

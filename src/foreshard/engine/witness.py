@@ -14,6 +14,7 @@ from foreshard.planning.brief import Estimate, Ground
 from foreshard.planning.harm import HarmCount, Verdict
 from foreshard.planning.policy import Policy
 from foreshard.planning.problem import Flags, Floats
+from foreshard.planning.shunning import Stage
 from foreshard.planning.trust import Trial, Trust, trusted
 
 __all__ = ["distrusted", "heard", "limits"]
@@ -52,6 +53,7 @@ def heard(
         size=(capacity / capacity.mean(axis=0)).min(axis=1),
         used=float((work / capacity.sum(axis=0)).max()),
         serves=serves,
+        suspected=_suspected(state, ground),
         rest_s=policy.prove_s,
         longest_rest_s=max(policy.shun_s, policy.prove_s),
         warm_s=policy.warm_s,
@@ -64,6 +66,16 @@ def heard(
         return after, ()
     names = tuple(c.name for c in classes)
     return after, _told(trust, after, verdict, (ground.fleet.names, names), now_s=now_s)
+
+
+def _suspected(state: EngineState, ground: Ground) -> Flags:
+    """[C, K] classes that a forecast has taken off a cell."""
+    found = np.zeros(state.trust.part.shape, dtype=np.bool_)
+    names = list(ground.classes)
+    for (request_class, cell), off in state.shuns.items():
+        if off.stage is not Stage.SUSPECT and request_class in ground.classes:
+            found[ground.fleet.index[cell], names.index(request_class)] = True
+    return found
 
 
 def distrusted(trust: Trust, fleet: Fleet) -> frozenset[str]:

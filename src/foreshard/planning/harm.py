@@ -121,7 +121,7 @@ def judged(harm: Harm, count: HarmCount, known: Flags) -> Verdict:
     Args:
         harm: With the newest look.
         count: That look: what is well again is not acted upon.
-        known: [C, K] who did harm before and is not trusted yet.
+        known: [C, K] who did harm before and is not trusted yet, or is suspected of it.
     """
     rate = np.nan_to_num(count.rate_rps)
     is_failing = rate * np.nan_to_num(count.failed_ratio) > 0.0

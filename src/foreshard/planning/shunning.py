@@ -60,8 +60,19 @@ def shun(
     observation: Observation,
     judgement: Judgement | None,
     policy: Policy,
+    is_steady: bool = True,
 ) -> tuple[Mapping[tuple[str, str], Shun], tuple[Reason, ...]]:
-    """Who is off which cell after one tick, by (class, cell), and why that changed."""
+    """Who is off which cell after one tick, by (class, cell), and why that changed.
+
+    Args:
+        shuns: Before.
+        classes: By name.
+        observation: The newest look.
+        judgement: What is held against whom; None when no new forecast came.
+        policy: Timings.
+        is_steady: Whether work stands where it usually does. While observed failures have it
+            moved, trends of latency are those of the move, and no class leaves for them.
+    """
     # What is remembered may be of a class or a cell that the configuration has lost since.
     after = {p: s for p, s in shuns.items() if p[0] in classes and p[1] in observation.cells}
     reasons: list[Reason] = []
@@ -80,6 +91,8 @@ def shun(
             )
         else:
             after[pair] = replace(before, seen_s=now_s, evidence=evidence)
+    if not is_steady:
+        after = {pair: _begun_again(state) for pair, state in after.items()}
     for pair, state in sorted(after.items()):
         moved = _moved_on(pair, state, classes[pair[0]], observation, policy)
         if moved is None:
@@ -103,6 +116,13 @@ def share_cap(state: Shun, *, now_s: float, policy: Policy) -> float:
             return 0.0 if resting else policy.probe_share
         case Stage.RETURNING:
             return min(1.0, max(0.1, (now_s - state.since_s) / max(policy.warm_s, 1e-9)))
+
+
+def _begun_again(state: Shun) -> Shun:
+    """A suspicion whose time does not count."""
+    if state.stage is not Stage.SUSPECT:
+        return state
+    return replace(state, since_s=max(state.since_s, state.seen_s))
 
 
 def _moved_on(

@@ -72,6 +72,7 @@ class Trial:
         size: [C] of each cell, > 0.
         used: Utilisation of the fleet, were all of it trusted.
         serves: [C] who takes work; what others do is another matter.
+        suspected: [C, K] whom something else is held against: less is enough to believe it.
         rest_s: First rest, before a first trial; it doubles with each relapse.
         longest_rest_s: And the longest; so long without harm makes of a relapse a first one.
         warm_s: From the first trial to a full share.
@@ -82,6 +83,7 @@ class Trial:
     size: Floats
     used: float
     serves: Flags
+    suspected: Flags
     rest_s: float
     longest_rest_s: float
     warm_s: float
@@ -104,7 +106,7 @@ def trusted(
 ) -> tuple[Trust, Verdict]:
     """The trust after one look, and what that look was judged to say."""
     harm = counted_harm(trust.harm, count, dt_s=dt_s)
-    verdict = judged(harm, count, trust.part < 1.0)
+    verdict = judged(harm, count, (trust.part < 1.0) | trial.suspected)
     grown = _grown(replace(trust, harm=harm), trial, now_s=now_s, dt_s=dt_s)
     return _cut(grown, verdict, trial, now_s=now_s), verdict
 

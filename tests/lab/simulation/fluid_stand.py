@@ -10,9 +10,10 @@ from foreshard.lab.scenario.scenario import CellMake, Family, Load, Offer, Scena
 from foreshard.lab.service import Site, Work
 from foreshard.lab.simulation.effects import Effects, Floats, calm
 from foreshard.lab.simulation.plant import Plant
-from foreshard.lab.simulation.routing import BACKUPS, NOBODY, Pick, Routing
+from foreshard.lab.simulation.routing import NOBODY, Pick, Routing
 from foreshard.model.safety_net import SafetyNet
 from foreshard.model.workload import Priority, RequestClass
+from foreshard.planning.table import BACKUPS
 
 ENDLESS = 100_000
 SLOTS = 1_024

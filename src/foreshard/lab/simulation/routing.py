@@ -19,7 +19,7 @@ from foreshard.model.safety_net import SafetyNet
 from foreshard.model.topology import Fleet
 from foreshard.planning.table import BACKUPS
 
-__all__ = ["BACKUPS", "NOBODY", "Pick", "Routing", "routing_of"]
+__all__ = ["NOBODY", "Pick", "Routing", "routing_of"]
 
 Ints = npt.NDArray[np.int32]
 

@@ -36,8 +36,8 @@ from foreshard.lab.simulation.requests.world import (
     held,
     records,
 )
-from foreshard.lab.simulation.routing import BACKUPS
 from foreshard.model.safety_net import SafetyNet
+from foreshard.planning.table import BACKUPS
 
 __all__ = ["enlarged", "founded"]
 
