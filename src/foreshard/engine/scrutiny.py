@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
+from foreshard.engine.state import EngineState
 from foreshard.model.events import EventKind
 from foreshard.model.forecast import Forecast
 from foreshard.model.plan import Reason
 from foreshard.model.telemetry import CellReading, Fresh, Health, Observation
 from foreshard.planning.bounds import takes_work
+from foreshard.planning.brief import Estimate, Ground, shares_of
 from foreshard.planning.budget import Budget
+from foreshard.planning.caution import Caution, excess_of
 from foreshard.planning.judgement import Judgement, cell_doubts, class_doubts
-from foreshard.planning.phases import CellState
+from foreshard.planning.phases import CellState, Phase
+from foreshard.planning.problem import work_of
 from foreshard.planning.thresholds import Thresholds
 
 __all__ = [
     "about_fleet",
     "all_look_dead",
     "blindness",
+    "cautious",
     "change_freeze",
     "is_heard",
     "judge",
@@ -120,6 +127,36 @@ def blindness(
     else:
         return None
     return about_fleet("telemetry.stale", f"{what}; the live plan is held, only dead cells leave")
+
+
+def cautious(
+    state: EngineState,
+    estimate: Estimate,
+    observation: Observation,
+    forecast: Forecast | None,
+    ground: Ground,
+    *,
+    thresholds: Thresholds,
+) -> Caution:
+    """What is held against each cell's load after a tick.
+
+    Args:
+        state: Before.
+        estimate: Demand, needs, capacity.
+        observation: The newest.
+        forecast: One that was not judged before; None = no news.
+        ground: Fleet, classes, flows.
+        thresholds: When a prediction is believed.
+    """
+    caution = state.caution.faded(observation.interval_s, fade_s=thresholds.relent_s)
+    if forecast is None or state.plan is None:
+        return caution
+    index = ground.fleet.index
+    serving = np.array([state.cells[n].phase is Phase.ACTIVE for n in index])
+    excess = excess_of(forecast, serving, index, contrast=thresholds.contrast)
+    rates = shares_of(state.plan, ground) * estimate.demand_rps[:, None]
+    nominal = estimate.capacity * state.workload.factor
+    return caution.warned(excess, work_of(estimate.needs, nominal, rates))
 
 
 def about_fleet(code: str, text: str) -> Reason:
