@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from foreshard.engine.credence import believed, no_credence
 from foreshard.engine.custodian import Custodian
 from foreshard.engine.ledger import (
     alternatives,
@@ -144,6 +145,7 @@ class Engine:
             workload=self._profiler.begin(factor),
             caution=caution,
             trust=recall_trust(remembered, self._fleet, tuple(self._ground.classes)),
+            credence=no_credence(len(self._fleet.cells)),
             table=live,
             plan=plan,
             version=live.version if live else 0,
@@ -183,9 +185,12 @@ class Engine:
             observation: The newest look at the fleet; never older than in the step before.
             forecast: The newest forecast, whatever its age; None = there is none.
         """
+        credence, observation, odd, doubts = believed(state.credence, observation, self._fleet)
         before = state.workload
         workload = self._profiler.update(before, observation)
-        state = replace(state, workload=workload, pending=None, pending_moved=None)
+        state = replace(
+            state, workload=workload, credence=credence, pending=None, pending_moved=None
+        )
         estimate = self._profiler.estimate(workload)
         judgement = judge(
             forecast,
@@ -194,6 +199,7 @@ class Engine:
             judged_at_s=state.judged_at_s,
             stale_s=self._budget.stale_s,
             thresholds=self._policy.thresholds,
+            without=odd,
         )
         likely_p = self._policy.thresholds.doubt_p
         alarms = [
@@ -229,13 +235,8 @@ class Engine:
             is_steady=trust.is_full,
         )
         strained = strains(before, workload, self._fleet, self._classes)
-        reasons = (
-            *reasons,
-            *harm_reasons,
-            *strained,
-            *class_reasons,
-            *(a for a in alarms if a is not None),
-        )
+        alarmed = filter(None, alarms)
+        reasons = (*doubts, *reasons, *harm_reasons, *strained, *class_reasons, *alarmed)
         state = replace(
             state,
             cells=cells,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -41,19 +41,24 @@ def judge(
     judged_at_s: float,
     stale_s: float,
     thresholds: Thresholds,
+    without: Collection[str] = (),
 ) -> Judgement | None:
-    """What a forecast holds against whom; None when it is old, or was judged before."""
+    """What a forecast holds against whom; None when it is old, or was judged before.
+
+    Of cells that it has to do `without` because their gauges are not believed, it says nothing.
+    """
     if forecast is None or forecast.made_at_s <= judged_at_s:
         return None
     if now_s - forecast.made_at_s > stale_s:
         return None
     serving = [name for name, cell in sorted(cells.items()) if takes_work(cell)]
+    doubts = cell_doubts(
+        forecast, serving=serving, floor=thresholds.relent_p, contrast=thresholds.contrast
+    )
     return Judgement(
-        cells=cell_doubts(
-            forecast, serving=serving, floor=thresholds.relent_p, contrast=thresholds.contrast
-        ),
+        cells={name: doubt for name, doubt in doubts.items() if name not in without},
         classes=class_doubts(forecast, serving=serving, thresholds=thresholds),
-        known=frozenset(forecast.cells),
+        known=frozenset(forecast.cells).difference(without),
     )
 
 

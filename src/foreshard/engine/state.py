@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from foreshard.engine.credence import Credence
 from foreshard.engine.muster import Muster
 from foreshard.engine.workload import Workload
 from foreshard.model.plan import Plan
@@ -27,6 +28,7 @@ class EngineState:
         cells: Life-cycle state of every cell.
         shuns: Classes that are off a cell, by (class, cell).
         trust: What each cell is trusted with, by what became of its requests.
+        credence: How far each cell's gauges are believed.
         caution: Loads that were foreseen to hurt, by cell.
         evacuating: Cells that work is being taken off, and what they carried before.
         workload: Demand, needs and capacities as estimated so far.
@@ -48,6 +50,7 @@ class EngineState:
     evacuating: Mapping[str, Evacuation] = field(default_factory=dict)
     workload: Workload
     trust: Trust
+    credence: Credence
     caution: Caution
     table: RoutingTable | None = None
     plan: Plan | None = None

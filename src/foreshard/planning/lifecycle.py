@@ -307,7 +307,9 @@ class _Step:
             or started > self.state.since_s - 1.0
             or self._cleared_s() >= self.policy.thresholds.relent_s
         )
-        gave_up = self.state.restarts >= self.policy.max_restarts
+        # The last try gets its time too; a return that fails after it does not get another.
+        is_last = self.state.restarts >= self.policy.max_restarts
+        gave_up = self.state.restarts > self.policy.max_restarts
         quarantined = self.state.phase is Phase.QUARANTINED
         needed_s = self.policy.quarantine_s if quarantined else self.policy.prove_s
         if (
@@ -322,7 +324,7 @@ class _Step:
             # It is back: what is proving itself needs time, not one more restart.
             return
         elif self._age_s() >= self.policy.restart_patience_s or gave_up:
-            if gave_up:
+            if is_last:
                 text = f"did not recover after {self.state.restarts} tries; a person must look"
                 self._move(Trigger.GAVE_UP, "cell.quarantined", text)
             else:
