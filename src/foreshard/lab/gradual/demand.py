@@ -47,7 +47,7 @@ class Fleet:
     step_s: float
 
     @property
-    def cells(self) -> int:
+    def size(self) -> int:
         """C."""
         return self.groups * self.siblings
 
@@ -87,11 +87,11 @@ def draw_demand(fleet: Fleet, rng: np.random.Generator) -> Array:
     )
     shared *= _bumps(g, fleet, SURGES_A_DAY, SURGE, rng)
     own = 1.0 + wander(
-        fleet.cells, t, sd=OWN_SD, correlation=float(np.exp(-step_s / OWN_S)), rng=rng
+        fleet.size, t, sd=OWN_SD, correlation=float(np.exp(-step_s / OWN_S)), rng=rng
     )
-    own *= rng.uniform(0.9, 1.1, (fleet.cells, 1))
-    own *= _bumps(fleet.cells, fleet, BUMPS_A_DAY, BUMP, rng)
-    reading = 1.0 + rng.normal(0.0, READING_SD, (fleet.cells, t))
+    own *= rng.uniform(0.9, 1.1, (fleet.size, 1))
+    own *= _bumps(fleet.size, fleet, BUMPS_A_DAY, BUMP, rng)
+    reading = 1.0 + rng.normal(0.0, READING_SD, (fleet.size, t))
     return np.asarray(fleet.spread(shared) * own * reading)
 
 

@@ -78,7 +78,7 @@ class Chance:
 
 def draw_chance(fleet: Fleet, rng: np.random.Generator) -> Chance:
     """Draw what the cells of a fleet are like; siblings are alike, and not the same."""
-    c, t = fleet.cells, fleet.samples
+    c, t = fleet.size, fleet.samples
 
     def alike(low: float, high: float, own_ratio: float) -> Array:
         of_group = fleet.spread(rng.uniform(low, high, (fleet.groups, 1)))
@@ -148,7 +148,7 @@ def read_gauges(
     )
     memory = chance.memory + chance.cache * -np.expm1(-up_s / WARM_S)
     memory = memory + chance.heap * breath + 0.05 * load + of(Cause.LEAK)
-    value = np.empty((fleet.cells, len(GAUGES), fleet.samples), dtype=np.float32)
+    value = np.empty((fleet.size, len(GAUGES), fleet.samples), dtype=np.float32)
     value[:, 0] = np.clip(cpu + CPU_SD * noise[:, 0], 0.0, 1.1)
     value[:, 1] = memory + MEMORY_SD * noise[:, 1]
     value[:, 2] = chance.disk + of(Cause.DISK_FILL) + DISK_SD * noise[:, 2]
@@ -167,7 +167,7 @@ def _batch(fleet: Fleet, rng: np.random.Generator) -> Array:
     """[C, T], the same hour every night in a group, a few minutes apart from cell to cell."""
     t = np.arange(fleet.samples) * fleet.step_s
     hour_s = fleet.spread(rng.uniform(0.0, DAY_S, (fleet.groups, 1)))
-    hour_s = hour_s + rng.uniform(-300.0, 300.0, (fleet.cells, 1))
+    hour_s = hour_s + rng.uniform(-300.0, 300.0, (fleet.size, 1))
     lasts_s = fleet.spread(rng.uniform(600.0, 2400.0, (fleet.groups, 1)))
     takes = fleet.spread(rng.uniform(0.0, 0.12, (fleet.groups, 1)))
     return np.asarray(np.where(np.mod(t - hour_s, DAY_S) < lasts_s, takes, 0.0))
@@ -178,7 +178,7 @@ def _disk(fleet: Fleet, rng: np.random.Generator) -> Array:
     t = np.arange(fleet.samples) * fleet.step_s
     hour_s = fleet.spread(rng.uniform(0.0, DAY_S, (fleet.groups, 1)))
     a_day = fleet.spread(rng.uniform(0.03, 0.15, (fleet.groups, 1)))
-    for_good = rng.uniform(0.0, 0.004, (fleet.cells, 1))
+    for_good = rng.uniform(0.0, 0.004, (fleet.size, 1))
     level = fleet.spread(rng.uniform(0.3, 0.5, (fleet.groups, 1)))
-    level = level + rng.uniform(-0.05, 0.05, (fleet.cells, 1))
+    level = level + rng.uniform(-0.05, 0.05, (fleet.size, 1))
     return np.asarray(level + a_day * np.mod(t - hour_s, DAY_S) / DAY_S + for_good * t / DAY_S)
