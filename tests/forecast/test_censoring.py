@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from foreshard.forecast.censoring import censored_by, given_shares, is_relieved
+from foreshard.forecast.censoring import (
+    LeftAlone,
+    censored_by,
+    given_shares,
+    is_relieved,
+    weights_of,
+)
+from foreshard.forecast.history import History
+from foreshard.forecast.onset import BreachRule, find_onsets
 from foreshard.model.errors import ForecastError
 from foreshard.model.plan import Plan, Split
 from foreshard.model.workload import Flow
@@ -91,3 +99,54 @@ def test_a_sample_is_censored_exactly_if_a_relief_is_in_its_future(
 def test_no_reach_is_refused() -> None:
     with pytest.raises(ForecastError, match="reach is 0"):
         censored_by(np.zeros((1, 1), dtype=bool), reach=0)
+
+
+def weighed(
+    withheld: list[LeftAlone], relieved: list[int], onset: int | None = None
+) -> list[float]:
+    flags = np.zeros((1, 40), dtype=bool)
+    flags[0, relieved] = True
+    value = np.full((1, 1, 40), 0.5, dtype=np.float32)
+    if onset is not None:
+        value[0, 0, onset : onset + 3] = 1.0
+    history = History.of_gauges(value, cells=("a",), gauges=("g",), step_s=60.0)
+    onsets = find_onsets(history, BreachRule(sustain=3, merge_gap_s=0.0, quiet_s=0.0))
+    found: list[float] = weights_of(withheld, flags, onsets, reach=5)[0].tolist()
+    return found
+
+
+def test_what_was_withheld_stands_for_what_was_done() -> None:
+    found = weighed([LeftAlone(cell=0, begin=20, end=25, p=0.25)], [])
+    assert found == [1.0] * 15 + [4.0] * 10 + [1.0] * 15
+
+
+def test_what_was_done_weighs_nothing() -> None:
+    assert weighed([], [20, 21]) == [1.0] * 15 + [0.0] * 7 + [1.0] * 18
+
+
+def test_a_failure_before_the_relief_was_seen_and_counts() -> None:
+    found = weighed([], list(range(20, 25)), onset=17)
+    # From the sample before the onset back it is known; between onset and relief it is not.
+    assert found[:17] == [1.0] * 17
+    assert found[17:25] == [0.0] * 8
+
+
+def test_a_failure_of_the_work_that_comes_back_teaches_nothing() -> None:
+    assert weighed([], list(range(10, 20)), onset=20)[5:20] == [0.0] * 15
+
+
+def test_weights_are_right_on_average_whoever_is_withheld() -> None:
+    rng = np.random.default_rng(1)
+    total, p = np.zeros(40), 0.2
+    for _ in range(4_000):
+        alone = rng.random() < p
+        withheld = [LeftAlone(cell=0, begin=20, end=25, p=p)] if alone else []
+        total += weighed(withheld, [] if alone else list(range(20, 25)))
+    np.testing.assert_allclose(total / 4_000, 1.0, atol=0.15)
+
+
+def test_an_impossible_withholding_is_refused() -> None:
+    with pytest.raises(ForecastError, match=r"probability 0\.0"):
+        LeftAlone(cell=0, begin=1, end=2, p=0.0)
+    with pytest.raises(ForecastError, match="from sample 2 to 2"):
+        LeftAlone(cell=0, begin=2, end=2, p=0.5)

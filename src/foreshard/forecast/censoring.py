@@ -3,7 +3,14 @@
 Once work is taken off a cell, "it did not fail" says nothing of what would have been. A model that
 learns from such samples as if they were healthy learns that what made us act is harmless, and so
 unlearns what it is good at. They are marked as censored (`History.censored`): no negative label
-comes from them. A failure that came all the same is one: less work breaks nothing.
+comes from them.
+
+Marking alone leaves a bias behind. Of the samples before a failure those are lost that were
+followed by an intervention, of the samples of a calm day none. Where a random part was withheld
+(`planning.holdout`) the samples before what was withheld stand for those that are lost: each
+counts for one over the probability of being left alone (inverse probability of censoring; Robins
+& Rotnitzky 1992). Without a holdout there is nothing to weigh, and only history from before
+acting helps.
 
 What was taken off is read from the plan's own record, the share of the fleet's demand that each
 cell was given. A share does not move with the hour; it falls when work is taken off, and by a
@@ -13,16 +20,18 @@ little when a cell joins. Whether it fell is judged against what the cell had be
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foreshard.forecast.onset import Onsets
 from foreshard.model.errors import ForecastError
 from foreshard.model.plan import Plan
 from foreshard.model.workload import Flow
 
-__all__ = ["Decided", "censored_by", "given_shares", "is_relieved"]
+__all__ = ["Decided", "LeftAlone", "censored_by", "given_shares", "is_relieved", "weights_of"]
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -138,3 +147,64 @@ def censored_by(relieved: Flags, *, reach: int) -> Flags:
     now = np.arange(samples)
     until = np.minimum(now + reach + 1, samples)
     return np.asarray(count[:, until] > count[:, now])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftAlone:
+    """An intervention that was withheld at random.
+
+    Attributes:
+        cell: Index of the cell.
+        begin: Sample at which it would have begun.
+        end: First sample at which it would have been over, > begin.
+        p: Probability with which it was withheld: 1 - propensity of the intent; in (0, 1].
+    """
+
+    cell: int
+    begin: int
+    end: int
+    p: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.p <= 1.0 or not self.begin < self.end:
+            raise ForecastError(
+                f"censoring: withheld from sample {self.begin} to {self.end} with probability "
+                f"{self.p}: must rise, and be in (0, 1]"
+            )
+
+
+def weights_of(
+    withheld: Sequence[LeftAlone], relieved: Flags, onsets: Onsets, *, reach: int
+) -> NDArray[np.float32]:
+    """For how many samples each stands, `History.weight`.
+
+    What was withheld weighs wherever, had it been done, `censored_by` would have marked. What was
+    done weighs nothing: neither while work is off the cell, when its gauges are not those of a
+    cell at work and may fail of the work that comes back, nor before, unless it failed before.
+
+    Args:
+        withheld: All that was withheld.
+        relieved: [C, T], see `is_relieved`.
+        onsets: Of the history.
+        reach: As in `censored_by`.
+
+    Returns:
+        float32 [C, T], >= 0.
+    """
+    weight = np.ones(relieved.shape, dtype=np.float32)
+    for each in withheld:
+        weight[each.cell, max(each.begin - reach, 0) : each.end] /= each.p
+    begins = np.zeros(relieved.shape, dtype=bool)
+    begins[onsets.cell, onsets.begin] = True
+    spoilt = censored_by(relieved, reach=reach) & ~(_next(begins) < _next(relieved))
+    weight[spoilt | relieved] = 0.0
+    return weight
+
+
+def _next(flag: Flags) -> NDArray[np.int64]:
+    """[C, T] index of the next flag after each sample; T = there is none."""
+    samples = flag.shape[1]
+    at = np.where(flag, np.arange(samples), samples)
+    following = np.minimum.accumulate(at[:, ::-1], axis=1)[:, ::-1]
+    none = np.full((len(flag), 1), samples, dtype=np.int64)
+    return np.concatenate((following[:, 1:], none), axis=1)

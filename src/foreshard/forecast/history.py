@@ -43,6 +43,8 @@ class History:
         up_s: float32 [C, T], since the cell's last restart, NaN = unknown.
         declared: bool [C, T], breaches that somebody else declared (experts, a pager); where it is
             given, they are what is forecast, and not the gauges at their limits.
+        weight: float32 [C, T], >= 0, how many samples each stands for in training, because others
+            like it are censored (`censoring.weights_of`); None = one each.
     """
 
     cells: tuple[str, ...]
@@ -57,6 +59,7 @@ class History:
     censored: NDArray[np.bool_]
     up_s: NDArray[np.float32]
     declared: NDArray[np.bool_] | None = None
+    weight: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.step_s) and self.step_s > 0.0 and np.isfinite(self.begins_s)):
@@ -83,6 +86,8 @@ class History:
         }
         if self.declared is not None:
             wanted["declared"] = ((c, t), np.bool_)
+        if self.weight is not None:
+            wanted["weight"] = ((c, t), np.float32)
         for name, (shape, kind) in wanted.items():
             array: NDArray[np.generic] = getattr(self, name)
             if array.shape != shape or array.dtype != kind:
@@ -164,4 +169,5 @@ class History:
             censored=self.censored[:, cut],
             up_s=self.up_s[:, cut],
             declared=None if self.declared is None else self.declared[:, cut],
+            weight=None if self.weight is None else self.weight[:, cut],
         )

@@ -83,7 +83,7 @@ class Ratio:
         event outgrows the doubt, and must not be told as less than in days.
         """
         counted = min(quiet, max(self.shape - self.expected, 0.0))
-        return self.shape * math.log1p(counted / self.expected) - counted
+        return max(self.shape * math.log1p(counted / self.expected) - counted, 0.0)
 
 
 def _about(mean: float, onsets: float) -> Ratio:
