@@ -48,7 +48,7 @@ class World:
 
 def risk(model: RiskModel, history: History) -> np.ndarray:
     found = model.risk(history, np.arange(history.samples)).any[-1, 0]
-    return np.nan_to_num(found)
+    return np.asarray(np.nan_to_num(found))
 
 
 def relief_by(
