@@ -114,14 +114,14 @@ def respond(
     history = trial.history
     horizon = history.steps(horizon_s)
     failed = np.zeros((len(loads), len(questions)), dtype=bool)
+    offered = {q.cell: _heard(history.load[q.cell]) for q in questions}
     for j, multiple in enumerate(loads):
         relief = np.ones(history.load.shape)
         for question in questions:
             until = slice(question.at + 1, question.at + horizon + RULE.sustain)
-            offered = _heard(history.load[question.cell, until])
             recent = slice(max(question.at + 1 - PRESENT_SAMPLES, 0), question.at + 1)
-            present = float(np.nanmean(history.load[question.cell, recent]))
-            relief[question.cell, until] = multiple * present / offered
+            load = offered[question.cell]
+            relief[question.cell, until] = multiple * load[recent].mean() / load[until]
         onsets = find_onsets(generate(plan, seed=seed, relief=relief).history, RULE)
         for i, question in enumerate(questions):
             after = onsets.of_cell(question.cell) - question.at
@@ -132,7 +132,5 @@ def respond(
 def _heard(load: NDArray[np.float32]) -> Array:
     """Loads with what was not heard filled in by what was."""
     value = load.astype(np.float64)
-    known = np.flatnonzero(~np.isnan(value) & (value > 0.0))
-    if not known.size:
-        return np.ones(len(value))
+    known = np.flatnonzero(~np.isnan(value))
     return np.asarray(np.interp(np.arange(len(value)), known, value[known]))
