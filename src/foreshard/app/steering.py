@@ -9,6 +9,7 @@ from foreshard.config import Settings
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.loop import Loop, World
 from foreshard.engine import Engine
+from foreshard.forecast.announcement import AttentiveForecaster
 from foreshard.forecast.forecaster import Forecaster
 from foreshard.forecast.window import WindowBuffer
 from foreshard.model.errors import ConfigError
@@ -96,9 +97,13 @@ def _foresight(settings: Settings, executor: Executor) -> Foresight | None:
         raise ConfigError(f"forecast.model is {forecast.model!r}, must be one of {names}")
     make: Callable[..., Forecaster] = found[forecast.model].load()
     length = max(2, round(forecast.window_s / settings.tick_s))
+    classes = settings.request_classes()
     return Foresight(
-        make(horizons_s=tuple(forecast.horizons_s)),
-        WindowBuffer(settings.request_classes(), length=length),
+        AttentiveForecaster(
+            inner=make(horizons_s=tuple(forecast.horizons_s)),
+            needs={each.name: each.dependencies for each in classes},
+        ),
+        WindowBuffer(classes, length=length),
         executor,
         every_s=forecast.every_s,
     )

@@ -14,6 +14,7 @@ from foreshard.cli.argument import (
     MOST_CPUS,
     Config,
     address_of,
+    fail,
     guarded,
     path_of,
 )
@@ -106,8 +107,14 @@ def check(
     raise typer.Exit(found.exit_status(is_strict=strict))
 
 
-def schema() -> None:
-    """Print the JSON Schema of the configuration, for editors."""
+def schema(
+    of: Annotated[str, typer.Argument(help="configuration or backtest.")] = "configuration",
+) -> None:
+    """Print the JSON Schema of the configuration, or of backtests, for editors."""
+    from foreshard.config.backtest import backtest_schema_text
     from foreshard.config.schema import schema_text
 
-    typer.echo(schema_text(), nl=False)
+    texts = {"configuration": schema_text, "backtest": backtest_schema_text}
+    if of not in texts:
+        fail(ConfigError(f"schema: {of!r} has none, must be one of {', '.join(texts)}"))
+    typer.echo(texts[of](), nl=False)

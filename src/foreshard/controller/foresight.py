@@ -9,6 +9,7 @@ import asyncio
 
 import structlog
 
+from foreshard.forecast.announcement import events_by_cell
 from foreshard.forecast.forecaster import Forecaster
 from foreshard.forecast.window import Window, WindowBuffer
 from foreshard.model.errors import ForecastError
@@ -66,7 +67,7 @@ class Foresight:
             self._due_s = observation.now_s + self._every_s
             window = self._buffer.window()
             self._work = asyncio.ensure_future(
-                self._forecast(window, observation.events, observation.now_s)
+                self._forecast(window, events_by_cell(observation), observation.now_s)
             )
 
     async def aclose(self) -> None:

@@ -33,11 +33,10 @@ from foreshard.engine.question import pose
 from foreshard.engine.scrutiny import (
     about_fleet,
     all_look_dead,
+    believe,
     blindness,
     cautious,
     change_freeze,
-    judge,
-    panic,
     staleness,
 )
 from foreshard.engine.state import EngineState
@@ -192,20 +191,21 @@ class Engine:
             state, workload=workload, credence=credence, pending=None, pending_moved=None
         )
         estimate = self._profiler.estimate(workload)
-        judgement = judge(
+        now_s, stale_s = observation.now_s, self._budget.stale_s
+        belief = believe(
             forecast,
-            state.cells,
-            now_s=observation.now_s,
-            judged_at_s=state.judged_at_s,
-            stale_s=self._budget.stale_s,
-            thresholds=self._policy.thresholds,
+            state,
+            self._ground,
+            policy=self._policy,
+            budget=self._budget,
+            now_s=now_s,
             without=odd,
         )
-        likely_p = self._policy.thresholds.doubt_p
+        judgement = belief.judgement
         alarms = [
-            panic(state.cells, judgement, budget=self._budget, likely_p=likely_p),
+            belief.distrust,
             all_look_dead(observation, state.cells),
-            staleness(forecast, now_s=observation.now_s, stale_s=self._budget.stale_s),
+            staleness(forecast, now_s=now_s, stale_s=stale_s),
         ]
         freeze = change_freeze(observation)
         outlook = Outlook(
@@ -235,8 +235,9 @@ class Engine:
             is_steady=trust.is_full,
         )
         strained = strains(before, workload, self._fleet, self._classes)
-        alarmed = filter(None, alarms)
-        reasons = (*doubts, *reasons, *harm_reasons, *strained, *class_reasons, *alarmed)
+        alarmed = (alarm for alarm in alarms if alarm is not None)
+        told = (*strained, *class_reasons, *belief.reasons, *alarmed)
+        reasons = (*doubts, *reasons, *harm_reasons, *told)
         state = replace(
             state,
             cells=cells,
@@ -274,6 +275,7 @@ class Engine:
             alternatives=others,
             phases={name: str(cell.phase) for name, cell in cells.items()},
             notices=self._custodian.notices(state),
+            intents=() if outlook.distrusts_forecast else belief.intents,
         )
 
     def settle(self, state: EngineState, *, applied: bool) -> EngineState:
