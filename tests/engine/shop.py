@@ -206,8 +206,7 @@ class Shop:
         started: Start of each cell's process.
         latency_s: By (class, cell), where it is not the usual.
         failed: Failed share by (class, cell), where there is any.
-        steady: Gauges of every cell that do not follow its load, fractions of their limits.
-        shows: By cell, how many times too much all its gauges show.
+        shows: By cell, how many times as much cpu it uses as its work needs.
         deaf: Whether the balancers are silent.
         claimed_rps: What balancers say arrived of every flow, where that is a lie.
     """
@@ -225,7 +224,6 @@ class Shop:
     latency_s: dict[tuple[str, str], float] = field(default_factory=dict)
     failed: dict[tuple[str, str], float] = field(default_factory=dict)
     events: list[SystemEvent] = field(default_factory=list)
-    steady: dict[str, float] = field(default_factory=dict)
     shows: dict[str, float] = field(default_factory=dict)
     deaf: bool = False
     claimed_rps: float | None = None
@@ -282,10 +280,6 @@ class Shop:
         """Where a cell is in its life."""
         return str(self.state.cells[cell].phase)
 
-    def _gauges(self, cpu: float) -> dict[str, Gauge]:
-        steady = {name: Gauge(used=used, limit=1.0) for name, used in self.steady.items()}
-        return {"cpu": Gauge(used=cpu, limit=self.capacity, scales_with_load=True), **steady}
-
     def _claimed(self, demand: Mapping[Flow, float]) -> Mapping[Flow, float]:
         return demand if self.claimed_rps is None else dict.fromkeys(demand, self.claimed_rps)
 
@@ -312,8 +306,11 @@ class Shop:
         metrics: Fresh | Missing = Fresh(
             metrics=CellMetrics(
                 gauges={
-                    name: replace(gauge, used=gauge.used * self.shows.get(cell, 1.0))
-                    for name, gauge in self._gauges(cpu).items()
+                    "cpu": Gauge(
+                        used=cpu * self.shows.get(cell, 1.0),
+                        limit=self.capacity,
+                        scales_with_load=True,
+                    )
                 },
                 capacity={"cpu": self.capacity},
                 started_at_s=self.started.get(cell, START_S - 3_600.0),

@@ -15,7 +15,7 @@ import numpy as np
 from foreshard.model.telemetry import CellReading, ClassTraffic, Fresh
 from foreshard.planning.problem import Floats
 
-__all__ = ["Counted", "Gauged", "Steady", "counted", "gauged", "or_none", "sane", "steady"]
+__all__ = ["Counted", "Gauged", "counted", "gauged", "or_none", "sane"]
 
 _NOTHING = ClassTraffic(rate_rps=0.0)
 
@@ -50,21 +50,6 @@ class Gauged:
 
     used: Floats
     capacity: Floats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Steady:
-    """What C cells say of the gauges that do not follow their load.
-
-    Attributes:
-        gauges: G names.
-        level: [C, G] fractions of the limit, NaN = not heard just now.
-        started_s: [C] when each process began, NaN = not heard.
-    """
-
-    gauges: tuple[str, ...]
-    level: Floats
-    started_s: Floats
 
 
 def counted(readings: Sequence[CellReading], classes: Sequence[str]) -> Counted:
@@ -107,26 +92,6 @@ def gauged(
             if limit is not None and limit > 0.0:
                 capacity[c, r] = limit
     return Gauged(used=_sane(used), capacity=capacity)
-
-
-def steady(readings: Sequence[CellReading], *, newest_s: float) -> Steady:
-    """What stands by itself in every cell; what is older than `newest_s` counts as not heard."""
-    places: dict[str, int] = {}
-    found: list[tuple[int, int, float]] = []
-    started_s = np.full(len(readings), np.nan)
-    for c, each in enumerate(readings):
-        reading = each.reading
-        if not isinstance(reading, Fresh) or reading.age_s > newest_s:
-            continue
-        started_s[c] = reading.metrics.started_at_s
-        for name, gauge in reading.metrics.gauges.items():
-            if not gauge.scales_with_load:
-                g = places.setdefault(name, len(places))
-                found.append((c, g, gauge.used / gauge.limit))
-    level = np.full((len(readings), len(places)), np.nan)
-    for c, g, value in found:
-        level[c, g] = value
-    return Steady(gauges=tuple(places), level=_sane(level), started_s=started_s)
 
 
 def sane(value: float) -> float:

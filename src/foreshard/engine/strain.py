@@ -10,7 +10,6 @@ from foreshard.engine.workload import Workload
 from foreshard.model.plan import Plan, Reason
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import RequestClass
-from foreshard.profile.meter import growth
 from foreshard.profile.serving import ServingState
 
 __all__ = ["refusals", "strains"]
@@ -43,26 +42,7 @@ def strains(
             found.append(Reason(subject=name, code="cell.relaxed", text=text))
         news = np.flatnonzero(was_held[c] != is_held[c]).tolist()
         found.extend(_class_strain(name, classes[k].name, now, c, k) for k in news)
-    return (*found, *_meters(before, after, fleet))
-
-
-def _meters(before: Workload, after: Workload, fleet: Fleet) -> list[Reason]:
-    """Cells whose gauges began or ceased to contradict each other."""
-    then, now = growth(before.meter), growth(after.meter)
-    found = []
-    for c in np.flatnonzero((then > 1.0) != (now > 1.0)).tolist():
-        name, factor = fleet.cells[c].name, float(now[c])
-        if factor > 1.0:
-            text = (
-                f"all its gauges grew by {factor:.2f} x or more together, which nothing but a "
-                "meter does; they are read by so much less"
-            )
-            facts = {"factor": round(factor, 3)}
-            found.append(Reason(subject=name, code="cell.misread", text=text, facts=facts))
-        else:
-            text = "its gauges no longer grow together; they are read as they are"
-            found.append(Reason(subject=name, code="cell.read", text=text))
-    return found
+    return tuple(found)
 
 
 def _class_strain(cell: str, request_class: str, now: ServingState, c: int, k: int) -> Reason:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from foreshard.engine.counted import Counted, counted, gauged, or_none, sane, steady
+from foreshard.engine.counted import Counted, counted, gauged, or_none, sane
 from foreshard.forecast import demand
 from foreshard.model.telemetry import CellReading, Observation
 from foreshard.model.topology import Fleet
@@ -22,7 +22,6 @@ from foreshard.planning.problem import Flags, Floats
 from foreshard.planning.slots import slot_count_for
 from foreshard.profile import needs
 from foreshard.profile.look import Look
-from foreshard.profile.meter import MeterState, growth, start_meter, update_meter
 from foreshard.profile.serving import ServingState, start_serving, update_serving
 
 __all__ = ["Profiler", "Workload"]
@@ -67,7 +66,6 @@ class Workload:
         factor: [C, R] how much more each cell uses than its siblings, as it is acted upon: 1
             within a band, then held until it has moved a step.
         serving: What cells can really serve, by their queues.
-        meter: Of every cell, held against itself.
         looks: Observations in which balancers and most cells were heard.
         seen_s: Time of the last observation; NaN before the first.
         count: What balancers saw last; None before the first observation.
@@ -78,7 +76,6 @@ class Workload:
     capacity: Floats
     factor: Floats
     serving: ServingState
-    meter: MeterState
     looks: int = 0
     seen_s: float = float("nan")
     count: Counted | None = None
@@ -143,7 +140,6 @@ class Profiler:
                 ]
             ),
             serving=start_serving(np.array([c.objective_s for c in self._classes]), cells=cells),
-            meter=start_meter(cells),
         )
 
     def update(self, workload: Workload, observation: Observation) -> Workload:
@@ -154,10 +150,7 @@ class Profiler:
         readings = [observation.cells[name] for name in self._fleet.names]
         count = counted(readings, self._names)
         rates, used, capacity = self._told(count, readings, workload.capacity, dt_s=dt_s)
-        meter = self._metered(workload.meter, readings, dt_s=dt_s)
-        # What all gauges of a cell show too much, this one shows too much.
-        honest = used / growth(meter)[:, None]
-        telling = np.where(workload.serving.is_soaked[:, None], np.nan, honest)
+        telling = np.where(workload.serving.is_soaked[:, None], np.nan, used)
         state = needs.update(workload.needs, rates, telling, dt_s=dt_s)
         factor = state.factor.factor
         spoke = np.isfinite(used[:, np.isfinite(capacity).any(axis=0)]).all(axis=1)
@@ -169,7 +162,6 @@ class Profiler:
             demand=demand.update(workload.demand, np.array(asked), dt_s=dt_s),
             needs=state,
             capacity=capacity,
-            meter=meter,
             # What is remembered holds until enough was seen to know better.
             factor=_held(workload.factor, factor) if workload.is_trusted else workload.factor,
             looks=workload.looks + heard,
@@ -247,12 +239,6 @@ class Profiler:
             has_any, np.nanmean(np.where(has_any, positive, 1.0), axis=0), UNKNOWN_COST
         )
         return np.where(np.isfinite(positive), positive, mean)
-
-    def _metered(
-        self, meter: MeterState, readings: Sequence[CellReading], *, dt_s: float
-    ) -> MeterState:
-        said = steady(readings, newest_s=1.5 * dt_s)
-        return update_meter(meter, said.gauges, said.level, started_s=said.started_s, dt_s=dt_s)
 
     def _told(
         self, count: Counted, readings: Sequence[CellReading], before: Floats, *, dt_s: float

@@ -1,7 +1,6 @@
 """This module is the risk that each gauge reaches its limit, from a stretch of its readings.
 
-A gauge that follows the load is first brought to the present load, and what all gauges of a cell
-do alike is put down to its meter (`yardstick`); the drift of what is left is estimated
+A gauge that follows the load is first brought to the present load; its drift is estimated
 (`drift`) and goes through the first-passage law (`first_passage`). No drift is carried further
 ahead than `_LASTS` times the stretch in which it could be seen.
 """
@@ -17,7 +16,6 @@ from foreshard.forecast.band import mixture_of
 from foreshard.forecast.compiled.passage import passage_mixed
 from foreshard.forecast.drift import DriftPosterior, DriftPrior, estimate_drift
 from foreshard.forecast.holding import Keeping, is_held
-from foreshard.forecast.yardstick import without_common_growth
 
 __all__ = ["Arrivals", "Gauges", "arrivals"]
 
@@ -46,7 +44,7 @@ class Gauges:
         load: float32 [C, T], work offered to the cell, NaN = unknown.
         scales_with_load: bool [G].
         may_hold: bool [G], of those that scale, what can be lost (see `holding`).
-        is_own: bool [G], the cell tells it of itself, so that its meter may be off.
+        is_own: bool [G], the cell tells it of itself; the others are latencies.
         pool: int [C * G], rows of one pool are the same gauge in different cells and share noise.
     """
 
@@ -99,7 +97,6 @@ def arrivals(
     )
     scales = gauges.scales_with_load & ~held
     value = _at_present_load(gauges.value, gauges.load, scales)
-    value = without_common_growth(value, gauges.is_own)
     c, g, t = value.shape
     known = np.sum(~np.isnan(value), axis=2) >= _FEWEST_READINGS
     known &= ~np.isnan(value[:, :, -_RECENT:]).all(axis=2)
