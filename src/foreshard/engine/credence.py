@@ -119,9 +119,10 @@ def _followed(
     after = dict(before)
     for gauge, values in said.items():
         heard = np.isfinite(values) & (values >= 0.0)
-        old = before.get(gauge, values)
-        start = np.where(np.isfinite(old), old, values)
-        after[gauge] = np.where(heard, start + gain * (values - start), old)
+        said_now = np.where(heard, values, np.nan)
+        old = before.get(gauge, said_now)
+        start = np.where(np.isfinite(old), old, said_now)
+        after[gauge] = np.where(heard, start + gain * (said_now - start), old)
     return after
 
 
