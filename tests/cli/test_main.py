@@ -32,7 +32,18 @@ from tests.test_config import site
 
 COMMANDS = (
     *("init", "check", "schema", "run", "serve", "relay", "engine", "bootstrap"),
-    *("eject", "why", "freeze", "thaw", "health", "bundle", "replay"),
+    *(
+        "foresee",
+        "train",
+        "status",
+        "eject",
+        "why",
+        "freeze",
+        "thaw",
+        "health",
+        "bundle",
+        "replay",
+    ),
     *("fault", "demo", "report"),
 )
 

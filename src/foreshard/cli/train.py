@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,9 @@ def train(
     is_fresh: Annotated[
         bool, typer.Option("--fresh", help="Leave what an interrupted run had done.")
     ] = False,
+    niceness: Annotated[
+        int, typer.Option("--nice", help="Give way to other processes, by so much.", min=0, max=19)
+    ] = 0,
     is_quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Make a model of the metric history; it flies if it is better than the one that does."""
@@ -46,6 +50,7 @@ def train(
         guarded(lambda: settings_of(config)), seed=seed, memory_mb=memory_mb
     )
     names = tuple(dict.fromkeys(model or [training.learner_of(settings)]))
+    os.nice(niceness)
     training.bound_memory(settings.training.memory_mb)
     failed: list[ForeshardError] = []
     with _stages(is_quiet=is_quiet) as stage:

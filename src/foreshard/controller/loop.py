@@ -379,5 +379,6 @@ class Loop:
                 before=before,
                 after=self._state,
                 outcome=self._outcome,
+                standing=self._foresight.standing if self._foresight else None,
             )
         )
