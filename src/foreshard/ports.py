@@ -22,6 +22,7 @@ from foreshard.model.workload import Flow
 
 __all__ = [
     "Applied",
+    "Archive",
     "BalancerReading",
     "CellDriver",
     "CellSource",
@@ -31,10 +32,12 @@ __all__ = [
     "MetricLog",
     "Rejected",
     "RouteSink",
+    "Samples",
     "SlotMover",
     "StateStore",
     "StepTable",
     "TrafficSource",
+    "Wanted",
 ]
 
 T = TypeVar("T")
@@ -240,4 +243,54 @@ class MetricLog(Protocol):
 
         Raises:
             StoreError: It cannot be kept; what was kept before still is.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is asked of an archive.
+
+    Attributes:
+        columns: By the name they get: the column, or the query, that they come from.
+        entity: Column or label that tells cells apart.
+        time: Column of moments; "" where the archive has its own.
+        unit_s: Seconds in one unit of that column; timestamps need none.
+        group: Column or label that tells groups of siblings apart; "" = none.
+    """
+
+    columns: Mapping[str, str]
+    entity: str
+    time: str = ""
+    unit_s: float = 1.0
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """Telemetry of the past, in rows, by entity and then by time; no two rows are of one moment.
+
+    Attributes:
+        entities: E names, sorted.
+        groups: E names of groups; "" = in none.
+        entity: int32 [N], index of the entity.
+        time_s: float64 [N], seconds since the epoch, or since whenever the archive counts.
+        columns: Numbers [N], NaN = missing.
+    """
+
+    entities: tuple[str, ...]
+    groups: tuple[str, ...]
+    entity: NDArray[np.int32]
+    time_s: NDArray[np.float64]
+    columns: Mapping[str, NDArray[np.floating]]
+
+
+class Archive(Protocol):
+    """Where telemetry of the past lies."""
+
+    def read(self, wanted: Wanted) -> Samples:
+        """Everything that was asked for.
+
+        Raises:
+            SourceError: It is not there or cannot be used, and why: no such column, a column of
+                texts, two rows of one entity and moment, nothing in it, no answer.
         """
