@@ -133,10 +133,12 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
     newest = next(spans_of(tuple(files[-1:]), refused=lambda _: None), None)
     if newest is None:
         raise StoreError(f"history {files[-1].path}: the newest file cannot be read")
-    begins_s = max(files[0].first_s, until_s - settings.training.reach_s)
+    # Not from now: who was away for a month learns from the month before.
+    ends_s = min(until_s, files[-1].last_s)
+    begins_s = max(files[0].first_s, ends_s - settings.training.reach_s)
     portion = portion_of(
         begins_s,
-        until_s,
+        ends_s,
         cells=len(newest.cells),
         gauges=len(newest.gauges),
         settings=settings,
@@ -144,7 +146,7 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
     past = Past(
         step_s=settings.history.step_s,
         most_bytes=2**62,
-        reach_s=until_s - portion.begins_s + settings.history.step_s,
+        reach_s=ends_s - portion.begins_s + 2.0 * settings.history.step_s,
         siblings=siblings_of(settings),
     )
     recall(
