@@ -38,7 +38,15 @@ from foreshard.forecast.onset import BreachRule, find_onsets
 from foreshard.forecast.refit import Flying, Task, complete, fit, judge
 from foreshard.model.errors import ConfigError, ForecastError, StoreError
 
-__all__ = ["Trained", "begun_at_s", "bound_memory", "task_of", "train"]
+__all__ = [
+    "Trained",
+    "altered",
+    "begun_at_s",
+    "bound_memory",
+    "learner_of",
+    "task_of",
+    "train",
+]
 
 log = structlog.get_logger(__name__)
 
