@@ -129,12 +129,12 @@ class Gathering:
             self._reset()
         self._number = number
         self._add(self._reader.read(observation))
-        index = {name: i for i, name in enumerate(self._reader.cells)}
+        index = {name: i for i, name in enumerate(self._reader.cell_names)}
         self._censored |= {index[name] for name in censored if name in index}
         return ended
 
     def _reset(self) -> None:
-        shape = (len(self._reader.cells), len(self._reader.gauges))
+        shape = (len(self._reader.cell_names), len(self._reader.gauge_names))
         self._value = np.full(shape, np.nan)
         self._load_sum = np.zeros(shape[0])
         self._load_count = np.zeros(shape[0], dtype=np.int64)
@@ -156,7 +156,7 @@ class Gathering:
         self._started_s[cells[said]] = started_s[said]
 
     def _grow(self) -> None:
-        shape = (len(self._reader.cells), len(self._reader.gauges))
+        shape = (len(self._reader.cell_names), len(self._reader.gauge_names))
         c, g = self._value.shape
         if shape == (c, g):
             return
@@ -168,7 +168,7 @@ class Gathering:
 
     def _step(self, number: int) -> Step:
         ends_s = number * self._step_s
-        cells = self._reader.cells
+        cells = self._reader.cell_names
         count = self._load_count
         censored = np.zeros(len(cells), dtype=bool)
         censored[sorted(self._censored)] = True
@@ -177,7 +177,7 @@ class Gathering:
             ends_s=ends_s,
             step_s=self._step_s,
             cells=cells,
-            gauges=self._reader.gauges,
+            gauges=self._reader.gauge_names,
             scales_with_load=np.array(self._reader.scales_with_load, dtype=bool),
             value=rounded(self._value),
             load=rounded(load),
