@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 
 from foreshard.lab.backtest.bootstrap import Interval
-from foreshard.lab.backtest.chance import RANDOM
 from foreshard.lab.backtest.score import Score
 from foreshard.lab.backtest.trial import Outcome
 
 __all__ = ["COLUMNS", "duration", "figure", "rows_of", "sentences", "with_interval"]
 
 DASH = "-"
+# What people use now: a model has to beat the best of these.
+TODAY = frozenset({"headroom", "predict-linear", "seasonal-naive"})
 COLUMNS = ("model", "PR-AUC", "ROC", "recall", "lead", "ahead", "Brier skill", "ECE")
 """Heads of the table; `recall` and `lead` in hindsight, `ahead` with thresholds of past days."""
 
@@ -126,7 +127,7 @@ def _against(score: Score, outcome: Outcome) -> str:
         scores
         for all_scores in outcome.scores[1:]
         for scores in all_scores
-        if scores.horizon_s == score.horizon_s and scores.model not in {RANDOM, score.model}
+        if scores.horizon_s == score.horizon_s and scores.model in TODAY - {score.model}
     ]
     times = score.pr_auc / score.prevalence if score.prevalence > 0.0 else math.nan
     low = score.pr_auc_interval[0]
