@@ -20,6 +20,7 @@ ARGS ?=
 PATHS := src tests benchmarks docs
 
 .PHONY: help setup demo trial bench bench-overload bench-slots bench-plan bench-stages bench-tick bench-chaos \
+	bench-gradual bench-load bench-controls \
 	browser pictures test \
 	check fmt format-check lint types contracts docs golden lock clean distclean
 
@@ -67,6 +68,15 @@ bench-tick: $(READY) ## What a tick costs beside the solver, by stage; ARGS="--a
 
 bench-chaos: $(READY) ## SIGKILL at random, 100 times, beside a twin (15 min)
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+bench-controls: $(READY) ## What nobody can foresee; DATA=directory of the tables
+	@$(BIN)/python benchmarks/controls.py --data $(DATA) $(ARGS)
+
+bench-load: $(READY) ## Risk under another load, said and true; ARGS="--seeds 4-6"
+	@$(BIN)/python benchmarks/load_response.py $(ARGS)
+
+bench-gradual: $(READY) ## Slow faults against every learner (10 min); ARGS="--seeds 4-6"
+	@$(BIN)/python benchmarks/gradual.py $(ARGS)
 
 # One after the other, cheapest first, also under -j: the first failure is the one to read.
 check: $(READY) ## Is it fine? Format, lint, types, import contracts, docs, tests

@@ -180,6 +180,35 @@ async def test_whatever_is_wrong_with_the_model_the_trend_takes_over_loudly_and_
     assert [each["event"] for each in logs] == ["forecast.recovered"]
 
 
+@compiles
+async def test_what_the_engine_is_to_heed_besides_is_laid_over_what_the_model_says() -> None:
+    adviser, heeded = Adviser(), list[Outlook]()
+    adviser.says = outlook(0.0)
+
+    def advised(said: Outlook) -> Oracle:
+        heeded.append(said)
+        return Oracle()
+
+    foresight = Foresight(
+        TrendForecaster(horizons_s=HORIZONS_S),
+        WindowBuffer(CLASSES, length=10),
+        Gate(),
+        every_s=1.0,
+        adviser=adviser,
+        advised=advised,
+    )
+    await advised_looks(foresight)
+    assert heeded == [adviser.says] * len(heeded)
+    assert heeded
+    assert model_of(foresight) == calm(0.0).model
+
+
+async def advised_looks(foresight: Foresight) -> None:
+    for at in range(4):
+        foresight.take(seen(at))
+        await settle()
+
+
 def stage() -> tuple[Foresight, Oracle, Gate]:
     oracle, gate = Oracle(), Gate()
     buffer = WindowBuffer(CLASSES, length=10)

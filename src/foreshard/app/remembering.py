@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from foreshard.adapters.store import segment
 from foreshard.adapters.store.segments import segments_in, spans_of
 from foreshard.app.places import history_dir
 from foreshard.config import Settings
+from foreshard.forecast.censoring import censored_by
 from foreshard.forecast.history import History
 from foreshard.forecast.layout import Rows, laid_out, with_siblings
 from foreshard.forecast.past import Past
@@ -160,8 +161,9 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
     history = past.history()
     if history is None:
         raise StoreError(f"history {directory}: no file can be read")
-    history = with_siblings(history, siblings_of(settings))
-    return Record(history=history, portion=portion.because)
+    reach = max(history.steps(h) for h in settings.forecast.horizons_s)
+    changed = replace(history, censored=censored_by(history.censored, reach=reach))
+    return Record(history=with_siblings(changed, siblings_of(settings)), portion=portion.because)
 
 
 def portion_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 
 from foreshard.app.learning import learner_names
@@ -13,9 +13,11 @@ from foreshard.config.patience import NEED_NO_TRAINING, SHIPPED
 from foreshard.controller.foresight import Adviser, Foresight
 from foreshard.controller.loop import Loop, World
 from foreshard.engine import Engine
+from foreshard.forecast.announcement import AttentiveForecaster
 from foreshard.forecast.forecaster import Forecaster
-from foreshard.forecast.learned import LearnedForecaster
+from foreshard.forecast.learned import AdvisedForecaster, LearnedForecaster
 from foreshard.forecast.learner import RiskModel
+from foreshard.forecast.outlook import Outlook
 from foreshard.forecast.past import Past
 from foreshard.forecast.trend import TrendForecaster
 from foreshard.forecast.window import WindowBuffer
@@ -140,12 +142,22 @@ def _foresight(
         )
         trend = TrendForecaster(horizons_s=horizons_s)
         forecaster = LearnedForecaster(model=flown.model, name=flown.name, trend=trend)
+    classes = settings.request_classes()
+    attentive = AttentiveForecaster(
+        inner=forecaster, needs={each.name: each.dependencies for each in classes}
+    )
+
+    def advised(outlook: Outlook) -> Forecaster:
+        # What is announced is laid over what the model says, and is not weighed down by it.
+        return replace(attentive, inner=AdvisedForecaster(inner=forecaster, outlook=outlook))
+
     return Foresight(
-        forecaster,
-        WindowBuffer(settings.request_classes(), length=length, past=past),
+        attentive,
+        WindowBuffer(classes, length=length, past=past),
         executor,
         every_s=forecast.every_s,
         adviser=adviser,
+        advised=advised,
     )
 
 

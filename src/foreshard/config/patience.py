@@ -112,6 +112,13 @@ class ThresholdSettings(Strict):
         description="Seconds that an emptied or dead cell may take to come back by itself; then "
         "a restart is asked for.",
     )
+    holdout_ratio: NotNegative = Field(
+        default=0.0,
+        le=0.5,
+        description="Part of what a forecast asks for that is withheld at random, so that what "
+        "acting averts can be told; never where critical requests would pay.",
+    )
+    holdout_seed: int = Field(default=0, ge=0, description="Of what is withheld.")
 
     @model_validator(mode="after")
     def _meaningful(self) -> ThresholdSettings:

@@ -11,13 +11,15 @@ believed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
+from foreshard.forecast.announcement import events_by_cell
 from foreshard.forecast.forecaster import Forecaster
-from foreshard.forecast.learned import blended
+from foreshard.forecast.learned import AdvisedForecaster
 from foreshard.forecast.outlook import Outlook
 from foreshard.forecast.window import Window, WindowBuffer
 from foreshard.model.errors import ForecastError, StoreError
@@ -73,6 +75,7 @@ class Foresight:
         executor: Where it is computed.
         every_s: Between the starts of two forecasts.
         adviser: Where a trained model speaks, asked on the executor too; None = none is wanted.
+        advised: The forecaster that heeds an outlook; None = `forecaster`, blended with it.
     """
 
     def __init__(
@@ -83,12 +86,14 @@ class Foresight:
         *,
         every_s: float,
         adviser: Adviser | None = None,
+        advised: Callable[[Outlook], Forecaster] | None = None,
     ) -> None:
         self._forecaster = forecaster
         self._buffer = buffer
         self._executor = executor
         self._every_s = every_s
         self._adviser = adviser
+        self._advised = advised or (lambda o: AdvisedForecaster(inner=forecaster, outlook=o))
         self._due_s = float("-inf")
         self._work: asyncio.Task[None] | None = None
         self._latest: Forecast | None = None
@@ -117,7 +122,7 @@ class Foresight:
             self._due_s = observation.now_s + self._every_s
             window = self._buffer.window()
             self._work = asyncio.ensure_future(
-                self._forecast(window, observation.events, observation.now_s)
+                self._forecast(window, events_by_cell(observation), observation.now_s)
             )
 
     async def aclose(self) -> None:
@@ -141,23 +146,30 @@ class Foresight:
     def _made(
         self, window: Window, events: tuple[SystemEvent, ...], now_s: float
     ) -> tuple[Forecast, Standing]:
-        alone = self._forecaster.forecast(window, events, now_s=now_s)
+        outlook, standing = self._heard(now_s)
+        if outlook is not None:
+            try:
+                told = self._advised(outlook).forecast(window, events, now_s=now_s)
+            except ForecastError as error:
+                standing = Standing(code="unfit", degraded=str(error))
+            else:
+                return told, standing
+        return self._forecaster.forecast(window, events, now_s=now_s), standing
+
+    def _heard(self, now_s: float) -> tuple[Outlook | None, Standing]:
+        """An outlook that may be believed, or why there is none."""
         if self._adviser is None:
-            return alone, Standing()
+            return None, Standing()
         try:
             outlook = self._adviser.newest()
         except StoreError as error:
-            return alone, Standing(code="silent", degraded=str(error))
+            return None, Standing(code="silent", degraded=str(error))
         if outlook is None:
-            return alone, Standing()
+            return None, Standing()
         doubt = _doubt(outlook, now_s)
         if doubt is not None:
-            return alone, doubt
-        try:
-            told = blended(alone, outlook)
-        except ForecastError as error:
-            return alone, Standing(code="unfit", degraded=str(error))
-        return told, Standing(outlook_at_s=outlook.made_at_s)
+            return None, doubt
+        return outlook, Standing(outlook_at_s=outlook.made_at_s)
 
     def _say(self, standing: Standing, model: str) -> None:
         before = self._standing

@@ -27,10 +27,9 @@ from foreshard.engine.question import pose
 from foreshard.engine.scrutiny import (
     about_fleet,
     all_look_dead,
+    believe,
     blindness,
     change_freeze,
-    judge,
-    panic,
     staleness,
 )
 from foreshard.engine.state import EngineState
@@ -185,19 +184,15 @@ class Engine:
         workload = self._profiler.update(before, observation)
         state = replace(state, workload=workload, pending=None, pending_moved=None)
         estimate = self._profiler.estimate(workload)
-        judgement = judge(
-            forecast,
-            state.cells,
-            now_s=observation.now_s,
-            judged_at_s=state.judged_at_s,
-            stale_s=self._budget.stale_s,
-            thresholds=self._policy.thresholds,
+        now_s, stale_s = observation.now_s, self._budget.stale_s
+        belief = believe(
+            forecast, state, self._ground, policy=self._policy, budget=self._budget, now_s=now_s
         )
-        likely_p = self._policy.thresholds.doubt_p
+        judgement = belief.judgement
         alarms = [
-            panic(state.cells, judgement, budget=self._budget, likely_p=likely_p),
+            belief.distrust,
             all_look_dead(observation, state.cells),
-            staleness(forecast, now_s=observation.now_s, stale_s=self._budget.stale_s),
+            staleness(forecast, now_s=now_s, stale_s=stale_s),
         ]
         freeze = change_freeze(observation)
         outlook = Outlook(
@@ -217,7 +212,8 @@ class Engine:
             policy=self._policy,
         )
         strained = strains(before, workload, self._fleet, self._classes)
-        reasons = (*reasons, *strained, *class_reasons, *(a for a in alarms if a is not None))
+        alarmed = (alarm for alarm in alarms if alarm is not None)
+        reasons = (*reasons, *strained, *class_reasons, *belief.reasons, *alarmed)
         state = replace(
             state,
             cells=cells,
@@ -242,6 +238,7 @@ class Engine:
             alternatives=others,
             phases={name: str(cell.phase) for name, cell in cells.items()},
             notices=self._custodian.notices(state),
+            intents=() if outlook.distrusts_forecast else belief.intents,
         )
 
     def settle(self, state: EngineState, *, applied: bool) -> EngineState:

@@ -3,30 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from foreshard.engine.state import EngineState
 from foreshard.model.events import EventKind
 from foreshard.model.forecast import Forecast
-from foreshard.model.plan import Reason
+from foreshard.model.plan import Intent, Reason
 from foreshard.model.telemetry import CellReading, Fresh, Health, Observation
 from foreshard.planning.bounds import takes_work
+from foreshard.planning.brief import Ground
 from foreshard.planning.budget import Budget
+from foreshard.planning.holdout import withhold
 from foreshard.planning.judgement import Judgement, cell_doubts, class_doubts
 from foreshard.planning.phases import CellState
+from foreshard.planning.policy import Policy
 from foreshard.planning.thresholds import Thresholds
 
 __all__ = [
+    "Belief",
     "about_fleet",
     "all_look_dead",
+    "believe",
     "blindness",
     "change_freeze",
     "is_heard",
-    "judge",
-    "panic",
     "staleness",
 ]
 
 
-def judge(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belief:
+    """What is believed of a forecast.
+
+    Attributes:
+        judgement: What is to be acted upon; None = there is no new forecast.
+        distrust: More is said to fail than is believable.
+        intents: What the forecast asks for, where nothing is being done yet.
+        reasons: What of it is withheld at random.
+    """
+
+    judgement: Judgement | None = None
+    distrust: Reason | None = None
+    intents: tuple[Intent, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+
+def believe(
+    forecast: Forecast | None,
+    state: EngineState,
+    ground: Ground,
+    *,
+    policy: Policy,
+    budget: Budget,
+    now_s: float,
+) -> Belief:
+    """What is believed of a forecast; nothing when it is old, or was judged before."""
+    judgement = _judged(
+        forecast,
+        state.cells,
+        now_s=now_s,
+        judged_at_s=state.judged_at_s,
+        stale_s=budget.stale_s,
+        thresholds=policy.thresholds,
+    )
+    if judgement is None:
+        return Belief()
+    found = withhold(
+        judgement,
+        cells=state.cells,
+        shuns=state.shuns,
+        ground=ground,
+        policy=policy,
+        now_s=now_s,
+    )
+    return Belief(
+        judgement=found.judgement,
+        distrust=_panic(state.cells, judgement, budget=budget, likely_p=policy.thresholds.doubt_p),
+        intents=found.intents,
+        reasons=found.reasons,
+    )
+
+
+def _judged(
     forecast: Forecast | None,
     cells: Mapping[str, CellState],
     *,
@@ -50,13 +108,12 @@ def judge(
     )
 
 
-def panic(
-    cells: Mapping[str, CellState], judgement: Judgement | None, *, budget: Budget, likely_p: float
+def _panic(
+    cells: Mapping[str, CellState], judgement: Judgement, *, budget: Budget, likely_p: float
 ) -> Reason | None:
     """More cells predicted to fail than is believable: then the forecast is distrusted."""
     limit = budget.believable_failures * len(cells)
-    doubts = judgement.cells.values() if judgement else ()
-    doubted = sum(1 for doubt in doubts if doubt.p_long >= likely_p)
+    doubted = sum(1 for doubt in judgement.cells.values() if doubt.p_long >= likely_p)
     if doubted <= limit:
         return None
     text = (

@@ -45,6 +45,8 @@ class History:
             given, they are what is forecast, and not the gauges at their limits.
         older: The same cells and gauges further back, in longer steps (see `past.coarsened`);
             None = the history itself is all there is.
+        weight: float32 [C, T], >= 0, how many samples each stands for in training, because others
+            like it are censored (`censoring.weights_of`); None = one each.
     """
 
     cells: tuple[str, ...]
@@ -60,6 +62,7 @@ class History:
     up_s: NDArray[np.float32]
     declared: NDArray[np.bool_] | None = None
     older: History | None = None
+    weight: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.step_s) and self.step_s > 0.0 and np.isfinite(self.begins_s)):
@@ -86,6 +89,8 @@ class History:
         }
         if self.declared is not None:
             wanted["declared"] = ((c, t), np.bool_)
+        if self.weight is not None:
+            wanted["weight"] = ((c, t), np.float32)
         for name, (shape, kind) in wanted.items():
             array: NDArray[np.generic] = getattr(self, name)
             if array.shape != shape or array.dtype != kind:
@@ -174,6 +179,7 @@ class History:
             censored=self.censored[:, cut],
             up_s=self.up_s[:, cut],
             declared=None if self.declared is None else self.declared[:, cut],
+            weight=None if self.weight is None else self.weight[:, cut],
         )
 
     def up_to(self, moment_s: float) -> Self:

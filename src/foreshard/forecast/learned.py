@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from foreshard.forecast.forecaster import Json
+from foreshard.forecast.forecaster import Forecaster, Json
 from foreshard.forecast.learner import RiskModel
 from foreshard.forecast.outlook import Outlook, outlook_of
 from foreshard.forecast.report import Figures, Foreseen
@@ -32,7 +32,7 @@ from foreshard.model.errors import ForecastError
 from foreshard.model.events import SystemEvent
 from foreshard.model.forecast import Forecast
 
-__all__ = ["EVIDENCE_STEPS", "LearnedForecaster", "blended"]
+__all__ = ["EVIDENCE_STEPS", "AdvisedForecaster", "LearnedForecaster", "blended"]
 
 Array = NDArray[np.float64]
 
@@ -87,6 +87,35 @@ def blended(trend: Forecast, outlook: Outlook) -> Forecast:
             )
         ),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvisedForecaster:
+    """A trained model in a process of its own, of which one outlook is known, and `trend`.
+
+    Attributes:
+        inner: Whose forecast it is blended with: `trend`, or what makes the same of it.
+        outlook: The newest of the model.
+    """
+
+    inner: Forecaster
+    outlook: Outlook
+
+    def fit(self, history: Sequence[Window]) -> AdvisedForecaster:
+        """Itself: models are made by `foreshard train`, from longer histories than windows."""
+        return self
+
+    def forecast(self, window: Window, events: Sequence[SystemEvent], *, now_s: float) -> Forecast:
+        """What may happen; see `blended`."""
+        return blended(self.inner.forecast(window, events, now_s=now_s), self.outlook)
+
+    def snapshot(self) -> Mapping[str, Json]:
+        """That of `inner`; the outlook passes."""
+        return self.inner.snapshot()
+
+    def restore(self, snapshot: Mapping[str, Json]) -> AdvisedForecaster:
+        """This outlook, beside what made the snapshot."""
+        return replace(self, inner=self.inner.restore(snapshot))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

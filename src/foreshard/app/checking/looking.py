@@ -202,6 +202,12 @@ async def _events(settings: Settings, now_s: float) -> tuple[int | None, tuple[s
         for event in events
         if event.kind is EventKind.FREEZE and event.cells
     ]
+    needed = {of for each in settings.request_classes() for of in each.dependencies}
+    odd += [
+        f"{event.id} is about {event.dependency}, which no request class names as a dependency"
+        for event in events
+        if event.dependency and event.dependency not in needed
+    ]
     return len(events), tuple(odd), ""
 
 

@@ -19,26 +19,32 @@ _ROUNDS = 50
 _ENOUGH = 1e-9
 
 
-def fit_ascent(score: NDArray[np.float64], came_true: NDArray[np.bool_]) -> tuple[float, float]:
+def fit_ascent(
+    score: NDArray[np.float64],
+    came_true: NDArray[np.bool_],
+    weight: NDArray[np.float32] | None = None,
+) -> tuple[float, float]:
     """Fit P = 1 / (1 + exp(-(offset + slope * score))).
 
     Args:
         score: [N], finite.
         came_true: [N].
+        weight: [N], how many each stands for; None = one each.
 
     Returns:
         Offset and slope, slope > 0.
     """
-    hits = float(np.sum(came_true))
-    misses = len(came_true) - hits
+    each = np.ones(len(score)) if weight is None else weight.astype(np.float64)
+    hits = float(each @ came_true)
+    misses = float(each.sum()) - hits
     high, low = (hits + 1.0) / (hits + 2.0), 1.0 / (misses + 2.0)
     target = np.where(came_true, high, low)
     theta = np.array([np.log((hits + 1.0) / (misses + 1.0)), _PRIOR_SLOPE])
     design = np.stack([np.ones(len(score)), score])
     for _ in range(_ROUNDS):
         p = 1.0 / (1.0 + np.exp(-np.clip(theta @ design, -500.0, 500.0)))
-        slack = p * (1.0 - p)
-        gradient = design @ (p - target) + [0.0, _PULL * (theta[1] - _PRIOR_SLOPE)]
+        slack = each * p * (1.0 - p)
+        gradient = design @ (each * (p - target)) + [0.0, _PULL * (theta[1] - _PRIOR_SLOPE)]
         bend = (design * slack) @ design.T + np.diag([1e-9, _PULL])
         step = np.linalg.solve(bend, gradient)
         # A full step may overshoot where the curve is flat.
