@@ -56,6 +56,16 @@ def test_what_was_kept_comes_back_as_it_was(settings: Settings) -> None:
     np.testing.assert_array_equal(half.history.value, history.value[:, :, :601])
 
 
+def test_what_led_up_to_an_intervention_proves_nothing(settings: Settings) -> None:
+    history = drifting(3)
+    history.censored[2, 300:310] = True
+    keep(history, settings)
+    found = recorded(settings, until_s=NOW_S, refused=refused).history.censored
+    # The longest horizon is an hour: twelve steps.
+    assert np.flatnonzero(found[2]).tolist() == list(range(288, 310))
+    assert not found[:2].any()
+
+
 def test_a_first_model_that_beats_what_needs_no_training_flies(settings: Settings) -> None:
     record = record_of(settings)
     made = training.train(settings, "student", record, now_s=NOW_S, stage=silent)

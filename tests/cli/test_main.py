@@ -34,9 +34,9 @@ from tests.lab.report.sample import made, text_of
 from tests.test_config import site
 
 COMMANDS = (
-    *("init", "check", "schema", "run", "serve", "relay", "engine", "bootstrap"),
-    *("eject", "why", "freeze", "thaw", "health", "bundle", "replay"),
-    *("fault", "demo", "report", "backtest"),
+    *("init", "check", "schema", "run", "serve", "relay", "engine", "foresee", "bootstrap"),
+    *("eject", "status", "why", "freeze", "thaw", "health", "bundle", "replay"),
+    *("backtest", "train", "fault", "demo", "report"),
 )
 
 

@@ -314,15 +314,14 @@ def test_a_window_carries_the_memory_and_a_restart_does_not_empty_it() -> None:
 
 
 def test_what_we_intervened_in_is_censored() -> None:
-    gathering = Gathering(
-        [WORK], step_s=STEP_S, intervened=lambda o: frozenset({"a"} if o.now_s == 1_002.0 else ())
-    )
+    gathering = Gathering([WORK], step_s=STEP_S)
     look = {"memory": 0.5, "disk": 0.1, "rate_rps": 50.0, "age_s": 0.0, "started_s": 900.0}
     steps = []
     for now in range(1, 32):
         cells = {name: reading(look) for name in ("a", "b")}
         step = gathering.take(
-            Observation(now_s=1_000.0 + now, interval_s=1.0, cells=cells, demand_rps=None)
+            Observation(now_s=1_000.0 + now, interval_s=1.0, cells=cells, demand_rps=None),
+            censored=frozenset({"a", "unknown"} if now == 2 else ()),
         )
         steps += [step] if step else []
     assert [step.censored.tolist() for step in steps] == [[True, False], [False] * 2, [False] * 2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from foreshard.adapters.store import segment
 from foreshard.adapters.store.segments import segments_in, spans_of
 from foreshard.app.places import history_dir
 from foreshard.config import Settings
+from foreshard.forecast.censoring import censored_by
 from foreshard.forecast.history import History
 from foreshard.forecast.layout import Rows, laid_out, with_siblings
 from foreshard.forecast.past import Past
@@ -133,10 +134,12 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
     newest = next(spans_of(tuple(files[-1:]), refused=lambda _: None), None)
     if newest is None:
         raise StoreError(f"history {files[-1].path}: the newest file cannot be read")
-    begins_s = max(files[0].first_s, until_s - settings.training.reach_s)
+    # Not from now: who was away for a month learns from the month before.
+    ends_s = min(until_s, files[-1].last_s)
+    begins_s = max(files[0].first_s, ends_s - settings.training.reach_s)
     portion = portion_of(
         begins_s,
-        until_s,
+        ends_s,
         cells=len(newest.cells),
         gauges=len(newest.gauges),
         settings=settings,
@@ -144,7 +147,7 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
     past = Past(
         step_s=settings.history.step_s,
         most_bytes=2**62,
-        reach_s=until_s - portion.begins_s + settings.history.step_s,
+        reach_s=ends_s - portion.begins_s + 2.0 * settings.history.step_s,
         siblings=siblings_of(settings),
     )
     recall(
@@ -158,8 +161,9 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
     history = past.history()
     if history is None:
         raise StoreError(f"history {directory}: no file can be read")
-    history = with_siblings(history, siblings_of(settings))
-    return Record(history=history, portion=portion.because)
+    reach = max(history.steps(h) for h in settings.forecast.horizons_s)
+    changed = replace(history, censored=censored_by(history.censored, reach=reach))
+    return Record(history=with_siblings(changed, siblings_of(settings)), portion=portion.because)
 
 
 def portion_of(

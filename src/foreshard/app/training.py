@@ -13,7 +13,7 @@ import platform
 import resource
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -38,7 +38,15 @@ from foreshard.forecast.onset import BreachRule, find_onsets
 from foreshard.forecast.refit import Flying, Task, complete, fit, judge
 from foreshard.model.errors import ConfigError, ForecastError, StoreError
 
-__all__ = ["Trained", "begun_at_s", "bound_memory", "task_of", "train"]
+__all__ = [
+    "Trained",
+    "altered",
+    "begun_at_s",
+    "bound_memory",
+    "learner_of",
+    "task_of",
+    "train",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -129,6 +137,7 @@ def train(
     now_s: float,
     stage: Stage,
     until_s: float | None = None,
+    rule: BreachRule | None = None,
 ) -> Trained:
     """Train one model, and let it fly if it is better than what does.
 
@@ -139,6 +148,7 @@ def train(
         now_s: Seconds since the epoch.
         stage: Told what begins; what it returns is told how far that is.
         until_s: End of the record, to be taken again by a run that goes on.
+        rule: What a failure is; None = what the configuration says.
 
     Raises:
         ConfigError: There is no such learner.
@@ -146,6 +156,7 @@ def train(
         StoreError: The model cannot be kept.
     """
     learner, task = learner_named(name), task_of(settings)
+    task = task if rule is None else replace(task, rule=rule)
     history, shelf = record.history, Shelf(models_dir(settings), name)
     work = _Work(models_dir(settings) / name, _key(history, name, task))
     work.begin(until_s if until_s is not None else now_s)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from foreshard.app.steering import loop_of, policy_of, solver_of
 from foreshard.config import BudgetSettings, ForecastSettings, Settings, ThresholdSettings
+from foreshard.config.patience import SHIPPED
 from foreshard.controller.loop import Loop, World
 from foreshard.engine import Engine
 from foreshard.lab.policy.ablation import DeclaredEngine, SheddingNothing
@@ -105,10 +106,10 @@ def variant(name: str) -> Foreshard:
     Args:
         name: Of one of the `ABLATIONS`.
     """
-    return Foreshard(name, loop_on(ForecastSettings().model, ABLATIONS[name]))
+    return Foreshard(name, loop_on(SHIPPED, ABLATIONS[name]))
 
 
-def foreshard(forecast: str = "trend", *, name: str = "") -> Foreshard:
+def foreshard(forecast: str = SHIPPED, *, name: str = "") -> Foreshard:
     """The policy that is Foreshard.
 
     Args:
@@ -116,8 +117,7 @@ def foreshard(forecast: str = "trend", *, name: str = "") -> Foreshard:
         name: As on the command line; "" = `foreshard`, with `-FORECAST` if it is not the
             shipped default.
     """
-    default = ForecastSettings().model
-    own = "foreshard" if forecast == default else f"foreshard-{forecast}"
+    own = "foreshard" if forecast == SHIPPED else f"foreshard-{forecast}"
     return Foreshard(name or own, loop_on(forecast))
 
 
@@ -141,7 +141,7 @@ def loop_on(forecast: str, altered: Variant | None = None) -> Callable[[Stage], 
     return make
 
 
-def settings_for(scenario: Scenario, *, forecast: str = "trend") -> Settings:
+def settings_for(scenario: Scenario, *, forecast: str = SHIPPED) -> Settings:
     """The shipped defaults for a scenario's fleet and classes, at its pace.
 
     Args:

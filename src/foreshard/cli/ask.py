@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,15 +13,37 @@ from foreshard import __version__
 from foreshard.cli.argument import (
     Cell,
     MaybeConfig,
+    fail,
     guarded,
     in_one_line,
     newest_config,
     settings_of,
 )
 from foreshard.cli.explain import explain
+from foreshard.cli.overview import overview
 from foreshard.config import load
+from foreshard.model.errors import StoreError
 
-__all__ = ["bundle", "freeze", "health", "replay", "thaw", "why"]
+__all__ = ["bundle", "freeze", "health", "replay", "status", "thaw", "why"]
+
+
+def status(
+    config: MaybeConfig = None,
+    is_json: Annotated[
+        bool, typer.Option("--json", help="All of it, as the engine last wrote it.")
+    ] = False,
+) -> None:
+    """Say how things stand: the plan, the forecast and what it stands on, the cells."""
+    from foreshard.app import asking
+
+    settings = guarded(lambda: settings_of(config))
+    found = asking.engine_status(settings)
+    if found is None:
+        fail(StoreError(f"data_dir {settings.data_dir}: no engine has run here yet"))
+    if is_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    typer.echo(overview(found, now_s=time.time(), frozen=asking.frozen_because(settings)))
 
 
 def why(cell: Cell, config: MaybeConfig = None) -> None:

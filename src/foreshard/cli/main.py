@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from foreshard import __version__
-from foreshard.cli.ask import bundle, freeze, health, replay, thaw, why
+from foreshard.cli.ask import bundle, freeze, health, replay, status, thaw, why
 from foreshard.cli.backtest import backtest
 from foreshard.cli.begin import check, init, schema
 from foreshard.cli.lab import lab
 from foreshard.cli.models import models
-from foreshard.cli.steer import bootstrap, eject, engine, relay, run, serve
+from foreshard.cli.steer import bootstrap, eject, engine, foresee, relay, run, serve
 from foreshard.cli.stream import complete_streams
 from foreshard.cli.train import train
 from foreshard.cli.trial import demo, fault, report
@@ -20,10 +20,10 @@ from foreshard.cli.trial import demo, fault, report
 __all__ = ["app"]
 
 COMMANDS = (
-    *(init, check, schema, run, serve, relay, engine, bootstrap, eject),
-    *(why, freeze, thaw, health, bundle, replay),
-    train,
-    *(fault, demo, report, backtest),
+    *(init, check, schema, run, serve, relay, engine, foresee, bootstrap, eject),
+    *(status, why, freeze, thaw, health, bundle, replay),
+    *(backtest, train),
+    *(fault, demo, report),
 )
 
 app = typer.Typer(

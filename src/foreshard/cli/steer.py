@@ -21,7 +21,7 @@ from foreshard.cli.argument import (
 )
 from foreshard.config import load
 
-__all__ = ["bootstrap", "eject", "engine", "relay", "run", "serve"]
+__all__ = ["bootstrap", "eject", "engine", "foresee", "relay", "run", "serve"]
 
 
 def run(config: Config, log_format: Format = None) -> None:
@@ -81,7 +81,15 @@ def engine(config: Config, log_format: Format = None) -> None:
     from foreshard.app import deciding, logs
 
     guarded(lambda: logs.configure(log_format))
-    guarded(lambda: deciding.run_engine_process(load(config)))
+    guarded(lambda: deciding.run_engine_process(load(config), config))
+
+
+def foresee(config: Config, log_format: Format = None) -> None:
+    """What the trained model foresees, step by step; the engine starts it when there is one."""
+    from foreshard.app import foreseeing, logs
+
+    guarded(lambda: logs.configure(log_format))
+    guarded(lambda: foreseeing.run_foresee_process(load(config)))
 
 
 def bootstrap(

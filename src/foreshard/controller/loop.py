@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.errands import Teller
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.hearing import Hearing
@@ -29,6 +30,7 @@ from foreshard.model.events import SystemEvent
 from foreshard.model.plan import Act, Decision, Mode, Plan, Reason, Recycle
 from foreshard.model.telemetry import Observation, Outlet
 from foreshard.model.topology import Fleet
+from foreshard.planning.phases import Phase
 from foreshard.ports import (
     Applied,
     CellDriver,
@@ -71,7 +73,7 @@ ALARMING = (
 class World:
     """Every port the loop uses, and its signs of life.
 
-    `driver`, `events` and `mover` may be absent.
+    `driver`, `events`, `mover`, `recording` and `chronicle` may be absent.
     """
 
     clock: Clock
@@ -84,6 +86,7 @@ class World:
     mover: SlotMover | None = None
     vitals: Vitals = field(default_factory=Vitals)
     recording: Recording | None = None
+    chronicle: Chronicle | None = None
 
 
 class Loop:
@@ -129,6 +132,7 @@ class Loop:
         self._teller = Teller(world.mover)
         self._hearing = Hearing(fleet)
         self._no_sink, self._no_events = Reminder(), Reminder()
+        self._handled: frozenset[str] = frozenset()
 
     @property
     def vitals(self) -> Vitals:
@@ -146,6 +150,8 @@ class Loop:
             await clock.sleep(due_s - clock.now_s())
         if self._foresight is not None:
             await self._foresight.aclose()
+        if self._world.chronicle is not None:
+            await self._world.chronicle.aclose()
         await self._teller.aclose()
         await asyncio.gather(*self._errands)
 
@@ -162,6 +168,8 @@ class Loop:
         observation = await self._observe()
         self._hearing.cells(observation.cells, now_s=observation.now_s)
         self._hearing.events(observation.events)
+        if self._world.chronicle is not None:
+            self._world.chronicle.take(observation, censored=self._handled)
         if self._foresight is not None:
             self._foresight.take(observation)
         if self._state is None:
@@ -171,6 +179,8 @@ class Loop:
         began = time.perf_counter()
         self._state, decision = self._engine.step(self._state, observation, forecast)
         self._instruments.tick_s.append(time.perf_counter() - began)
+        # What such a cell does is our doing as well: nothing is learned from its being well.
+        self._handled = frozenset(c for c, p in decision.phases.items() if p != Phase.ACTIVE)
         self._say(decision)
         if isinstance(decision.routing, Act):
             await self._apply(decision.routing)
@@ -384,5 +394,6 @@ class Loop:
                 before=before,
                 after=self._state,
                 outcome=self._outcome,
+                standing=self._foresight.standing if self._foresight else None,
             )
         )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from foreshard import __version__
+from foreshard.controller.foresight import Standing
 from foreshard.engine import EngineState
 from foreshard.model.forecast import Band, Forecast
 from foreshard.model.plan import Act, Decision, Reason
@@ -60,6 +61,7 @@ def snapshot(
     forecast: Forecast | None,
     state: EngineState,
     instruments: Instruments,
+    standing: Standing | None = None,
 ) -> Mapping[str, Any]:
     """What is known of every cell, what was decided, and how the engine is doing.
 
@@ -86,6 +88,7 @@ def snapshot(
             "model": forecast.model if forecast else None,
             "horizons_s": list(forecast.horizons_s) if forecast else [],
             "age_s": round(observation.now_s - forecast.made_at_s, 3) if forecast else None,
+            **_standing(standing, now_s=observation.now_s),
         },
         "decisions": instruments.acts,
         "timeline": list(instruments.timeline),
@@ -99,6 +102,14 @@ def snapshot(
             "refusals": state.refusals,
             "rss_mb": _rss_mb(),
         },
+    }
+
+
+def _standing(standing: Standing | None, *, now_s: float) -> dict[str, Any]:
+    at_s = standing.outlook_at_s if standing else None
+    return {
+        "degraded": standing.degraded if standing else "",
+        "outlook_age_s": None if at_s is None else round(now_s - at_s, 3),
     }
 
 
@@ -165,7 +176,7 @@ def _cell(reading: CellReading) -> dict[str, Any]:
 def _risk(forecast: Forecast | None, cell: str) -> dict[str, Any]:
     known = forecast.cells.get(cell) if forecast else None
     if known is None:
-        return {"p": {}, "band": {}, "band_s": {}, "class": {}, "class_band": {}}
+        return {"p": {}, "band": {}, "band_s": {}, "class": {}, "class_band": {}, "model": ""}
     return {
         "p": {f"{h:g}": round(curve.at(1.0), _DECIMALS) for h, curve in known.risk.items()},
         "band": _bands(known.risk_band),
@@ -178,6 +189,7 @@ def _risk(forecast: Forecast | None, cell: str) -> dict[str, Any]:
             for name, by_h in known.class_risk.items()
         },
         "class_band": {name: _bands(by_h) for name, by_h in known.class_band.items()},
+        "model": known.model or (forecast.model if forecast else ""),
     }
 
 

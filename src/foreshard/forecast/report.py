@@ -58,6 +58,10 @@ class Figures:
         horizons_s: H.
         loads: L, with 1 in it.
         down: By cell, per horizon, whether it is announced to be away.
+        any: [H, L, C], probability of any failure, rising along both, NaN = the modes tell; None =
+            they tell everywhere.
+        stands_on: C names of the models that the cells' figures stand on; () = it is not said.
+        has_band: bool [C], `details.band` belongs to these probabilities; None = everywhere.
         heard: By mode then cell, per horizon, the probability that what was heard from outside
             the metrics makes it fail, at every load; rising along the horizons. Its hazard adds
             to that of the gauges.
@@ -71,6 +75,9 @@ class Figures:
     horizons_s: tuple[float, ...]
     loads: tuple[float, ...]
     down: Mapping[str, tuple[bool, ...]]
+    any: Array | None = None
+    stands_on: tuple[str, ...] = ()
+    has_band: NDArray[np.bool_] | None = None
     heard: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
 
 
@@ -168,7 +175,11 @@ class Foreseen(Mapping[str, CellForecast]):
     @cached_property
     def _risk(self) -> Array:
         """[H, L, C]."""
-        return _any_mode(self._p, self._figures.known, self._is_latency)
+        modes = _any_mode(self._p, self._figures.known, self._is_latency)
+        told = self._figures.any
+        return (
+            modes if told is None else np.where(np.isnan(told), modes, np.round(told, _DECIMALS))
+        )
 
     def _cell(self, name: str, c: int) -> CellForecast:
         figures, known = self._figures, self._figures.known[c]
@@ -186,7 +197,8 @@ class Foreseen(Mapping[str, CellForecast]):
         modes |= {mode: self._flat(of) for mode, of in heard.items()}
         latency = [(g, gauge.removeprefix(_LATENCY)) for g, gauge in self._latency if known[g]]
         present = p[:, self._loads.index(1.0)].T.tolist()
-        band = np.where(known, figures.details.band(c), 0.0)
+        has_band = figures.has_band is None or bool(figures.has_band[c])
+        band = np.where(known & has_band, figures.details.band(c), 0.0)
         band = np.round(band, _DECIMALS, out=band)
         return CellForecast(
             risk=self._curves.by_horizon(self._horizons_s, own),
@@ -205,8 +217,11 @@ class Foreseen(Mapping[str, CellForecast]):
                 )
                 if is_known
             },
-            risk_band=self._risk_band(band, known, heard, away),
-            class_band={of: self._bands(band[:, :, g]) for g, of in latency if worst[g]},
+            risk_band=self._risk_band(band, known, heard, away) if has_band else {},
+            class_band={
+                of: self._bands(band[:, :, g]) for g, of in latency if worst[g] and has_band
+            },
+            model=figures.stands_on[c] if figures.stands_on else "",
         )
 
     def _times(self, c: int) -> Mapping[str, TimeToLimit]:

@@ -1,6 +1,7 @@
 """This module is how one observation becomes numbers: fractions of limits, and what was not heard.
 
 Rules, all on the side of "unknown":
+
 - a reading older than 1.5 intervals is stale and says nothing: a repeated value would look like
   calm;
 - the mean latency of fewer than `FEWEST_REQUESTS` requests is chance and says nothing;
@@ -74,12 +75,12 @@ class Reader:
         self._capacity: dict[str, float] = {}
 
     @property
-    def cells(self) -> tuple[str, ...]:
+    def cell_names(self) -> tuple[str, ...]:
         """Names by number."""
         return tuple(self._cells)
 
     @property
-    def gauges(self) -> tuple[str, ...]:
+    def gauge_names(self) -> tuple[str, ...]:
         """Names by number."""
         return tuple(self._gauges)
 

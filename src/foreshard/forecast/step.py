@@ -11,7 +11,7 @@ the same numbers wherever they come back from. One below its limit never rounds 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,8 +85,6 @@ class Gathering:
         classes: See `Reader`.
         step_s: Length of a step.
         cells: Names to begin with.
-        intervened: The cells of which an observation is not what would have been without us; by
-            default none is.
 
     Raises:
         ForecastError: The length is not positive.
@@ -98,20 +96,24 @@ class Gathering:
         *,
         step_s: float,
         cells: Sequence[str] = (),
-        intervened: Callable[[Observation], frozenset[str]] = lambda _: frozenset(),
     ) -> None:
         if not step_s > 0.0:
             raise ForecastError(f"steps: step_s is {step_s}, must be above 0")
         self._reader = Reader(classes, cells=cells)
         self._step_s = step_s
-        self._intervened = intervened
         self._number: int | None = None
         self._reset()
 
-    def take(self, observation: Observation) -> Step | None:
+    def take(
+        self, observation: Observation, *, censored: frozenset[str] = frozenset()
+    ) -> Step | None:
         """Add an observation; the step that it ends, if it is the first after it.
 
         A step in which nothing was observed at all is left out.
+
+        Args:
+            observation: Newer than the one before.
+            censored: Cells that would not be as they are if we had not intervened.
 
         Raises:
             ForecastError: It belongs to a step before the present one.
@@ -127,12 +129,12 @@ class Gathering:
             self._reset()
         self._number = number
         self._add(self._reader.read(observation))
-        index = {name: i for i, name in enumerate(self._reader.cells)}
-        self._censored |= {index[name] for name in self._intervened(observation) if name in index}
+        index = {name: i for i, name in enumerate(self._reader.cell_names)}
+        self._censored |= {index[name] for name in censored if name in index}
         return ended
 
     def _reset(self) -> None:
-        shape = (len(self._reader.cells), len(self._reader.gauges))
+        shape = (len(self._reader.cell_names), len(self._reader.gauge_names))
         self._value = np.full(shape, np.nan)
         self._load_sum = np.zeros(shape[0])
         self._load_count = np.zeros(shape[0], dtype=np.int64)
@@ -154,7 +156,7 @@ class Gathering:
         self._started_s[cells[said]] = started_s[said]
 
     def _grow(self) -> None:
-        shape = (len(self._reader.cells), len(self._reader.gauges))
+        shape = (len(self._reader.cell_names), len(self._reader.gauge_names))
         c, g = self._value.shape
         if shape == (c, g):
             return
@@ -166,7 +168,7 @@ class Gathering:
 
     def _step(self, number: int) -> Step:
         ends_s = number * self._step_s
-        cells = self._reader.cells
+        cells = self._reader.cell_names
         count = self._load_count
         censored = np.zeros(len(cells), dtype=bool)
         censored[sorted(self._censored)] = True
@@ -175,7 +177,7 @@ class Gathering:
             ends_s=ends_s,
             step_s=self._step_s,
             cells=cells,
-            gauges=self._reader.gauges,
+            gauges=self._reader.gauge_names,
             scales_with_load=np.array(self._reader.scales_with_load, dtype=bool),
             value=rounded(self._value),
             load=rounded(load),

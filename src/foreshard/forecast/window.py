@@ -148,8 +148,8 @@ class WindowBuffer:
             return np.concatenate((ring[..., first], ring[..., ends]), axis=-1)
 
         return Window(
-            cells=self._reader.cells,
-            gauges=self._reader.gauges,
+            cells=self._reader.cell_names,
+            gauges=self._reader.gauge_names,
             time_s=held(self._time_s),
             value=held(self._value),
             load=held(self._load),
@@ -167,7 +167,7 @@ class WindowBuffer:
         self._started_s[cells[heard]] = started_s[heard]
 
     def _grow(self) -> None:
-        shape = (len(self._reader.cells), len(self._reader.gauges), self._length)
+        shape = (len(self._reader.cell_names), len(self._reader.gauge_names), self._length)
         if self._value.shape == shape:
             return
         value = np.full(shape, np.nan, dtype=np.float32)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from foreshard.adapters.store.parcel import sync_directory
 from foreshard.model.errors import StoreError
 
-__all__ = ["CENSORED", "LOAD", "SUFFIX", "UP", "Named", "Rows", "named", "read", "write"]
+__all__ = ["SUFFIX", "Named", "Rows", "named", "read", "write"]
 
 SUFFIX = ".parquet"
 LOAD, UP, CENSORED = "_load", "_up_s", "_censored"

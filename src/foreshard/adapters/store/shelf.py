@@ -93,6 +93,16 @@ class Shelf:
         found = self._directory.glob(f"*{SUFFIX}")
         return tuple(sorted(p.stem for p in found if ID.fullmatch(p.stem)))
 
+    def newest_at_s(self) -> float | None:
+        """When the newest model was kept; None = there is none."""
+        times = []
+        for name in self.ids():
+            try:
+                times.append(self._path(name).stat().st_mtime)
+            except OSError:
+                continue
+        return max(times, default=None)
+
     def read(self, name: str) -> Parcel:
         """A kept model.
 
