@@ -59,6 +59,7 @@ def judge(
         cells={name: doubt for name, doubt in doubts.items() if name not in without},
         classes=class_doubts(forecast, serving=serving, thresholds=thresholds),
         known=frozenset(forecast.cells).difference(without),
+        unheard={name: doubt for name, doubt in doubts.items() if name in without},
     )
 
 
@@ -67,7 +68,8 @@ def panic(
 ) -> Reason | None:
     """More cells predicted to fail than is believable: then the forecast is distrusted."""
     limit = budget.believable_failures * len(cells)
-    doubts = judgement.cells.values() if judgement else ()
+    # A forecast that is wrong about many is no better for those whose gauges are believed.
+    doubts = (*judgement.cells.values(), *judgement.unheard.values()) if judgement else ()
     doubted = sum(1 for doubt in doubts if doubt.p_long >= likely_p)
     if doubted <= limit:
         return None
