@@ -24,6 +24,7 @@ class Tellers:
     said: list[str] = field(default_factory=list)
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
     now_s: float = 0.0
+    started_s: dict[str, float] = field(default_factory=dict)
 
     def look(self, times: int) -> frozenset[str]:
         names: frozenset[str] = frozenset()
@@ -50,7 +51,8 @@ class Tellers:
             )
             for name, used in USED.items()
         }
-        fresh = Fresh(metrics=CellMetrics(gauges=gauges), age_s=0.0)
+        said = CellMetrics(gauges=gauges, started_at_s=self.started_s.get(cell, 0.0))
+        fresh = Fresh(metrics=said, age_s=0.0)
         return CellReading(health=Health.UP, reading=fresh)
 
     def scale(self, factor: float, *, cell: str = ODD, gauges: tuple[str, ...] = ()) -> None:
@@ -117,3 +119,20 @@ def test_gauges_that_stand_still_again_are_believed_after_a_while() -> None:
     assert tellers.look(20) == {ODD}
     assert not tellers.look(900)
     assert tellers.said == [f"{ODD} gauges.doubted", f"{ODD} gauges.believed"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_first_minute_says_nothing(seed: int) -> None:
+    tellers = Tellers(rng=np.random.default_rng(seed))
+    tellers.scale(1.2)
+    tellers.look(5)
+    tellers.scale(1.0)
+    assert not tellers.look(50)
+
+
+def test_a_new_process_may_use_something_else() -> None:
+    tellers = Tellers()
+    tellers.look(120)
+    tellers.scale(0.6)
+    tellers.started_s[ODD] = 120.0
+    assert not tellers.look(200)

@@ -28,8 +28,11 @@ NOW_S, USUAL_S = 5.0, 300.0
 LEAST_CHANGE, AGREES, AGREES_PART = 0.03, 0.04, 0.3
 # So many gauges must agree, and such a part of all.
 LEAST_AGREEING, AGREEING_PART = 3, 0.66
-# Not believed for at least so long after the last sign of it.
-HELD_S = 60.0
+# Not believed for at least so long after the last sign of it, and no sign before so much was heard
+# of one process: what another one used says nothing.
+HELD_S, HEARD_S = 60.0, 60.0
+# The same process, by its own clock.
+SAME_S = 1.0
 # Of its limit; a gauge that is at nothing may become any multiple of it.
 NOTHING = 0.005
 
@@ -42,6 +45,8 @@ class Credence:
         scales: By gauge, whether it follows load.
         now: [C] by gauge.
         usual: [C] by gauge.
+        heard_s: [C] for how long this process has been heard.
+        started_s: [C] when it started, NaN = not known.
         odd_s: [C] when they last changed by one factor.
         doubted: [C] cells whose gauges are not believed.
     """
@@ -49,14 +54,23 @@ class Credence:
     scales: Mapping[str, bool]
     now: Mapping[str, Floats]
     usual: Mapping[str, Floats]
+    heard_s: Floats
+    started_s: Floats
     odd_s: Floats
     doubted: Flags
 
 
 def no_credence(cells: int) -> Credence:
     """Nothing was said yet, and nothing is doubted."""
-    never, nobody = np.full(cells, -np.inf), np.zeros(cells, dtype=np.bool_)
-    return Credence(scales={}, now={}, usual={}, odd_s=never, doubted=nobody)
+    return Credence(
+        scales={},
+        now={},
+        usual={},
+        heard_s=np.zeros(cells),
+        started_s=np.full(cells, np.nan),
+        odd_s=np.full(cells, -np.inf),
+        doubted=np.zeros(cells, dtype=np.bool_),
+    )
 
 
 def believed(
@@ -94,33 +108,46 @@ def believed(
 def _heard(credence: Credence, observation: Observation, fleet: Fleet) -> Credence:
     """What gauges said until now."""
     said: dict[str, Floats] = {}
-    scales = dict(credence.scales)
+    scales, started_s = dict(credence.scales), credence.started_s.copy()
+    dt_s = observation.interval_s
     for c, name in enumerate(fleet.names):
         reading = observation.cells[name].reading
         if not isinstance(reading, Fresh):
             continue
+        started_s[c] = reading.metrics.started_at_s
         for gauge, value in reading.metrics.gauges.items():
             if gauge not in said:
                 said[gauge] = np.full(len(fleet.names), np.nan)
                 scales[gauge] = value.scales_with_load
             said[gauge][c] = value.utilisation
+    # NaN compares as false.
+    is_new = np.abs(started_s - credence.started_s) > SAME_S
+    heard_s = np.where(is_new, 0.0, credence.heard_s) + dt_s
     return replace(
         credence,
         scales=scales,
-        now=_followed(credence.now, said, dt_s=observation.interval_s, span_s=NOW_S),
-        usual=_followed(credence.usual, said, dt_s=observation.interval_s, span_s=USUAL_S),
+        now=_followed(credence.now, said, is_new, np.minimum(heard_s, NOW_S), dt_s=dt_s),
+        usual=_followed(credence.usual, said, is_new, np.minimum(heard_s, USUAL_S), dt_s=dt_s),
+        heard_s=heard_s,
+        started_s=started_s,
     )
 
 
 def _followed(
-    before: Mapping[str, Floats], said: Mapping[str, Floats], *, dt_s: float, span_s: float
+    before: Mapping[str, Floats],
+    said: Mapping[str, Floats],
+    is_new: Flags,
+    span_s: Floats,
+    *,
+    dt_s: float,
 ) -> Mapping[str, Floats]:
+    """Means over a span, of all that was heard while that is less."""
     gain = -np.expm1(-dt_s / span_s)
     after = dict(before)
     for gauge, values in said.items():
         heard = np.isfinite(values) & (values >= 0.0)
         said_now = np.where(heard, values, np.nan)
-        old = before.get(gauge, said_now)
+        old = np.where(is_new, np.nan, before.get(gauge, said_now))
         start = np.where(np.isfinite(old), old, said_now)
         after[gauge] = np.where(heard, start + gain * (said_now - start), old)
     return after
@@ -143,7 +170,8 @@ def _change_alike(credence: Credence) -> Flags:
     agrees = known & (np.abs(change - common) <= near)
     is_many = agrees.sum(axis=0) >= np.maximum(LEAST_AGREEING, AGREEING_PART * known.sum(axis=0))
     both = (agrees & scales).any(axis=0) & (agrees & ~scales).any(axis=0)
-    return np.asarray((np.abs(common) >= LEAST_CHANGE) & is_many & both)
+    is_old = credence.heard_s >= HEARD_S
+    return np.asarray(is_old & (np.abs(common) >= LEAST_CHANGE) & is_many & both)
 
 
 def _middle(values: Floats, *, axis: int) -> Floats:

@@ -120,6 +120,7 @@ def _judged(
         cells={name: doubt for name, doubt in doubts.items() if name not in without},
         classes=class_doubts(forecast, serving=serving, thresholds=thresholds),
         known=frozenset(forecast.cells).difference(without),
+        unheard={name: doubt for name, doubt in doubts.items() if name in without},
     )
 
 
@@ -128,7 +129,9 @@ def _panic(
 ) -> Reason | None:
     """More cells predicted to fail than is believable: then the forecast is distrusted."""
     limit = budget.believable_failures * len(cells)
-    doubted = sum(1 for doubt in judgement.cells.values() if doubt.p_long >= likely_p)
+    # A forecast that is wrong about many is no better for those whose gauges are believed.
+    doubts = (*judgement.cells.values(), *judgement.unheard.values())
+    doubted = sum(1 for doubt in doubts if doubt.p_long >= likely_p)
     if doubted <= limit:
         return None
     text = (

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -60,11 +60,13 @@ class Judgement:
         cells: The strongest doubt about each doubted cell.
         classes: Doubts about one class in one cell, by (class, cell).
         known: Cells that the forecast says anything about.
+        unheard: Doubts about cells whose gauges are not believed; they move nothing.
     """
 
     cells: Mapping[str, Doubt]
     classes: Mapping[tuple[str, str], Doubt]
     known: frozenset[str] = frozenset()
+    unheard: Mapping[str, Doubt] = field(default_factory=dict)
 
 
 def cell_doubts(
