@@ -219,3 +219,13 @@ def test_cells_that_are_left_out_are_drawn_by_the_seed(tmp_path: Path) -> None:
     assert one.history.cells != third.history.cells
     assert "3 of 8 cells" in one.portion
     assert json.dumps(one.portion)
+
+
+def test_training_takes_no_more_than_the_limit_on_its_process_leaves(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    assert training.within_limits(settings, left=None) is settings
+    assert training.within_limits(settings, left=9_000.0) is settings
+    less = training.within_limits(settings, left=1_000.0)
+    assert less.training.memory_mb == pytest.approx(300.0)
+    with pytest.raises(ForecastError, match="leaves 600 MB"):
+        training.within_limits(settings, left=600.0)

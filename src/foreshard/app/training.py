@@ -27,6 +27,7 @@ from foreshard.adapters.store.shelf import Shelf
 from foreshard.app.learning import learner_named
 from foreshard.app.places import models_dir
 from foreshard.app.remembering import Record
+from foreshard.app.room import offer_to_be_ended
 from foreshard.app.shelving import flying, packed, restored
 from foreshard.config import Settings
 from foreshard.config.patience import NEED_NO_TRAINING, SHIPPED
@@ -46,6 +47,7 @@ __all__ = [
     "learner_of",
     "task_of",
     "train",
+    "within_limits",
 ]
 
 log = structlog.get_logger(__name__)
@@ -55,6 +57,7 @@ RESUMED_WITHIN_S = 86_400.0
 UNDER_WAY = "under-way.json"
 # What the program itself takes, before any record: interpreter, numerics, compiled kernels.
 OWN_MB = 700.0
+LEAST_MB = 100.0
 PACKAGES = ("numpy", "lightgbm", "jax", "prophet")
 
 Stage = Callable[[str], Progress]
@@ -111,8 +114,31 @@ def task_of(settings: Settings) -> Task:
     )
 
 
+def within_limits(settings: Settings, *, left: float | None) -> Settings:
+    """A configuration whose training takes no more memory than there is left.
+
+    Args:
+        settings: The configuration.
+        left: Megabytes that the limits on this process leave (see `room`); None = no limit.
+
+    Raises:
+        ForecastError: That is not enough to begin.
+    """
+    if left is None or settings.training.memory_mb + OWN_MB <= left:
+        return settings
+    most_mb = left - OWN_MB
+    if most_mb < LEAST_MB:
+        raise ForecastError(
+            f"training: the limit on this process leaves {left:.0f} MB, at least "
+            f"{LEAST_MB + OWN_MB:.0f} are needed; raise it (MemoryMax, limits.memory), or train "
+            "elsewhere on a copy of the data directory"
+        )
+    return altered(settings, memory_mb=most_mb)
+
+
 def bound_memory(most_mb: float) -> None:
     """Bound the memory of this process from now on; what asks for more fails, not the machine."""
+    offer_to_be_ended()
     most = int((most_mb + OWN_MB) * 1e6)
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or most < hard:

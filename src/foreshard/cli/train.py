@@ -52,7 +52,7 @@ def train(
     ] = "",
     seed: Annotated[int | None, typer.Option(help="In place of training.seed.", min=0)] = None,
     memory_mb: Annotated[
-        float | None, typer.Option(help="In place of training.memory_mb.", min=256.0)
+        float | None, typer.Option(help="In place of training.memory_mb.", min=100.0)
     ] = None,
     is_fresh: Annotated[
         bool, typer.Option("--fresh", help="Leave what an interrupted run had done.")

@@ -58,10 +58,12 @@ class TrainingSettings(Strict):
         "before it may; longer where failures are too rare to judge by.",
     )
     memory_mb: Positive = Field(
-        default=4_096.0,
-        ge=256.0,
-        description="Megabytes of memory that training may take; a record too large for that is "
-        "shortened, then thinned out cell by cell, and the model's card says so.",
+        default=1_000.0,
+        ge=100.0,
+        description="Megabytes of memory that training may take beyond the 700 of the program; a "
+        "record too large for that is shortened, then thinned out cell by cell, and the model's "
+        "card says so. The limit of the unit or the container must have room for it beside the "
+        "engine, or less is taken.",
     )
     seed: int = Field(
         default=1, ge=0, description="The same history and seed give the same model."
