@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from foreshard.model.events import SystemEvent
 from foreshard.model.handover import Notice, Reply
 from foreshard.model.plan import Decision
@@ -19,6 +22,7 @@ from foreshard.model.workload import Flow
 
 __all__ = [
     "Applied",
+    "Archive",
     "BalancerReading",
     "CellDriver",
     "CellSource",
@@ -27,9 +31,11 @@ __all__ = [
     "Executor",
     "Rejected",
     "RouteSink",
+    "Samples",
     "SlotMover",
     "StateStore",
     "TrafficSource",
+    "Wanted",
 ]
 
 T = TypeVar("T")
@@ -199,4 +205,54 @@ class StateStore(Protocol):
 
         Raises:
             StoreError: It cannot be read.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is asked of an archive.
+
+    Attributes:
+        columns: By the name they get: the column, or the query, that they come from.
+        entity: Column or label that tells cells apart.
+        time: Column of moments; "" where the archive has its own.
+        unit_s: Seconds in one unit of that column; timestamps need none.
+        group: Column or label that tells groups of siblings apart; "" = none.
+    """
+
+    columns: Mapping[str, str]
+    entity: str
+    time: str = ""
+    unit_s: float = 1.0
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """Telemetry of the past, in rows, by entity and then by time; no two rows are of one moment.
+
+    Attributes:
+        entities: E names, sorted.
+        groups: E names of groups; "" = in none.
+        entity: int32 [N], index of the entity.
+        time_s: float64 [N], seconds since the epoch, or since whenever the archive counts.
+        columns: Numbers [N], NaN = missing.
+    """
+
+    entities: tuple[str, ...]
+    groups: tuple[str, ...]
+    entity: NDArray[np.int32]
+    time_s: NDArray[np.float64]
+    columns: Mapping[str, NDArray[np.floating]]
+
+
+class Archive(Protocol):
+    """Where telemetry of the past lies."""
+
+    def read(self, wanted: Wanted) -> Samples:
+        """Everything that was asked for.
+
+        Raises:
+            SourceError: It is not there or cannot be used, and why: no such column, a column of
+                texts, two rows of one entity and moment, nothing in it, no answer.
         """

@@ -32,13 +32,13 @@ def one(series: list[float], *, step_s: float = 60.0) -> History:
 
 def test_a_line_is_drawn_on_as_far_as_the_horizon() -> None:
     history = one([0.1 + 0.002 * t for t in range(100)])
-    ahead = SCORES["predict-linear"](history, np.array([80]), 1200.0)
-    assert ahead[0, 0, 0] == pytest.approx(0.1 + 0.002 * 100, abs=1e-6)
+    ahead = SCORES["predict-linear"](history, np.array([80]), (1200.0,))
+    assert ahead[0, 0, 0, 0] == pytest.approx(0.1 + 0.002 * 100, abs=1e-6)
 
 
 @given(st.lists(st.one_of(st.floats(0.0, 2.0), st.just(np.nan)), min_size=61, max_size=61))
 def test_a_line_with_gaps_is_the_one_that_least_squares_gives(series: list[float]) -> None:
-    found = SCORES["predict-linear"](one(series), np.array([60]), 300.0)[0, 0, 0]
+    found = SCORES["predict-linear"](one(series), np.array([60]), (300.0,))[0, 0, 0, 0]
     y = np.array(series, dtype=np.float32)[1:].astype(np.float64)
     heard = np.flatnonzero(~np.isnan(y))
     if len(heard) < 3:
@@ -54,13 +54,13 @@ def test_yesterday_is_the_most_of_the_same_stretch() -> None:
     history = one(series, step_s=3600.0 / 6)
     score = SCORES["seasonal-naive"]
     at = np.array([100 + 144 - 3, 100 + 144 - 2, 100 + 144 - 1, 100 + 144])
-    assert score(history, at, 1200.0)[0, 0].round(3).tolist() == [0.2, 0.9, 0.9, 0.2]
-    assert np.isnan(score(history, np.array([50]), 1200.0)).all()
+    assert score(history, at, (1200.0,))[0, 0, 0].round(3).tolist() == [0.2, 0.9, 0.9, 0.2]
+    assert np.isnan(score(history, np.array([50]), (1200.0,))).all()
 
 
 def test_a_missing_sample_is_bridged_for_a_moment_only() -> None:
     history = one([0.5, np.nan, np.nan, np.nan])
-    found = SCORES["headroom"](history, np.arange(4), 300.0)[0, 0]
+    found = SCORES["headroom"](history, np.arange(4), (300.0,))[0, 0, 0]
     assert found[:3].tolist() == [0.5, 0.5, 0.5]
     assert np.isnan(found[3])
 
@@ -83,7 +83,7 @@ def test_a_baseline_ranks_as_its_bare_score() -> None:
     model = HeadroomLearner().fit(history, RULE, (900.0,), seed=1)
     at = np.arange(600, 900)
     p = model.risk(history, at).by_gauge[0, 0, 2, 0]
-    bare = SCORES["headroom"](history, at, 900.0)[2, 0]
+    bare = SCORES["headroom"](history, at, (900.0,))[0, 2, 0]
     assert np.array_equal(np.argsort(p, kind="stable"), np.argsort(bare, kind="stable"))
 
 

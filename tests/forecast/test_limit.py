@@ -31,6 +31,12 @@ def test_a_declared_limit_counts_without_any_sample() -> None:
     assert limits.counts.tolist() == [[True]]
 
 
+def test_a_declared_limit_is_reached_by_the_value_that_says_so_in_few_bits() -> None:
+    raw = np.array([[[0.9, 0.8999]]], dtype=np.float32)
+    limits = learn_limits(raw, [LimitRule(absolute=0.9)], trusted=np.ones((1, 2), dtype=bool))
+    assert (limits.apply(raw) >= 1.0).tolist() == [[[True, False]]]
+
+
 def test_a_quantile_of_nothing_is_no_limit() -> None:
     nothing = np.full((1, 1, 5), np.nan)
     limits = learn_limits(nothing, [LimitRule(quantile=0.9)], trusted=np.ones((1, 5), dtype=bool))

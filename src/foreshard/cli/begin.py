@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from foreshard.cli.argument import Config, guarded
+from foreshard.cli.argument import Config, fail, guarded
 from foreshard.cli.checklist import checklist
 from foreshard.config import load
 from foreshard.model.errors import ConfigError
@@ -97,8 +97,14 @@ def check(
     raise typer.Exit(found.exit_status(is_strict=strict))
 
 
-def schema() -> None:
-    """Print the JSON Schema of the configuration, for editors."""
+def schema(
+    of: Annotated[str, typer.Argument(help="configuration or backtest.")] = "configuration",
+) -> None:
+    """Print the JSON Schema of the configuration, or of backtests, for editors."""
+    from foreshard.config.backtest import backtest_schema_text
     from foreshard.config.schema import schema_text
 
-    typer.echo(schema_text(), nl=False)
+    texts = {"configuration": schema_text, "backtest": backtest_schema_text}
+    if of not in texts:
+        fail(ConfigError(f"schema: {of!r} has none, must be one of {', '.join(texts)}"))
+    typer.echo(texts[of](), nl=False)

@@ -8,6 +8,7 @@ import typer
 
 from foreshard import __version__
 from foreshard.cli.ask import bundle, freeze, health, replay, thaw, why
+from foreshard.cli.backtest import backtest
 from foreshard.cli.begin import check, init, schema
 from foreshard.cli.lab import lab
 from foreshard.cli.steer import bootstrap, eject, engine, relay, run, serve
@@ -18,7 +19,7 @@ __all__ = ["app"]
 COMMANDS = (
     *(init, check, schema, run, serve, relay, engine, bootstrap, eject),
     *(why, freeze, thaw, health, bundle, replay),
-    *(fault, demo, report),
+    *(fault, demo, report, backtest),
 )
 
 app = typer.Typer(

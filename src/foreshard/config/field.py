@@ -68,7 +68,7 @@ WORDS = {
     URL: f"must be http:// or https://, a host and perhaps {PORTS}, without white space",
 }
 """What would be right, by pattern."""
-TAGS = frozenset({"as a metric", "as a number"})
+TAGS = frozenset({"as a metric", "as a number", "as a quantile"})
 """Which part of a union was meant; no part of a path."""
 
 

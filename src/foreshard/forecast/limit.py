@@ -95,17 +95,20 @@ def learn_limits(
     limit = np.full((c, g), np.nan)
     counts = np.zeros((c, g), dtype=bool)
     for j, rule in enumerate(rules):
-        for i in range(c if rule is not None else 0):
+        if rule is None:
+            continue
+        for i in range(c):
             seen = raw[i, j, trusted[i]].astype(np.float64)
             seen = seen[~np.isnan(seen)]
             limit[i, j], counts[i, j] = _limit_of(seen, rule)
+            if rule.absolute is not None:
+                # .9 as the values have it: a value that says .9 has reached it.
+                limit[i, j] = raw.dtype.type(rule.absolute)
     return Limits(limit=limit, counts=counts)
 
 
-def _limit_of(seen: NDArray[np.float64], rule: LimitRule | None) -> tuple[float, bool]:
+def _limit_of(seen: NDArray[np.float64], rule: LimitRule) -> tuple[float, bool]:
     """One limit, and whether it counts; `seen` [N] has no NaN."""
-    if rule is None:
-        return np.nan, False
     if rule.absolute is not None:
         if rule.min_headroom == 0.0 or not len(seen):
             return rule.absolute, True

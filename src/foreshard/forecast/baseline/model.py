@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 # Moments of the past that the curve is fitted to: two numbers do not need more.
-_MOST_MOMENTS = 10_000
+_MOST_MOMENTS = 5_000
 # A gauge that was never seen is taken to stand half way to its limit.
 _USUAL = 0.5
 # Nearer to its limit than this a usual value is noise.
@@ -65,8 +65,7 @@ class BaselineModel:
         usual = self._usual_of(history)
         c, g = history.counts.shape
         by_gauge = np.full((len(self.horizons_s), len(loads), c, g, len(at)), np.nan, np.float32)
-        for i, horizon_s in enumerate(self.horizons_s):
-            bare = SCORES[self.name](history, at, horizon_s)
+        for i, bare in enumerate(SCORES[self.name](history, at, self.horizons_s)):
             for j, load in enumerate(loads):
                 factor = np.where(history.scales_with_load, load, 1.0)[None, :, None]
                 score = _squeezed(bare * factor, usual)
@@ -132,9 +131,9 @@ class BaselineLearner:
         onsets = find_onsets(history, rule)
         at = np.arange(0, history.samples, -(-history.samples // _MOST_MOMENTS))
         offset, slope = np.empty(len(horizons_s)), np.empty(len(horizons_s))
-        for i, horizon_s in enumerate(horizons_s):
-            y, known = labels(onsets, history.steps(horizon_s))
-            each = _squeezed(SCORES[self.name](history, at, horizon_s), usual[:, :, None])
+        for i, bare in enumerate(SCORES[self.name](history, at, horizons_s)):
+            y, known = labels(onsets, history.steps(horizons_s[i]))
+            each = _squeezed(bare, usual[:, :, None])
             worst = np.fmax.reduce(np.where(history.counts[:, :, None], each, np.nan), axis=1)
             use = (onsets.scored & known)[:, at] & ~np.isnan(worst)
             offset[i], slope[i] = fit_ascent(worst[use], y[:, at][use])

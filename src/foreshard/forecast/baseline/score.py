@@ -21,8 +21,9 @@ __all__ = ["SCORES", "Score"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
-# (history, at [A], horizon_s) -> [C, G, A], in the units of `History.value`; NaN = not said.
-Score = Callable[[History, Index, float], Array]
+# (history, at [A], horizons_s [H]) -> [H, C, G, A], in the units of `History.value`; NaN = not
+# said.
+Score = Callable[[History, Index, tuple[float, ...]], Array]
 
 # A sample that is missing is bridged with one not older than so many.
 _BRIDGED = 2
@@ -31,20 +32,44 @@ _FEWEST = 3
 _DAY_S = 86_400.0
 
 
-def _level(history: History, at: Index, _horizon_s: float) -> Array:
-    """The newest value of each gauge, [C, G, A]."""
-    value = _gathered(history, at)
-    for back in range(1, _BRIDGED + 1):
-        value = np.where(np.isnan(value), _gathered(history, at - back), value)
-    return value
+class _Past:
+    """Values at samples that lie some steps before others; NaN outside the record."""
+
+    def __init__(self, history: History, at: Index, deepest: int) -> None:
+        first, end = (int(at.min()) - deepest, int(at.max()) + 1) if len(at) else (0, 0)
+        lacking = max(-first, 0)
+        inside = history.value[:, :, first + lacking : end]
+        self._block = np.full((*inside.shape[:2], end - first), np.nan)
+        self._block[:, :, lacking : lacking + inside.shape[2]] = inside
+        self._place = at - first
+        # A stretch without gaps is seen, not copied.
+        self._is_dense = bool(np.all(np.diff(at) == 1))
+
+    def back(self, steps: int) -> Array:
+        """[C, G, A], so many steps before."""
+        if self._is_dense:
+            end = self._block.shape[2] - steps
+            return self._block[:, :, end - len(self._place) : end]
+        found: Array = self._block[:, :, self._place - steps]
+        return found
 
 
-def _extrapolated(history: History, at: Index, horizon_s: float) -> Array:
-    """Where the least-squares line of the last hour stands a horizon ahead, [C, G, A]."""
+def _level(history: History, at: Index, horizons_s: tuple[float, ...]) -> Array:
+    """The newest value of each gauge."""
+    past = _Past(history, at, _BRIDGED)
+    value = past.back(0)
+    for steps in range(1, _BRIDGED + 1):
+        value = np.where(np.isnan(value), past.back(steps), value)
+    return np.broadcast_to(value, (len(horizons_s), *value.shape))
+
+
+def _extrapolated(history: History, at: Index, horizons_s: tuple[float, ...]) -> Array:
+    """Where the least-squares line of the last hour stands a horizon ahead."""
     samples = max(history.steps(_LOOKBACK_S), _FEWEST)
+    past = _Past(history, at, samples - 1)
     n, x, k, kk, kx = (np.zeros((*history.counts.shape, len(at))) for _ in range(5))
     for back in range(samples):
-        value = _gathered(history, at - back)
+        value = past.back(back)
         heard = ~np.isnan(value)
         value = np.where(heard, value, 0.0)
         n += heard
@@ -56,27 +81,27 @@ def _extrapolated(history: History, at: Index, horizon_s: float) -> Array:
     n = np.where(enough, n, 1.0)
     spread = np.where(enough, kk - k * k / n, 1.0)
     slope = (kx - k * x / n) / spread
-    ahead = history.steps(horizon_s)
-    return np.where(enough, x / n + slope * (ahead - k / n), np.nan)
+    return np.stack(
+        [
+            np.where(enough, x / n + slope * (history.steps(horizon_s) - k / n), np.nan)
+            for horizon_s in horizons_s
+        ]
+    )
 
 
-def _yesterday(history: History, at: Index, horizon_s: float) -> Array:
-    """The largest value in the same stretch ahead, a day ago, [C, G, A]."""
+def _yesterday(history: History, at: Index, horizons_s: tuple[float, ...]) -> Array:
+    """The largest value in the same stretch ahead, a day ago."""
     day = history.steps(_DAY_S)
-    # A horizon longer than a day would look into the future.
-    ahead = min(history.steps(horizon_s), day)
+    past = _Past(history, at, day - 1)
     most = np.full((*history.counts.shape, len(at)), np.nan)
-    for step in range(1, ahead + 1):
-        np.fmax(most, _gathered(history, at - day + step), out=most)
-    return most
-
-
-def _gathered(history: History, at: Index) -> Array:
-    """float64 [C, G, A], values at samples, NaN before the first and after the last."""
-    inside = (at >= 0) & (at < history.samples)
-    found = history.value[:, :, np.where(inside, at, 0)].astype(np.float64)
-    found[:, :, ~inside] = np.nan
-    return found
+    found, ahead = [], 0
+    for horizon_s in horizons_s:
+        # A horizon longer than a day would look into the future.
+        while ahead < min(history.steps(horizon_s), day):
+            ahead += 1
+            most = np.fmax(most, past.back(day - ahead))
+        found.append(most)
+    return np.stack(found)
 
 
 SCORES: Final[Mapping[str, Score]] = MappingProxyType(

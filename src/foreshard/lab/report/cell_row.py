@@ -136,7 +136,6 @@ class CellRow:
         )
         ticks = nice_ticks(self._shares.high, most=most)
         box = Box(
-            report=self._report,
             kind="share",
             axis=Axis(ticks=[(self._shares.at(v), percent(v)) for v in ticks]),
             title=title,
@@ -235,7 +234,6 @@ class CellRow:
         layers += [stroke("line risk", line(self._line(stated))), *self._moments()]
         worst = max((s.p for s in stated if s is not None), default=0.0)
         box = Box(
-            report=self._report,
             kind="risk",
             axis=Axis(ticks=[(v, percent(v)) for v in (0.0, 0.5, 1.0)]),
             title=f"Predicted probability that {self._cell} fails within {long:g} s",

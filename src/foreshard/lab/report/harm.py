@@ -49,7 +49,6 @@ def harm_picture(report: Report) -> Html:
         ]
     )
     box = Box(
-        report=report,
         kind="harm",
         axis=axis,
         title="Weighted bad requests per second",

@@ -31,17 +31,15 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A picture over the time of a report.
+    """A picture.
 
     Attributes:
-        report: Gives the axis of time.
         kind: Class of the box in the style sheet, which sets its height.
         axis: To its left.
         title: What it shows; told to those who cannot see it.
         description: What is to be seen in it, in a sentence.
     """
 
-    report: Report
     kind: str
     axis: Axis
     title: str

@@ -1,0 +1,1 @@
+"""Telemetry of the past: tables in files, and Prometheus."""

@@ -1,0 +1,1 @@
+"""Models of failure put on trial over a history that is already over."""
