@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreshard.forecast.history import ALONE, History
-from foreshard.forecast.lstm.trail import (
+from foreshard.forecast.trail import (
     carried,
     trailing_least,
     trailing_mean,

@@ -10,17 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from foreshard.forecast.baseline.ascent import fit_ascent
 from foreshard.forecast.history import History
+from foreshard.forecast.joint import Joint
 from foreshard.forecast.learner import Progress, ignore_progress
 from foreshard.forecast.lstm.channel import Sight
 from foreshard.forecast.lstm.course import Course
 from foreshard.forecast.lstm.extra import loaded
-from foreshard.forecast.lstm.model import KIND, LstmModel, score_of
+from foreshard.forecast.lstm.model import KIND, LstmModel
 from foreshard.forecast.lstm.task import Cut, Record, gather, knots_of
-from foreshard.forecast.onset import BreachRule, Onsets, find_onsets, labels
+from foreshard.forecast.onset import BreachRule, find_onsets
 from foreshard.model.errors import ForecastError
 
 __all__ = ["LstmLearner"]
@@ -103,33 +102,18 @@ class LstmLearner:
             knots=record.knots,
             cut=self.cut,
             sustain=rule.sustain,
-            together=history.declared is None,
             weights=fitted.weights,
             centre=fitted.centre,
             spread=fitted.spread,
-            offset=np.zeros(len(steps)),
-            slope=np.ones(len(steps)),
+            joint=Joint(offset=np.zeros(len(steps)), slope=np.ones(len(steps))),
         )
-        return _calibrated(model, history, record.onsets, split)
-
-
-def _calibrated(model: LstmModel, history: History, onsets: Onsets, split: int) -> LstmModel:
-    """The model with a curve for each horizon, fitted to what came after `split`."""
-    stride = max(-(-(history.samples - split) * len(history.cells) // _MOST_MOMENTS), 1)
-    at = np.arange(split, history.samples, stride, dtype=np.int64)
-    hazard = model.hazard(history, at)[:, 0]
-    total = np.nansum(hazard, axis=2)
-    if not model.together:
-        total /= np.maximum((~np.isnan(hazard)).sum(axis=2), 1)
-    spoken: NDArray[np.bool_] = np.any(~np.isnan(hazard), axis=2)
-    offset, slope = model.offset.copy(), model.slope.copy()
-    for i, horizon_s in enumerate(model.horizons_s):
-        y, known = labels(onsets, history.steps(horizon_s))
-        use = (onsets.scored & known)[:, at] & spoken[i]
-        if use.any():
-            score = score_of(total[i][use])
-            # About the middle: where the slope is held up, the level must still be right.
-            middle = float(score.mean())
-            level, slope[i] = fit_ascent(score - middle, y[:, at][use])
-            offset[i] = level - slope[i] * middle
-    return replace(model, offset=offset, slope=slope)
+        stride = -(-(history.samples - split) * len(history.cells) // _MOST_MOMENTS)
+        at = np.arange(split, history.samples, stride, dtype=np.int64)
+        joint = Joint.fit(
+            model.hazard(history, at)[:, 0],
+            at,
+            history=history,
+            onsets=record.onsets,
+            horizons_s=horizons_s,
+        )
+        return replace(model, joint=joint)

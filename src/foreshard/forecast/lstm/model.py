@@ -1,10 +1,8 @@
 """This module is the fitted network as a risk model: asked for any cells, moments and loads.
 
 A sample is told of by the sequence into which the record is cut there (`task.Cut`), whatever else
-is asked for. The hazards of a cell's gauges add up to the hazard of the cell; a logistic curve for
-each horizon, fitted on later history, makes them probabilities, and each gauge gets its part back.
-At another load the channels that load moves are multiplied (`channel.under_load`), and what comes
-out is made to rise with the load and with the horizon.
+is asked for. At another load the channels that load moves are multiplied (`channel.under_load`);
+from the hazards of gauges to the probability of a cell leads `Joint`.
 
 Nothing is said of a gauge that has fallen silent or of which little was heard yet.
 """
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 
 from foreshard.forecast.forecaster import Json
 from foreshard.forecast.history import History
+from foreshard.forecast.joint import Joint
 from foreshard.forecast.learner import Risk, Snapshot
 from foreshard.forecast.lstm.channel import CHANNELS, Rows, Sight, counted_rows, under_load
 from foreshard.forecast.lstm.course import WEIGHTS
@@ -27,7 +26,7 @@ from foreshard.forecast.lstm.extra import loaded
 from foreshard.forecast.lstm.task import Cut
 from foreshard.model.errors import ForecastError
 
-__all__ = ["KIND", "LstmModel", "restore", "score_of"]
+__all__ = ["KIND", "LstmModel", "restore"]
 
 Values = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -39,7 +38,6 @@ _EDITION = 1
 # Sequences in one call of the network, and samples of channels in memory.
 _AT_ONCE = 512
 _SAMPLES_AT_ONCE = 400_000
-_LEAST_HAZARD = 1e-12
 # A step further from the one it was fitted to than this is another step.
 _SAME_STEP = 0.01
 
@@ -54,11 +52,9 @@ class LstmModel:
         knots: J, ends of the intervals ahead, in samples; the horizons are among them.
         cut: Into sequences.
         sustain: Samples that make a breach.
-        together: The hazards of a cell's gauges add up; else (breaches that others declared, of
-            which each gauge tells all) their mean counts.
         weights: Of the network, by the names in `WEIGHTS`.
         centre, spread: float32 [D], of the channels.
-        offset, slope: float64 [H], of the curve over the log-odds; slope > 0.
+        joint: From hazards of gauges to the probability of a cell.
     """
 
     name: ClassVar[str] = KIND
@@ -67,12 +63,10 @@ class LstmModel:
     knots: tuple[int, ...]
     cut: Cut
     sustain: int
-    together: bool
     weights: Mapping[str, Values]
     centre: Values
     spread: Values
-    offset: Array
-    slope: Array
+    joint: Joint
 
     def risk(
         self, history: History, at: NDArray[np.int64], *, loads: tuple[float, ...] = (1.0,)
@@ -82,25 +76,7 @@ class LstmModel:
         Raises:
             ForecastError: The history has another step, or JAX is missing.
         """
-        hazard = self.hazard(history, at, loads=loads)
-        each = np.nan_to_num(hazard)
-        total = each.sum(axis=3)
-        if not self.together:
-            total /= np.maximum((~np.isnan(hazard)).sum(axis=3), 1)
-        odds = score_of(total) * self.slope[:, None, None, None]
-        odds += self.offset[:, None, None, None]
-        any_ = 1.0 / (1.0 + np.exp(-odds))
-        part = each / np.maximum(each.sum(axis=3, keepdims=True), _LEAST_HAZARD)
-        by_gauge = -np.expm1(np.log1p(-np.minimum(any_, 1.0 - 1e-9))[:, :, :, None] * part)
-        for p in (any_, by_gauge):
-            np.maximum.accumulate(p, axis=0, out=p)
-            np.maximum.accumulate(p, axis=1, out=p)
-        silent = np.isnan(hazard)
-        by_gauge[silent] = np.nan
-        any_[silent.all(axis=3)] = np.nan
-        if history.declared is None:
-            any_[:, :, ~history.counts.any(axis=1)] = 0.0
-        return Risk(any=any_.astype(np.float32), by_gauge=by_gauge.astype(np.float32))
+        return self.joint.risk(history, self.hazard(history, at, loads=loads))
 
     def hazard(
         self, history: History, at: NDArray[np.int64], *, loads: tuple[float, ...] = (1.0,)
@@ -157,15 +133,14 @@ class LstmModel:
                 "steps": self.cut.steps,
                 "told": self.cut.told,
                 "sustain": self.sustain,
-                "together": self.together,
                 "channels": list(CHANNELS),
             },
             arrays={
                 **self.weights,
                 "centre": self.centre,
                 "spread": self.spread,
-                "offset": self.offset,
-                "slope": self.slope,
+                "offset": self.joint.offset,
+                "slope": self.joint.slope,
             },
         )
 
@@ -186,12 +161,6 @@ def _count(settings: Mapping[str, Json], key: str) -> int:
     if not isinstance(value, int) or value < 1:
         raise ForecastError(f"lstm: snapshot's {key} is {value!r}, must be a whole number >= 1")
     return value
-
-
-def score_of(hazard: Array) -> Array:
-    """Log-odds of a cumulative hazard."""
-    h = np.maximum(hazard, _LEAST_HAZARD)
-    return np.asarray(np.log(np.expm1(np.minimum(h, 500.0))))
 
 
 def restore(snapshot: Snapshot) -> LstmModel:
@@ -221,12 +190,10 @@ def restore(snapshot: Snapshot) -> LstmModel:
         knots=tuple(round(k) for k in snapshot.numbers("knots")),
         cut=Cut(steps=steps, told=told),
         sustain=sustain,
-        together=settings.get("together") is True,
         weights={name: arrays[name].astype(np.float32) for name in WEIGHTS},
         centre=arrays["centre"].astype(np.float32),
         spread=arrays["spread"].astype(np.float32),
-        offset=arrays["offset"],
-        slope=arrays["slope"],
+        joint=Joint(offset=arrays["offset"], slope=arrays["slope"]),
     )
     _check_shapes(model)
     return model
@@ -256,8 +223,8 @@ def _check_shapes(model: LstmModel) -> None:
     own: dict[str, NDArray[np.floating]] = {
         "centre": model.centre,
         "spread": model.spread,
-        "offset": model.offset,
-        "slope": model.slope,
+        "offset": model.joint.offset,
+        "slope": model.joint.slope,
     }
     for name, shape in wanted.items():
         found = {**weights, **own}[name].shape

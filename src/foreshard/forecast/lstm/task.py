@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from foreshard.forecast.history import History
 from foreshard.forecast.lstm.channel import CHANNELS, Rows, Sight, counted_rows
-from foreshard.forecast.lstm.trail import trailing_least, trailing_most
 from foreshard.forecast.onset import BreachRule, Onsets, labels
+from foreshard.forecast.trail import trailing_least, trailing_most
 
 __all__ = ["Cut", "Record", "Tasks", "gather", "knots_of"]
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from foreshard.forecast.lstm import trail
+from foreshard.forecast import trail
 
 Values = NDArray[np.float32]
 
