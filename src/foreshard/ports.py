@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Flags = NDArray[np.bool_]
+
 __all__ = [
     "Applied",
     "Archive",
@@ -234,7 +236,7 @@ class StepTable:
     scales_with_load: frozenset[str]
     load: NDArray[np.float32]
     up_s: NDArray[np.float32]
-    censored: NDArray[np.bool_]
+    censored: Flags
 
 
 class MetricLog(Protocol):
