@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from foreshard.engine.counted import sane
 from foreshard.model.plan import Reason
 from foreshard.model.telemetry import Fresh, Observation
 from foreshard.model.topology import Fleet
@@ -33,6 +34,8 @@ LEAST_AGREEING, AGREEING_PART = 3, 0.66
 HELD_S, HEARD_S = 60.0, 60.0
 # The same process, by its own clock.
 SAME_S = 1.0
+# More of its limit nothing can use.
+MOST = 1e6
 # Of its limit; a gauge that is at nothing may become any multiple of it.
 NOTHING = 0.005
 
@@ -114,12 +117,15 @@ def _heard(credence: Credence, observation: Observation, fleet: Fleet) -> Creden
         reading = observation.cells[name].reading
         if not isinstance(reading, Fresh):
             continue
-        started_s[c] = reading.metrics.started_at_s
+        if np.isfinite(reading.metrics.started_at_s):
+            started_s[c] = reading.metrics.started_at_s
         for gauge, value in reading.metrics.gauges.items():
             if gauge not in said:
                 said[gauge] = np.full(len(fleet.names), np.nan)
                 scales[gauge] = value.scales_with_load
-            said[gauge][c] = value.utilisation
+            # So many times its limit is a broken gauge, not one that moved.
+            used = sane(value.utilisation)
+            said[gauge][c] = used if used <= MOST else np.nan
     # NaN compares as false.
     is_new = np.abs(started_s - credence.started_s) > SAME_S
     heard_s = np.where(is_new, 0.0, credence.heard_s) + dt_s
@@ -145,11 +151,10 @@ def _followed(
     gain = -np.expm1(-dt_s / span_s)
     after = dict(before)
     for gauge, values in said.items():
-        heard = np.isfinite(values) & (values >= 0.0)
-        said_now = np.where(heard, values, np.nan)
-        old = np.where(is_new, np.nan, before.get(gauge, said_now))
-        start = np.where(np.isfinite(old), old, said_now)
-        after[gauge] = np.where(heard, start + gain * (said_now - start), old)
+        heard = np.isfinite(values)
+        old = np.where(is_new, np.nan, before.get(gauge, values))
+        start = np.where(np.isfinite(old), old, values)
+        after[gauge] = np.where(heard, start + gain * (values - start), old)
     return after
 
 
