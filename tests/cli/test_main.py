@@ -33,7 +33,7 @@ from tests.test_config import site
 COMMANDS = (
     *("init", "check", "schema", "run", "serve", "relay", "engine", "bootstrap"),
     *("eject", "why", "freeze", "thaw", "health", "bundle", "replay"),
-    *("fault", "demo", "report"),
+    *("fault", "demo", "report", "backtest"),
 )
 
 
