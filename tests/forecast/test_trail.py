@@ -29,11 +29,15 @@ def naive(x: Values, samples: int, what: str) -> Values:
 
 
 @settings(max_examples=30, deadline=None)
-@given(with_gaps, st.integers(1, 50))
-def test_statistics_are_those_of_the_samples_heard(x: Values, samples: int) -> None:
+@given(with_gaps, st.integers(1, 50), st.integers(1, 40))
+def test_statistics_are_those_of_the_samples_heard(x: Values, samples: int, last: int) -> None:
+    last = min(last, x.shape[1])
     for name, what in (("most", "max"), ("least", "min"), ("mean", "mean"), ("spread", "std")):
-        found = getattr(trail, f"trailing_{name}")(x, samples)
-        assert np.allclose(found, naive(x, samples, what), atol=1e-5, equal_nan=True), name
+        statistic, wanted = getattr(trail, f"trailing_{name}"), naive(x, samples, what)
+        found = statistic(x, samples)
+        assert np.allclose(found, wanted, atol=1e-5, equal_nan=True), name
+        found = statistic(x, samples, last=last)
+        assert np.allclose(found, wanted[:, -last:], atol=1e-5, equal_nan=True), name
 
 
 @settings(max_examples=30, deadline=None)

@@ -25,7 +25,8 @@ __all__ = ["Joint"]
 
 Array = NDArray[np.float64]
 
-_LEAST_HAZARD = 1e-12
+# Rarer than this is all the same: the curve must not be bent by how sure a model is of nothing.
+_LEAST_HAZARD = 1e-6
 _MOST_HAZARD = 500.0
 # Below this distance to 1 a probability has no finite hazard.
 _LEAST_DOUBT = 1e-9
@@ -82,11 +83,7 @@ class Joint:
             y, known = labels(onsets, history.steps(horizon_s))
             use = (onsets.scored & known)[:, at] & said[i]
             if use.any():
-                score = _log_odds(total[i][use])
-                # About the middle: where the slope is held up, the level must still be right.
-                middle = float(score.mean())
-                level, slope[i] = fit_ascent(score - middle, y[:, at][use])
-                offset[i] = level - slope[i] * middle
+                offset[i], slope[i] = fit_ascent(_log_odds(total[i][use]), y[:, at][use])
         return cls(offset=offset, slope=slope)
 
     def risk(self, history: History, hazard: Array) -> Risk:
@@ -105,7 +102,7 @@ class Joint:
         odds = _log_odds(_total(hazard, history)) * self.slope[:, None, None, None]
         odds += self.offset[:, None, None, None]
         any_ = 1.0 / (1.0 + np.exp(-np.clip(odds, -_MOST_HAZARD, _MOST_HAZARD)))
-        part = each / np.maximum(each.sum(axis=3, keepdims=True), _LEAST_HAZARD)
+        part = each / np.maximum(each.sum(axis=3, keepdims=True), np.finfo(np.float64).tiny)
         joint = -np.log1p(-np.minimum(any_, 1.0 - _LEAST_DOUBT))
         by_gauge = -np.expm1(-joint[:, :, :, None] * part)
         for p in (any_, by_gauge):

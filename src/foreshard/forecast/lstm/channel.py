@@ -160,7 +160,7 @@ class Sight:
     @property
     def reach(self) -> int:
         """Samples before a stretch that a bulk read of it copies."""
-        return self._day + _SEEN_LATELY
+        return self._day + 2 * _SEEN_LATELY
 
     def channels(self, rows: Rows, first: int, end: int) -> tuple[Values, NDArray[np.bool_]]:
         """What is seen at the samples [first, end), which may reach outside the history.
@@ -174,31 +174,30 @@ class Sight:
             float32 [R, end - first, D], finite; and bool [R, end - first]: enough was heard of the
             row to speak of it.
         """
-        before = self.reach
-        now = slice(before, None)
-        x = self._value(rows, first - before, end)
-        level, age = carried(x)
-        short = x[:, self._day :]
-        x15, x60 = (trailing_mean(short, n)[:, -(end - first) :] for n in (15, 60))
-        day_mean = trailing_mean(x, self._day)[:, now]
+        last = end - first
+        x = self._value(rows, first - self.reach, end)
+        short = x[:, -(last + 2 * _SEEN_LATELY) :]
+        level, age = carried(short)
+        x15, x60 = (trailing_mean(short, n, last=last) for n in (15, _SEEN_LATELY))
+        day_mean = trailing_mean(x, self._day, last=last)
         usual = np.nan_to_num(day_mean)
         recent = _or(x15, usual)
-        most = _or(trailing_most(short, 60)[:, -(end - first) :], recent)
+        most = _or(trailing_most(short, _SEEN_LATELY, last=last), recent)
         seasons = self._seasons(rows, first, end, most)
         still, moved = self._others(rows, first, end)
-        heard = trailing_mean((~np.isnan(x)).astype(np.float32), _SEEN_LATELY)[:, now]
+        heard = (~np.isnan(short)).astype(np.float32)
         hour = 2.0 * np.pi * self._moment_s(first, end) / _DAY_S
         columns = [
-            _or(level[:, now], usual),
-            _or(trailing_least(short, self._sustain)[:, -(end - first) :], recent),
-            _or(trailing_mean(short, 5)[:, -(end - first) :], recent),
+            _or(level[:, -last:], usual),
+            _or(trailing_least(short, self._sustain, last=last), recent),
+            _or(trailing_mean(short, 5, last=last), recent),
             recent,
             _or(x60, usual),
             most,
-            trailing_spread(short, 15)[:, -(end - first) :],
-            trailing_spread(short, 60)[:, -(end - first) :],
-            30.0 * _or(trailing_slope(short, 30)[:, -(end - first) :], np.float32(0.0)),
-            _or(trailing_most(x, self._day)[:, now], most),
+            trailing_spread(short, 15, last=last),
+            trailing_spread(short, _SEEN_LATELY, last=last),
+            30.0 * _or(trailing_slope(short, 30, last=last), np.float32(0.0)),
+            _or(trailing_most(x, self._day, last=last), most),
             _or(day_mean, recent),
             *seasons,
             self._above_siblings(rows, first, end, x15),
@@ -207,13 +206,14 @@ class Sight:
             self._load(rows, first, end),
             np.sin(hour),
             np.cos(hour),
-            1.0 - trailing_mean((~np.isnan(short)).astype(np.float32), 15)[:, -(end - first) :],
+            1.0 - trailing_mean(heard, 15, last=last),
             np.exp(-np.nan_to_num(self._up_s(rows, first, end), nan=np.inf) / _DAY_S),
         ]
         shape = (len(rows), end - first)
         seen = np.stack([np.broadcast_to(c, shape) for c in columns], axis=-1).astype(np.float32)
         np.clip(np.nan_to_num(seen, copy=False), -_MOST, _MOST, out=seen)
-        spoken: NDArray[np.bool_] = (age[:, now] < _SILENT) & (heard * _SEEN_LATELY >= _FEWEST)
+        lately = trailing_mean(heard, _SEEN_LATELY, last=last) * _SEEN_LATELY
+        spoken: NDArray[np.bool_] = (age[:, -last:] < _SILENT) & (lately >= _FEWEST)
         return seen, spoken
 
     def _value(self, rows: Rows, first: int, end: int) -> Values:
@@ -283,8 +283,10 @@ class Sight:
         """The load of the last samples against the mean of a day; 1 where unknown."""
         cells, place = np.unique(rows.cell, return_inverse=True)
         load = _stretch(self._history.load, first - self._day, end)[cells]
-        recent = trailing_mean(load, 5)[:, self._day :]
-        usual = trailing_mean(load, self._day)[:, self._day :]
+        if np.isnan(load).all():
+            return np.ones((len(rows), end - first), dtype=np.float32)
+        recent = trailing_mean(load, 5, last=end - first)
+        usual = trailing_mean(load, self._day, last=end - first)
         ratio = (recent / np.maximum(usual, _LEAST_LOAD)).astype(np.float32)
         return _or(ratio, np.float32(1.0))[place]
 

@@ -36,7 +36,7 @@ _SHAPES = ("centre", "spread", "offset", "slope")
 # The layout of channels and weights; a snapshot of another one is refused.
 _EDITION = 1
 # Sequences in one call of the network, and samples of channels in memory.
-_AT_ONCE = 512
+_AT_ONCE = 256
 _SAMPLES_AT_ONCE = 400_000
 # A step further from the one it was fitted to than this is another step.
 _SAME_STEP = 0.01
