@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from foreshard.model.events import SystemEvent
 from foreshard.model.handover import Notice, Reply
@@ -19,6 +16,11 @@ from foreshard.model.routing import RoutingTable
 from foreshard.model.telemetry import ClassTraffic, Fresh, Health, Missing
 from foreshard.model.topology import Cell
 from foreshard.model.workload import Flow
+
+if TYPE_CHECKING:
+    # A relay loads the ports and no arrays.
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "Applied",
