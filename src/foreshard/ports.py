@@ -234,7 +234,7 @@ class StepTable:
     scales_with_load: frozenset[str]
     load: NDArray[np.float32]
     up_s: NDArray[np.float32]
-    censored: NDArray[np.bool_]
+    censored: NDArray[np.bool]
 
 
 class MetricLog(Protocol):
