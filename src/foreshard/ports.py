@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Flags = NDArray[np.bool_]
-
 __all__ = [
     "Applied",
     "Archive",
@@ -236,7 +234,7 @@ class StepTable:
     scales_with_load: frozenset[str]
     load: NDArray[np.float32]
     up_s: NDArray[np.float32]
-    censored: Flags
+    censored: NDArray[np.bool]
 
 
 class MetricLog(Protocol):
