@@ -84,6 +84,8 @@ def test_the_version_is_told() -> None:
         (("run", "{missing}"), "cannot be read"),
         (("init", "--cells", "{missing}", "--yes"), "neither a cell"),
         (("init", "--from-envoy", "127.0.0.1:1"), "refuses connections"),
+        (("init", "--from-envoy", "http://[::1"), "write it like 127.0.0.1:9901"),
+        (("init", "--from-envoy", "ban ana"), "must be host:port, the port 1 to 65535"),
         (("init", "--from-prometheus", "127.0.0.1:1"), "refuses connections"),
         (("init",), "give one of --from-envoy, --from-prometheus and --cells"),
         (("init", "{config}", "--from-envoy", "127.0.0.1:1"), "--force overwrites it"),
@@ -99,6 +101,13 @@ def test_the_version_is_told() -> None:
         (("eject", "--config", "{config}"), "there is no plan to eject: serve process at"),
         (("eject", "--config", "{config}", "--origin", "mars"), "origin is 'mars'"),
         (("bootstrap", "{missing}"), "cannot be read"),
+        (("bootstrap", "{config}", "--discovery", "a:99999"), "must be HOST:PORT"),
+        (("eject", "--config", "{config}", "--node-id", "a b"), "must be at most 200 letters"),
+        (
+            ("init", "--cells", "a=127.0.0.1:1", "--admin", "banana"),
+            "--admin is 'banana', must be",
+        ),
+        (("init", "--cells", "a=127.0.0.1:1", "--listen", "x:0"), "--listen is 'x:0', must be"),
         (("why", "eu-1", "--config", "{missing}"), "cannot be read"),
         (("why", "eu-1"), "no demo is running"),
         (("why", "mars-1", "--config", "{config}"), "'mars-1' is not in the fleet; it has eu-1"),
@@ -224,6 +233,22 @@ def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_half_written(
     assert f"{missing}: cannot be written (No such file or directory)" in result.stderr
 
 
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_a_plan_is_not_ejected_onto_a_directory(
+    place: str, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(config).data_dir.mkdir()
+    committed(config)
+    (config.parent / "here").mkdir()
+    monkeypatch.chdir(config.parent / "here")
+    before = sorted(config.parent.iterdir())
+    result = foreshard("eject", "--config", str(config), "-o", place)
+    assert result.exit_code == 1
+    assert f"{place}: cannot be written (Is a directory)" in result.stderr
+    assert "Traceback" not in result.output
+    assert sorted(config.parent.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("content", "words"), [(None, "cannot be read"), (b"short", "holds 5 bytes, must be 16")]
 )
@@ -299,6 +324,19 @@ def test_the_schema_is_printed_as_it_is_published() -> None:
     result = foreshard("schema")
     assert result.exit_code == 0
     assert json.loads(result.output)["title"] == "Foreshard configuration"
+
+
+def test_an_envoy_listens_on_an_address_though_it_is_asked_by_name(config: Path) -> None:
+    config.write_text(config.read_text().replace("admin: 127.0.0.1:", "admin: envoy:"))
+    result = foreshard("bootstrap", str(config))
+    assert result.exit_code == 1
+    assert (
+        "--admin-host is 'envoy', must be an IP address that Envoy can listen on" in result.stderr
+    )
+    result = foreshard("bootstrap", str(config), "--admin-host", "::", "--node-id", "pod~a.ns/7")
+    made = yaml.safe_load(result.output)
+    assert made["admin"]["address"]["socket_address"]["address"] == "::"
+    assert made["node"]["id"] == "pod~a.ns/7"
 
 
 def test_a_bootstrap_takes_the_admin_port_of_the_balancer(config: Path) -> None:

@@ -109,6 +109,22 @@ def test_words_that_yaml_takes_for_something_else_are_told_to_be_quoted() -> Non
     assert "classes.0.name is False, must be text; put it in quotes" in refused(written)
 
 
+def test_what_would_be_right_is_what_the_value_lacks() -> None:
+    def spoil(values: dict[str, Any]) -> None:
+        values["scrape"].update(path="/x HTTP/1.1\r\nX: y", health_path="/ x")
+        values["driver"] = {"webhook": "http://x:99999/"}
+        values["classes"][0]["match"] = {"path_prefix": "/a\nb"}
+
+    said = refusal(spoil)
+    assert (
+        "scrape.path is '/x HTTP/1.1\\r\\nX: y', must start with '/' and hold no white space"
+        in said
+    )
+    assert "scrape.health_path is '/ x', must start with '/' and hold no white space, or" in said
+    assert "'http://x:99999/', must be http:// or https://, a host and perhaps the port 1" in said
+    assert "path_prefix is '/a\\nb', must start with '/' and be one line, or be empty" in said
+
+
 @pytest.mark.parametrize("word", ["yes", "on", "true"])
 def test_a_truth_value_is_no_number(word: str) -> None:
     assert f"tick_s is {True}, must be a number" in refused(f"tick_s: {word}\n")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from foreshard.cli.argument import Config, guarded
+from foreshard.cli.argument import Config, address_of, guarded
 from foreshard.cli.checklist import checklist
 from foreshard.config import load
 from foreshard.model.errors import ConfigError
@@ -71,8 +71,8 @@ def init(
             limits=Limits(cpus=cpus, memory_bytes=memory),
             health_path=health_path,
             metrics_path=metrics_path,
-            admin=admin,
-            listen=listen,
+            admin=address_of("--admin", admin) if admin else "",
+            listen=address_of("--listen", listen) if listen else "",
         )
         is_silent = yes or not sys.stdin.isatty()
         interview.hold(out, source, wishes, is_silent=is_silent, is_forced=force)
