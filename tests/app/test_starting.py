@@ -201,6 +201,16 @@ def test_a_typed_fleet_is_read_also_from_a_file(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_no_list_of_cells_is_refused_and_not_read_for_ever(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for place in (str(tmp_path / "fifo"), "/dev/zero"):
+        with pytest.raises(ConfigError, match="it is no regular file"):
+            listed.sighted([place])
+    (tmp_path / "disk.img").write_bytes(bytes(2**20 + 1))
+    with pytest.raises(ConfigError, match="has more than 1048576 bytes, the room of 10,000 cells"):
+        listed.sighted([str(tmp_path / "disk.img")])
+
+
 def test_a_typed_class_is_read() -> None:
     said = class_of("checkout=POST /checkout key=x-customer objective=0.4 timeout=2 retriable")
     assert said == ClassDraft(

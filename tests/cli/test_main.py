@@ -358,6 +358,15 @@ def test_a_bootstrap_takes_no_nonsense(config: Path, option: str, value: str) ->
 def test_a_pipe_and_a_file_of_strange_keys_are_refused_at_once(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.yaml"
     os.mkfifo(pipe)
+    for arguments in (
+        ("replay", str(pipe)),
+        ("report", str(pipe)),
+        ("lab", "explain", str(pipe)),
+        ("init", "--cells", str(pipe)),
+    ):
+        refused = foreshard(*arguments)
+        assert refused.exit_code == 1
+        assert "is no regular file" in refused.output.replace("\n", " "), arguments
     assert "is no regular file" in foreshard("check", str(pipe)).output.replace("\n", " ")
     file = tmp_path / "keys.yaml"
     file.write_text("".join(f"k{n}: 1\n" for n in range(50_000)), encoding="utf-8")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from foreshard.config import Settings, parse
 from foreshard.config.consistency import contradictions
+from foreshard.config.reading import MOST_TOLD
 from foreshard.model.errors import ConfigError
 from tests.test_config import refusal, text
 
@@ -95,6 +96,28 @@ def test_an_unknown_key_deep_inside_is_told_what_there_is() -> None:
     said = refusal(lambda v: v["scrape"]["gauges"][0].update(limit={"metrc": "x"}))
     assert "scrape.gauges.0.limit.metrc is unknown, did you mean metric?" in said
     assert "scrape.gauges.0.limit.metric is missing" in said
+
+
+def test_of_very_many_errors_only_those_that_are_told_are_put_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[str] = []
+
+    def near(word: str, *_: object, **__: object) -> list[str]:
+        looked.append(word)
+        return []
+
+    monkeypatch.setattr("foreshard.config.refusal.get_close_matches", near)
+    strange = {f"key_{n:05}": 1 for n in range(10_000)}
+    # Looked up one by one in a list of all, their places alone would take minutes.
+    said = refusal(
+        lambda v: v["cells"][1].update(strange), lambda v: v["classes"][0].update(strange)
+    )
+    assert said.startswith("shop.yaml: 20000 to mend\n")
+    assert "  and 19800 more" in said
+    assert "cells.1.key_00000 is unknown, there are name, region, zone, nodes" in said
+    assert len(looked) == MOST_TOLD
+    assert len(said.splitlines()) == MOST_TOLD + 2
 
 
 def test_what_is_missing_is_told_with_what_it_is_for() -> None:

@@ -200,3 +200,8 @@ async def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "e.yaml"
     path.write_bytes(b" " * (1024 * 1024 + 1))
     assert "more than 1048576" in await refusal(path)
+
+
+async def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "events.json")
+    assert "is no regular file" in await refusal(tmp_path / "events.json")

@@ -20,6 +20,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 
 import yaml
 
@@ -28,9 +29,9 @@ from foreshard.model.events import EventKind, SystemEvent
 
 __all__ = ["FileEventSource"]
 
-# Larger than any calendar; a bigger file is the wrong file.
 # The end of the year 9999: what is later is a slip of the keyboard, and no date.
 END_OF_TIME_S = 253_402_300_800
+# Larger than any calendar; a bigger file is the wrong file.
 LARGEST_FILE_BYTES = 1024 * 1024
 
 REQUIRED = frozenset({"id", "kind", "cells", "starts_at_s", "ends_at_s"})
@@ -82,6 +83,9 @@ class FileEventSource:
             raise SourceError(
                 f"events file {self._path}: {error.strerror}; create it, with [] for no events"
             ) from error
+        if not S_ISREG(found.st_mode):
+            # To read a pipe is to wait for ever.
+            raise SourceError(f"events file {self._path}: is no regular file; name one")
         if found.st_size > LARGEST_FILE_BYTES:
             raise SourceError(
                 f"events file {self._path}: has {found.st_size} bytes, more than "

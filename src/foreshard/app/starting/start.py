@@ -25,6 +25,7 @@ from foreshard.app.starting.sighting import Sighting, renamed
 from foreshard.config import parse
 from foreshard.config.draft import BalancerDraft, ClassDraft, Draft
 from foreshard.config.field import ADDRESS, WORDS
+from foreshard.config.plain_file import read_bytes
 from foreshard.config.schema import SCHEMA_FILE, schema_text
 from foreshard.config.template import template
 from foreshard.model.errors import ConfigError, SourceError
@@ -37,6 +38,7 @@ ANSWER_S = 5.0
 MOST_PAGES = 20
 METRICS_PATHS = ("/metrics", "/actuator/prometheus", "/q/metrics", "/prometheus")
 HEALTH_PATHS = ("/health", "/healthz", "/health/ready", "/actuator/health", "/ready", "/-/healthy")
+MOST_OF_A_SCHEMA = 1024 * 1024
 # As in most examples of Envoy.
 ADMIN_PORT = 9901
 OTHER_CLASSES = ClassDraft(name="all")
@@ -222,8 +224,9 @@ def _write_schema(path: Path) -> None:
     text = schema_text()
     if path.exists():
         try:
-            is_ours = json.loads(path.read_bytes())["title"] == json.loads(text)["title"]
-        except (ValueError, KeyError, TypeError):
+            kept = json.loads(read_bytes(path, most=MOST_OF_A_SCHEMA))
+            is_ours = kept["title"] == json.loads(text)["title"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             is_ours = False
         if not is_ours:
             return
