@@ -12,7 +12,7 @@ from foreshard.controller.loop import VERIFY_AFTER_S, Loop, World
 from foreshard.engine import Engine
 from foreshard.model.errors import SinkError
 from foreshard.model.handover import Step
-from foreshard.model.plan import Act, Decision, Hold, Mode
+from foreshard.model.plan import Act, Decision, Hold, Mode, Reason
 from foreshard.model.routing import RoutingTable
 from foreshard.model.telemetry import CellMetrics, ClassTraffic, Gauge
 from foreshard.model.workload import Flow, RequestClass
@@ -292,6 +292,17 @@ async def test_the_same_reason_is_logged_once_while_it_stands() -> None:
         stage.traffic.silence()
         await stage.turn(2)
     assert events_of(logs).count("decision") == 2
+
+
+async def test_a_reason_of_many_cells_is_not_a_line_for_each() -> None:
+    stage = Stage()
+    await stage.turn(12)
+    reasons = [Reason(subject=f"c-{n:03}", code="cell.odd", text="is odd") for n in range(300)]
+    with capture_logs() as logs:
+        stage.loop._say(replace(await stage.turn(), routing=Hold(because=tuple(reasons))))
+    told = [entry for entry in logs if entry["event"] == "decision"]
+    assert len(told) == 11
+    assert (told[0]["cell"], told[-1]["count"], told[-1]["more"]) == ("c-000", 300, 290)
 
 
 async def test_after_a_push_it_is_checked_that_traffic_followed() -> None:

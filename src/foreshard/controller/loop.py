@@ -20,12 +20,13 @@ from foreshard.controller.hearing import Hearing
 from foreshard.controller.keeping import Keeping, Lived
 from foreshard.controller.observe import observation_of
 from foreshard.controller.recording import Recording
+from foreshard.controller.tidings import FEW
 from foreshard.controller.verify import strays
 from foreshard.controller.vitals import Vitals, turn_of
 from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import DriverError, SinkError, SourceError, StoreError
 from foreshard.model.events import SystemEvent
-from foreshard.model.plan import Act, Decision, Mode, Plan, Recycle
+from foreshard.model.plan import Act, Decision, Mode, Plan, Reason, Recycle
 from foreshard.model.telemetry import Observation, Outlet
 from foreshard.model.topology import Fleet
 from foreshard.ports import (
@@ -158,7 +159,7 @@ class Loop:
         if not self._is_adopted:
             await self._adopt()
         observation = await self._observe()
-        self._hearing.cells(observation.cells)
+        self._hearing.cells(observation.cells, now_s=observation.now_s)
         self._hearing.events(observation.events)
         if self._foresight is not None:
             self._foresight.take(observation)
@@ -348,16 +349,24 @@ class Loop:
             return
         self._verify_at_s = float("inf")
         found = strays(self._state.plan, observation)
-        for reason in found:
+        for reason in found[:FEW]:
             log.warning("traffic.strayed", cell=reason.subject, text=reason.text)
+        if len(found) > FEW:
+            log.warning("traffic.strayed", count=len(found), more=len(found) - FEW)
         if not found:
             log.info("traffic.followed", version=self._state.version)
 
     def _say(self, decision: Decision) -> None:
+        news: dict[str, list[Reason]] = {}
         for reason in decision.routing.because:
             if self._instruments.is_news(reason):
-                say = log.warning if reason.code.startswith(ALARMING) else log.info
-                say("decision", code=reason.code, cell=reason.subject, text=reason.text)
+                news.setdefault(reason.code, []).append(reason)
+        for code, reasons in news.items():
+            say = log.warning if code.startswith(ALARMING) else log.info
+            for reason in reasons[:FEW]:
+                say("decision", code=code, cell=reason.subject, text=reason.text)
+            if len(reasons) > FEW:
+                say("decision", code=code, count=len(reasons), more=len(reasons) - FEW)
 
     def _keep(self, decision: Decision, observation: Observation, before: Plan | None) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
