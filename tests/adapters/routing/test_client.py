@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -236,3 +236,16 @@ async def test_a_table_of_a_newer_foreshard_is_neither_guessed_at_nor_replaced(
         async with serving(settings):
             pass
     assert file.read_text() == newer
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to(path)])
+async def test_what_is_no_socket_in_the_place_of_the_socket_is_named_and_left(
+    make: Callable[[Path], None], tmp_path: Path, settings: ServeSettings
+) -> None:
+    make(tmp_path / SOCKET)
+    with pytest.raises(SinkError, match=r"serve\.sock: is no socket, so nobody could reach serve"):
+        async with serving(settings):
+            pass
+    (tmp_path / SOCKET).rename(tmp_path / "away")
+    async with serving(settings):
+        assert (tmp_path / SOCKET).is_socket()
