@@ -22,7 +22,7 @@ from foreshard.adapters.store.schema import FILE_NAME, newer_state
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.adapters.store.turns import TurnFiles
 from foreshard.app.heartbeat import beater, patience_s
-from foreshard.app.places import alone, state_dir, turns_dir
+from foreshard.app.places import alone, private, state_dir, turns_dir
 from foreshard.app.reaching import reach
 from foreshard.app.signals import stop_on_signals
 from foreshard.app.steering import loop_of
@@ -57,7 +57,8 @@ def run_engine_process(settings: Settings) -> None:
             loop = await _loop_of(settings, stack, vitals)
             await loop.run(stop)
 
-    stop_on_signals(work)
+    with private():
+        stop_on_signals(work)
 
 
 def _pages_of(vitals: Vitals, limit_s: float) -> Mapping[str, Ask]:

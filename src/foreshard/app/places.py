@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO
 
 from foreshard.config import Settings
 from foreshard.model.errors import StoreError
 
-__all__ = ["alone", "relay_dir", "state_dir", "turns_dir", "unreadable"]
+__all__ = ["alone", "private", "relay_dir", "state_dir", "turns_dir", "unreadable"]
 
 # How often a lock that is held is tried again.
 AGAIN_S = 0.05
@@ -51,6 +52,19 @@ async def alone(directory: Path, role: str, *, patience_s: float = 5.0) -> Async
                 )
             await asyncio.sleep(AGAIN_S)
         yield
+
+
+@contextmanager
+def private() -> Iterator[None]:
+    """What is made inside the block is its user's alone: directories 0700, files 0600.
+
+    One rule for all of our processes, whoever makes the data directory, and for what they start.
+    """
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def unreadable(path: Path) -> str:

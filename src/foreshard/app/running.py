@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from foreshard.app.places import private
 from foreshard.app.signals import stop_on_signals
 from foreshard.config import Settings
 from foreshard.controller.supervise import supervise
@@ -23,4 +24,5 @@ def run(config: Path, settings: Settings) -> None:
     async def work(stop: asyncio.Event) -> None:
         await supervise(commands, log_dir=settings.data_dir / "logs", stop=stop)
 
-    stop_on_signals(work)
+    with private():
+        stop_on_signals(work)
