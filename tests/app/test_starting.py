@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,7 +38,7 @@ from foreshard.app.starting import (
 )
 from foreshard.app.starting.gauges import proposed, read_page
 from foreshard.app.starting.sighting import renamed
-from foreshard.cli.interview import bytes_of, steps, summary
+from foreshard.cli.interview import bytes_of, hold, steps, summary
 from foreshard.config import load, parse
 from foreshard.config.draft import BalancerDraft, ClassDraft, Draft, GaugeDraft, MetricDraft
 from foreshard.config.schema import SCHEMA_FILE
@@ -407,6 +408,25 @@ async def test_cpus_that_nobody_knows_are_asked_for_and_not_guessed(tmp_path: Pa
     with pytest.raises(ConfigError, match="give --cpus"):
         write(draft, tmp_path / "f.yaml", is_forced=False)
     assert not (tmp_path / "f.yaml").exists()
+
+
+async def test_what_is_next_is_not_told_of_a_file_that_could_not_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "f.yaml"
+
+    async def begin(limits: Limits) -> None:
+        source = Source(cells=(f"a=127.0.0.1:{node.hold.port}",))
+        await asyncio.to_thread(
+            partial(hold, out, source, Wishes(limits=limits), is_silent=True, is_forced=False)
+        )
+
+    async with Cells("process_cpu_seconds_total 1\n") as node:
+        with pytest.raises(ConfigError, match="give --cpus"):
+            await begin(Limits())
+        assert "foreshard check" not in capsys.readouterr().out
+        await begin(Limits(cpus=2.0))
+    assert "foreshard check" in capsys.readouterr().out.partition(f"wrote {out}")[2]
 
 
 async def test_cells_without_a_page_are_told_with_what_was_tried() -> None:

@@ -86,3 +86,19 @@ def test_an_event_about_no_cell_is_said_once_with_the_cells_that_there_are() -> 
     (line,) = logs
     assert line["cells"] == ["zz"]
     assert "eu-1" in line["known"]
+
+
+def test_a_freeze_of_some_cells_is_said_to_be_of_all() -> None:
+    hearing = Hearing(fleet_of())
+    event = SystemEvent(
+        id="holiday",
+        kind=EventKind.FREEZE,
+        cells=frozenset({"eu-1"}),
+        known_at_s=0.0,
+        starts_at_s=1.0,
+        ends_at_s=2.0,
+    )
+    with capture_logs() as logs:
+        hearing.events((event,))
+        hearing.events((event,))
+    assert [(line["event"], line["cells"]) for line in logs] == [("event.freezes_all", ["eu-1"])]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import structlog
 
 from foreshard.controller.tidings import Tidings, first_names
-from foreshard.model.events import SystemEvent
+from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.telemetry import CellReading, Missing
 from foreshard.model.topology import Fleet
 
@@ -53,10 +53,19 @@ class Hearing:
         self._is_heard.tell(now_s)
 
     def events(self, events: tuple[SystemEvent, ...]) -> None:
-        """Say which events name cells that are not there."""
+        """Say which events name cells that are not there, or freeze more than they say."""
         for event in events:
-            strangers = sorted(event.cells - self._known)
-            if strangers and event.id not in self._strange:
+            if event.id in self._strange:
+                continue
+            if event.kind is EventKind.FREEZE and event.cells:
+                self._strange.add(event.id)
+                log.warning(
+                    "event.freezes_all",
+                    event_id=event.id,
+                    cells=sorted(event.cells)[:MOST_NAMED],
+                    effect="a freeze is always of the whole fleet",
+                )
+            elif strangers := sorted(event.cells - self._known):
                 self._strange.add(event.id)
                 log.warning(
                     "event.names_no_cell",
