@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -196,3 +197,10 @@ def test_a_bundle_that_cannot_be_written_leaves_the_old_one_and_no_trace(
     with pytest.raises(StoreError, match="cannot be written"):
         bundle(config, load(config), out=out)
     assert not list(tmp_path.glob(".taken.zip.*"))
+
+
+def test_a_bundle_takes_the_place_of_a_file_only(config: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StoreError, match="it is no regular file"):
+        bundle(config, load(config), out=tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()

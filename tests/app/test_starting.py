@@ -387,6 +387,15 @@ async def test_a_list_of_cells_becomes_a_file_that_is_never_overwritten(tmp_path
     assert "foreshard check foreshard.yaml" in steps(draft, file="foreshard.yaml")
 
 
+async def test_a_pipe_or_a_device_is_not_replaced_even_by_force(tmp_path: Path) -> None:
+    async with Cells(GO) as node:
+        _, draft = await begun(Source(cells=(f"a=127.0.0.1:{node.hold.port}",)), Wishes())
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ConfigError, match=r"cannot be written \(it is no regular file\)"):
+        write(draft, tmp_path / "pipe.yaml", is_forced=True)
+    assert os.listdir(tmp_path) == ["pipe.yaml"]  # noqa: PTH208 - no await
+
+
 async def test_a_schema_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / SCHEMA_FILE).write_text("{}")
     async with Cells(GO) as node:

@@ -107,6 +107,14 @@ def test_the_version_is_told() -> None:
             ("init", "--cells", "a=127.0.0.1:1", "--admin", "banana"),
             "--admin is 'banana', must be",
         ),
+        (
+            ("init", "--cells", "a=127.0.0.1:1", "--metrics-path", "@example.org/"),
+            "--metrics-path is '@example.org/', must start with '/'",
+        ),
+        (
+            ("init", "--cells", "a=127.0.0.1:1", "--health-path", "/a b"),
+            "--health-path is '/a b', must start with '/' and hold no white space",
+        ),
         (("init", "--cells", "a=127.0.0.1:1", "--listen", "x:0"), "--listen is 'x:0', must be"),
         (("why", "eu-1", "--config", "{missing}"), "cannot be read"),
         (("why", "eu-1"), "no demo is running"),
@@ -231,6 +239,21 @@ def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_half_written(
     result = foreshard("eject", "--config", str(config), "-o", str(missing))
     assert result.exit_code == 1
     assert f"{missing}: cannot be written (No such file or directory)" in result.stderr
+
+
+def test_a_plan_is_ejected_through_a_link_and_onto_no_pipe(config: Path) -> None:
+    load(config).data_dir.mkdir()
+    committed(config)
+    pipe, link, file = (config.parent / name for name in ("pipe", "link", "envoy.yaml"))
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    result = foreshard("eject", "--config", str(config), "-o", str(pipe))
+    assert result.exit_code == 1
+    assert f"{pipe}: cannot be written (it is no regular file); name another" in result.stderr
+    assert pipe.is_fifo()
+    assert foreshard("eject", "--config", str(config), "-o", str(link)).exit_code == 0
+    assert link.is_symlink()
+    assert "static_resources" in file.read_text()
 
 
 @pytest.mark.parametrize("place", [".", "..", "/"])

@@ -24,6 +24,7 @@ from foreshard.app.evidence import MissingError, decisions, parts, turns
 from foreshard.app.known import Known
 from foreshard.app.masking import LEFT_OUT, mask_text
 from foreshard.config import Settings
+from foreshard.config.plain_file import place_of
 from foreshard.model.errors import ConfigError, StoreError
 
 __all__ = ["MOST_BYTES", "Bundled", "bundle"]
@@ -91,7 +92,8 @@ def bundle(
     if most_bytes < LEAST_BYTES:
         raise ConfigError(f"bundle: the bound is {most_bytes} bytes, must be at least 1 MiB")
     try:
-        handle, scratch = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
+        place = place_of(out)
+        handle, scratch = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
     except OSError as error:
         raise StoreError(f"bundle {out}: cannot be written ({error.strerror})") from error
     try:
@@ -99,7 +101,7 @@ def bundle(
             known = Known.of(known_secrets(config), told(config, settings))
             packing = _Packing(archive=archive, known=known, most=most_bytes)
             asyncio.run(packing.pack(config, settings))
-        Path(scratch).replace(out)
+        Path(scratch).replace(place)
     except OSError as error:
         raise StoreError(f"bundle {out}: cannot be written ({error.strerror})") from error
     finally:

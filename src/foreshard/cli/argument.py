@@ -11,10 +11,12 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 
 from foreshard.config import Settings, load
-from foreshard.config.field import ADDRESS, PORTS
+from foreshard.config.field import ADDRESS, PATH, PORTS, WORDS
 from foreshard.model.errors import ConfigError, ForeshardError
 
 __all__ = [
+    "LEAST_CPUS",
+    "MOST_CPUS",
     "Cell",
     "Config",
     "Format",
@@ -27,11 +29,15 @@ __all__ = [
     "newest_config",
     "node_id_of",
     "origin_of",
+    "path_of",
     "settings_of",
 ]
 
 T = TypeVar("T")
 
+# Of one node; beyond, a slip of the keyboard.
+LEAST_CPUS = 0.01
+MOST_CPUS = 100_000.0
 # No quotes and no line breaks: it stands in YAML, in logs and in messages.
 NODE_ID = re.compile(r"[A-Za-z0-9._:~/@-]{1,200}")
 
@@ -89,6 +95,13 @@ def address_of(option: str, text: str) -> str:
     if re.fullmatch(ADDRESS, text) is None:
         right = f"must be HOST:PORT, {PORTS}, such as 10.0.0.5:18000"
         fail(ConfigError(f"{option} is {text!r}, {right}"))
+    return text
+
+
+def path_of(option: str, text: str) -> str:
+    """The path of a page, or an error that names the option."""
+    if re.fullmatch(PATH, text) is None:
+        fail(ConfigError(f"{option} is {text!r}, {WORDS[PATH]}"))
     return text
 
 

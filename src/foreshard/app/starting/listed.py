@@ -18,6 +18,7 @@ CELL = re.compile(
 )
 EXAMPLE = "eu-1=10.0.1.7:8080,10.0.1.8:8080@eu/eu-a"
 CLASS_EXAMPLE = "checkout=POST /checkout key=x-customer objective=0.4 timeout=2 priority=critical"
+LONGEST_SHOWN = 200
 # 10,000 cells of three nodes.
 MOST_BYTES = 1024 * 1024
 NUMBERS = {"objective": "objective_s", "timeout": "timeout_s", "weight": "weight"}
@@ -102,7 +103,10 @@ def _written(file: str) -> str:
 
 
 def _no_list(file: str, because: str) -> str:
-    return f"--cells {file}: is neither a cell ({EXAMPLE}) nor a file that can be read ({because})"
+    return (
+        f"--cells {file[:LONGEST_SHOWN]}: is neither a cell ({EXAMPLE}) nor a file that can be "
+        f"read ({because})"
+    )
 
 
 def _number(text: str, value: str) -> float:

@@ -25,7 +25,7 @@ from foreshard.app.starting.sighting import Sighting, renamed
 from foreshard.config import parse
 from foreshard.config.draft import BalancerDraft, ClassDraft, Draft
 from foreshard.config.field import ADDRESS, WORDS
-from foreshard.config.plain_file import read_bytes
+from foreshard.config.plain_file import place_of, read_bytes
 from foreshard.config.schema import SCHEMA_FILE, schema_text
 from foreshard.config.template import template
 from foreshard.model.errors import ConfigError, SourceError
@@ -129,7 +129,7 @@ def write(draft: Draft, out: Path, *, is_forced: bool) -> None:
     text = template(draft, file=out.name)
     parse(text, name=f"what was found for {out}")
     try:
-        _replace(out, text, is_forced=is_forced)
+        _replace(place_of(out), text, is_forced=is_forced)
         _write_schema(out.parent / SCHEMA_FILE)
     except FileExistsError as error:
         raise ConfigError(f"{out}: is there already; --force overwrites it") from error
