@@ -4,6 +4,8 @@ import asyncio
 import inspect
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -416,3 +418,26 @@ def test_of_a_silent_cell_no_probability_is_told() -> None:
     }
     said = explain("a", None, {"now_s": 0.0, "cells": {"a": now}})
     assert "no metrics (the page is HTML); failure probability unknown" in said
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_command_whose_standard_files_are_closed_writes_into_no_other(
+    closed: tuple[int, ...], config: Path, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    closing = "; ".join(f"os.close({number})" for number in closed)
+    run = (
+        f"os.execv(sys.executable, [sys.executable, '-m', 'foreshard', 'check', {str(config)!r}])"
+    )
+    with notes.open("wb") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", f"import os, sys; {closing}; {run}"],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            check=False,
+        )
+    assert done.returncode == 1
+    said = notes.read_text()
+    assert "Traceback" not in said
+    assert ("not ready" in said) == (1 not in closed)

@@ -11,6 +11,7 @@ from foreshard.cli.ask import bundle, freeze, health, replay, thaw, why
 from foreshard.cli.begin import check, init, schema
 from foreshard.cli.lab import lab
 from foreshard.cli.steer import bootstrap, eject, engine, relay, run, serve
+from foreshard.cli.stream import complete_streams
 from foreshard.cli.trial import demo, fault, report
 
 __all__ = ["app"]
@@ -40,9 +41,10 @@ def _version(*, wanted: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback does all
         bool,
         typer.Option("--version", callback=lambda wanted: _version(wanted=wanted), is_eager=True),
     ] = False,
 ) -> None:
     """Move work off a cell before the cell fails."""
+    complete_streams()
