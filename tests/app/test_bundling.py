@@ -204,3 +204,26 @@ def test_a_bundle_takes_the_place_of_a_file_only(config: Path, tmp_path: Path) -
     with pytest.raises(StoreError, match="it is no regular file"):
         bundle(config, load(config), out=tmp_path / "pipe")
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_half_a_character_in_a_log_spoils_no_bundle(config: Path, tmp_path: Path) -> None:
+    logs = tmp_path / "data" / "logs"
+    logs.mkdir(parents=True)
+    line = {"event": "plan.frozen", "reason": "a \udcff \ud800 b"}
+    (logs / "serve.log").write_text(json.dumps(line) + "\n")
+    (logs / "engine.log").write_bytes(b"\xff no text\n")
+    bundle(config, load(config), out=tmp_path / "out.zip")
+    assert json.loads(contents(tmp_path / "out.zip")["logs/serve.log"]) == line
+
+
+def test_half_a_character_beside_a_known_secret_spoils_no_bundle(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "S3cr3t-word")
+    logs = tmp_path / "data" / "logs"
+    logs.mkdir(parents=True)
+    line = {"event": "plan.frozen", "reason": "a \udcff \ud800 b S3cr3t-word"}
+    (logs / "serve.log").write_text(json.dumps(line) + "\n")
+    bundle(config, load(config), out=tmp_path / "out.zip")
+    kept = json.loads(contents(tmp_path / "out.zip")["logs/serve.log"])
+    assert kept["reason"] == "a \udcff \ud800 b (left out)"

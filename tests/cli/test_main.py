@@ -21,6 +21,7 @@ from foreshard.adapters.routing.last_good import LastGood
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.app.places import relay_dir, state_dir
 from foreshard.app.serving import envoy_settings
+from foreshard.cli.argument import in_one_line
 from foreshard.cli.explain import explain
 from foreshard.cli.main import app
 from foreshard.config import load
@@ -441,3 +442,15 @@ def test_a_command_whose_standard_files_are_closed_writes_into_no_other(
     said = notes.read_text()
     assert "Traceback" not in said
     assert ("not ready" in said) == (1 not in closed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("release", "release"),
+        ("a\nb \x1b[31m \udcff", "a?b ?[31m ?"),
+        ("x" * 501, "x" * 500 + "..."),
+    ],
+)
+def test_a_reason_is_one_line_for_people_whatever_was_typed(typed: str, said: str) -> None:
+    assert in_one_line(typed) == said

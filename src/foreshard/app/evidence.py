@@ -165,6 +165,11 @@ def _environment(data_dir: Path) -> Mapping[str, object]:
     }
 
 
+def _bytes(text: str) -> bytes:
+    """Half a character, which JSON may hold and UTF-8 may not, is written as JSON writes it."""
+    return text.encode(errors="backslashreplace")
+
+
 def _json_file(path: Path, names: AbstractSet[str]) -> bytes:
     text = _tail(path)
     try:
@@ -186,7 +191,7 @@ def _tail(path: Path) -> bytes:
     if size > MOST_OF_A_FILE:
         # The first line is cut, and a cut secret is not known by its look.
         content = content.partition(b"\n")[2]
-    return mask_lines(content.decode(errors="replace")).encode()
+    return _bytes(mask_lines(content.decode(errors="replace")))
 
 
 def _kept(settings: Settings, key: str, names: AbstractSet[str]) -> bytes:
@@ -226,4 +231,4 @@ async def _asked(url: str) -> bytes:
         return _json(json.loads(content))
     except ValueError:
         # No JSON, or cut.
-        return mask_lines(content.decode(errors="replace")).encode()
+        return _bytes(mask_lines(content.decode(errors="replace")))

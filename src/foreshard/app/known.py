@@ -60,7 +60,7 @@ class Known:
 
     def file(self, name: str, content: bytes) -> bytes:
         """A file of a bundle without them, in the form it has."""
-        text = content.decode(errors="surrogateescape")
+        text = content.decode(errors="replace")
         if not any(form in text for form in self.forms):
             return content
         is_ours = not name.startswith(OTHERS)
@@ -74,7 +74,7 @@ class Known:
         except (ValueError, RecursionError, yaml.YAMLError):
             lines = text.splitlines(keepends=True)
             text = "".join(self._line(line, is_ours=is_ours) for line in lines)
-        return text.encode(errors="surrogateescape")
+        return text.encode(errors="backslashreplace")
 
     def _line(self, line: str, *, is_ours: bool) -> str:
         try:

@@ -25,6 +25,7 @@ __all__ = [
     "admin_of",
     "fail",
     "guarded",
+    "in_one_line",
     "ip_of",
     "newest_config",
     "node_id_of",
@@ -35,6 +36,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+# Of a reason; more is an accident of the clipboard.
+MOST_CHARACTERS = 500
 # Of one node; beyond, a slip of the keyboard.
 LEAST_CPUS = 0.01
 MOST_CPUS = 100_000.0
@@ -124,6 +127,16 @@ def node_id_of(text: str) -> str:
         allowed = "letters, digits and . _ - : ~ / @"
         fail(ConfigError(f"--node-id is {text!r}, must be at most 200 {allowed}"))
     return text
+
+
+def in_one_line(text: str) -> str:
+    """Words for people, whatever was typed: who freezes in a hurry must not be refused for them.
+
+    >>> in_one_line("stop\\nit")
+    'stop?it'
+    """
+    plain = "".join(each if each.isprintable() else "?" for each in text[: MOST_CHARACTERS + 1])
+    return plain if len(plain) <= MOST_CHARACTERS else f"{plain[:MOST_CHARACTERS]}..."
 
 
 def guarded(work: Callable[[], T]) -> T:

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from foreshard import __version__
-from foreshard.cli.argument import Cell, MaybeConfig, guarded, newest_config, settings_of
+from foreshard.cli.argument import (
+    Cell,
+    MaybeConfig,
+    guarded,
+    in_one_line,
+    newest_config,
+    settings_of,
+)
 from foreshard.cli.explain import explain
 from foreshard.config import load
 
@@ -34,7 +41,7 @@ def freeze(
     """Stop all changes: what is live stays live, also when the engine hangs."""
     from foreshard.app import asking
 
-    warning = guarded(lambda: asking.freeze(settings_of(config), reason))
+    warning = guarded(lambda: asking.freeze(settings_of(config), in_one_line(reason)))
     if warning:
         typer.echo(f"foreshard: {warning}", err=True)
     typer.echo("frozen: the live plan stays until `foreshard thaw`")
