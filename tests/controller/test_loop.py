@@ -197,7 +197,7 @@ async def test_a_sink_that_went_away_is_said_and_the_table_goes_out_when_it_is_b
     with capture_logs() as logs:
         await stage.turn(3)
     said = [event for event in events_of(logs) if event not in {"decision", "cell.silent"}]
-    assert said == ["plan.unsent", "sink.unreachable", "sink.unreachable"]
+    assert said == ["plan.unsent", "sink.unreachable"]
     assert len(stage.sink.applied) == 1
     stage.sink.cut("")
     await stage.turn()
@@ -259,7 +259,7 @@ async def test_events_that_cannot_be_read_are_kept_as_they_were() -> None:
     stage.events.fail("torn file")
     with capture_logs() as logs:
         await stage.turn(8)
-    assert "events.kept" in events_of(logs)
+    assert events_of(logs).count("events.kept") == 1, "once a minute is enough"
     assert share_of(stage.live, "checkout", "eu-3") == 0.0
 
 

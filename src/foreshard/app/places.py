@@ -80,9 +80,12 @@ def turns_dir(settings: Settings) -> Path:
 def _opened(directory: Path, name: str) -> IO[str]:
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return (directory / name).open("a")
+        # For both: to open a pipe for writing alone is to wait for a reader.
+        return (directory / name).open("a+")
     except OSError as error:
-        raise StoreError(f"data_dir {directory}: cannot be used ({error.strerror})") from error
+        raise StoreError(
+            f"data_dir {directory}: cannot be used ({error.strerror or error})"
+        ) from error
 
 
 def _taken(lock: IO[str]) -> bool:

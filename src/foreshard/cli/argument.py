@@ -130,9 +130,9 @@ def node_id_of(text: str) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """Words for people, whatever was typed: who freezes in a hurry must not be refused for them.
+    r"""Words for people, whatever was typed: who freezes in a hurry must not be refused for them.
 
-    >>> in_one_line("stop\\nit")
+    >>> in_one_line("stop\nit")
     'stop?it'
     """
     plain = "".join(each if each.isprintable() else "?" for each in text[: MOST_CHARACTERS + 1])

@@ -20,7 +20,7 @@ from foreshard.controller.hearing import Hearing
 from foreshard.controller.keeping import Keeping, Lived
 from foreshard.controller.observe import observation_of
 from foreshard.controller.recording import Recording
-from foreshard.controller.tidings import FEW
+from foreshard.controller.tidings import FEW, Reminder
 from foreshard.controller.verify import strays
 from foreshard.controller.vitals import Vitals, turn_of
 from foreshard.engine import Engine, EngineState
@@ -128,6 +128,7 @@ class Loop:
         self._errands: set[asyncio.Task[None]] = set()
         self._teller = Teller(world.mover)
         self._hearing = Hearing(fleet)
+        self._no_sink, self._no_events = Reminder(), Reminder()
 
     @property
     def vitals(self) -> Vitals:
@@ -196,12 +197,15 @@ class Loop:
             async with asyncio.timeout(ASK_WITHIN_S):
                 live = await self._world.sink.live()
         except (SinkError, TimeoutError) as error:
-            log.warning(
-                "sink.unreachable",
-                error=str(error) or f"no answer within {ASK_WITHIN_S:g} s",
-                effect="nothing is steered until it answers",
-            )
+            because = str(error) or f"no answer within {ASK_WITHIN_S:g} s"
+            if self._no_sink.is_due(because, self._world.clock.now_s()):
+                log.warning(
+                    "sink.unreachable",
+                    error=because,
+                    effect="nothing is steered until it answers",
+                )
             return
+        self._no_sink.end()
         now_s = self._world.clock.now_s()
         self._is_adopted, self._asked_s = True, now_s
         if self._state is None:
@@ -236,8 +240,10 @@ class Loop:
         if world.events is not None:
             try:
                 self._events = await world.events.read()
+                self._no_events.end()
             except SourceError as error:
-                log.warning("events.kept", error=str(error), events=len(self._events))
+                if self._no_events.is_due(str(error), world.clock.now_s()):
+                    log.warning("events.kept", error=str(error), events=len(self._events))
         seen_now = observation_of(
             self._fleet,
             now_s=world.clock.now_s(),

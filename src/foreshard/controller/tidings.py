@@ -8,11 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-__all__ = ["FEW", "Tidings", "first_names"]
+__all__ = ["FEW", "Reminder", "Tidings", "first_names"]
 
 # So many lines in a minute can still be read.
 FEW = 10
 WINDOW_S = 60.0
+
+
+class Reminder:
+    """What is wrong turn after turn is said when it changes, and again each minute."""
+
+    def __init__(self) -> None:
+        self._said = ""
+        self._again_s = float("-inf")
+
+    def is_due(self, what: str, now_s: float) -> bool:
+        """Whether to say it now."""
+        if what == self._said and now_s < self._again_s:
+            return False
+        self._said, self._again_s = what, now_s + WINDOW_S
+        return True
+
+    def end(self) -> None:
+        """It is well again: whatever comes next is news."""
+        self._said = ""
 
 
 class Tidings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -16,7 +17,8 @@ import pytest
 from foreshard.adapters.routing import committed
 from foreshard.adapters.routing.client import SOCKET, ServeSink
 from foreshard.adapters.routing.serve import ServeSettings, serving
-from foreshard.model.errors import SinkError
+from foreshard.app.places import alone
+from foreshard.model.errors import SinkError, StoreError
 from foreshard.model.topology import Cell, Node
 from foreshard.ports import Applied, Rejected
 from tests.adapters.routing.serve_bench import serve_settings, shop_table
@@ -249,3 +251,16 @@ async def test_what_is_no_socket_in_the_place_of_the_socket_is_named_and_left(
     (tmp_path / SOCKET).rename(tmp_path / "away")
     async with serving(settings):
         assert (tmp_path / SOCKET).is_socket()
+
+
+async def test_a_pipe_in_the_place_of_a_lock_is_refused_and_not_waited_for(
+    tmp_path: Path, settings: ServeSettings
+) -> None:
+    os.mkfifo(tmp_path / "serve.lock")
+    with pytest.raises(SinkError, match="cannot be used"):
+        async with serving(settings):
+            pass
+    os.mkfifo(tmp_path / "engine.lock")
+    with pytest.raises(StoreError, match="cannot be used"):
+        async with alone(tmp_path, "engine"):
+            pass

@@ -147,7 +147,8 @@ async def _locked(directory: Path, patience_s: float) -> AsyncIterator[None]:
 def _opened(directory: Path) -> IO[str]:
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return (directory / LOCK).open("a")
+        # For both: to open a pipe for writing alone is to wait for a reader.
+        return (directory / LOCK).open("a+")
     except OSError as error:
         raise SinkError(f"data_dir {directory}: cannot be used ({error})") from error
 
