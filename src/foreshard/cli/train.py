@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from foreshard.cli.argument import MaybeConfig, fail, guarded, settings_of
 from foreshard.model.errors import ConfigError, ForecastError, ForeshardError
@@ -126,6 +124,9 @@ def _say(text: str) -> None:
 
 @contextmanager
 def _stages(*, is_quiet: bool) -> Iterator[Callable[[str], Told]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     hides = is_quiet or not console.is_terminal
