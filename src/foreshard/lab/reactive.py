@@ -2,12 +2,9 @@
 
 Free classes share one cluster with every node of every cell behind least-request, outlier
 detection, retries on other nodes and active health checks. Keyed classes go to the key's home
-on a hash ring over the same nodes; only failed health checks move a key, and a cell that comes
-back gets its keys back. All numbers are those of `SafetyNet`, which the predictive side flies
-with too.
-
-The keyed cluster has no outlier detection on purpose: an ejection would move keys (each pays
-for a cold cache) on a handful of errors, and back some seconds later.
+on a hash ring over the same nodes; failures in a row and failed health checks move a key, and a
+cell that comes back gets its keys back. All numbers are those of `SafetyNet`, which the
+predictive side flies with too.
 """
 
 from __future__ import annotations
@@ -62,7 +59,7 @@ def describe(net: SafetyNet) -> tuple[str, ...]:
         f"ejections of {away}, of {net.max_ejected_ratio:.0%} of the cells at most",
         f"{net.retries} retries on other nodes, where the class allows it",
         f"a budget for retries of {net.retry_budget_ratio:.0%} of the requests under way",
-        f"health checks each {net.check_interval_s:g} s, which move keys",
+        f"health checks each {net.check_interval_s:g} s, which move keys as ejections do",
         f"a cell is down after {net.unhealthy_threshold} failed checks",
         f"panic threshold {net.panic_ratio:.0%}: with fewer healthy cells all are used again",
     )
@@ -277,10 +274,13 @@ def _free_cluster(fleet: Fleet, net: SafetyNet) -> Json:
 
 def _keyed_cluster(fleet: Fleet, net: SafetyNet) -> Json:
     """Every node, the key's home first; the next on the ring while the home is down."""
-    return _cluster("keyed", fleet, net) | {
+    ring: Json = {
         "lb_policy": "RING_HASH",
         "ring_hash_lb_config": {"minimum_ring_size": net.ring_size},
     }
+    if net.ejects_keyed:
+        ring["outlier_detection"] = outlier_detection(net)
+    return _cluster("keyed", fleet, net) | ring
 
 
 def _cluster(name: str, fleet: Fleet, net: SafetyNet) -> Json:
