@@ -20,6 +20,7 @@ ARGS ?=
 PATHS := src tests benchmarks docs
 
 .PHONY: help setup demo trial bench bench-overload bench-slots bench-plan bench-stages bench-tick bench-chaos \
+	bench-gradual bench-load bench-controls bench-sequence \
 	browser pictures test \
 	check fmt format-check lint types contracts docs golden lock clean distclean
 
@@ -65,8 +66,20 @@ bench-stages: $(READY) ## Scenarios on the live and the simulated stage, as a ta
 bench-tick: $(READY) ## What a tick costs beside the solver, by stage; ARGS="--against HEAD~1"
 	@$(BIN)/python benchmarks/tick.py $(ARGS)
 
+bench-sequence: $(READY) ## What the sequence model costs, beside trend and Prophet (2 min)
+	@$(BIN)/python benchmarks/sequence.py $(ARGS)
+
 bench-chaos: $(READY) ## SIGKILL at random, 100 times, beside a twin (15 min)
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+bench-controls: $(READY) ## What nobody can foresee; DATA=directory of the tables
+	@$(BIN)/python benchmarks/controls.py --data $(DATA) $(ARGS)
+
+bench-load: $(READY) ## Risk under another load, said and true; ARGS="--seeds 4-6"
+	@$(BIN)/python benchmarks/load_response.py $(ARGS)
+
+bench-gradual: $(READY) ## Slow faults against every learner (10 min); ARGS="--seeds 4-6"
+	@$(BIN)/python benchmarks/gradual.py $(ARGS)
 
 # One after the other, cheapest first, also under -j: the first failure is the one to read.
 check: $(READY) ## Is it fine? Format, lint, types, import contracts, docs, tests

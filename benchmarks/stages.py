@@ -70,7 +70,9 @@ def simulated(scenario: Scenario, name: str, seed: int) -> RunRecord:
 
 def _policy(name: str) -> Policy:
     own, _, forecast = name.partition("-")
-    return foreshard(forecast or "trend") if own == "foreshard" else policy(name)
+    return (
+        (foreshard(forecast) if forecast else foreshard()) if own == "foreshard" else policy(name)
+    )
 
 
 def _commit() -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,14 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(ConfigError, match="is not text"):
         load(binary)
+
+
+@pytest.mark.parametrize("name", ["fifo.yaml", "zero.yaml"])
+def test_what_is_no_file_is_refused_and_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match=r"cannot be read .it is no regular file"):
+        load(tmp_path / name)
 
 
 def test_a_key_that_stands_twice_is_refused_with_both_lines() -> None:

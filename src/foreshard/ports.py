@@ -31,11 +31,13 @@ __all__ = [
     "Clock",
     "EventSource",
     "Executor",
+    "MetricLog",
     "Rejected",
     "RouteSink",
     "Samples",
     "SlotMover",
     "StateStore",
+    "StepTable",
     "TrafficSource",
     "Wanted",
 ]
@@ -207,6 +209,42 @@ class StateStore(Protocol):
 
         Raises:
             StoreError: It cannot be read.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTable:
+    """What C cells did in one step of the metric history.
+
+    Attributes:
+        ends_s: End of the step, a multiple of `step_s`.
+        step_s: Its length.
+        cells: C names.
+        gauges: float32 [C] by name, the highest in the step, fraction of the limit, NaN = unknown.
+        scales_with_load: Names of gauges that do.
+        load: float32 [C], the mean in the step, NaN = unknown.
+        up_s: float32 [C], since the cell's last restart, NaN = unknown.
+        censored: bool [C], we intervened in the step.
+    """
+
+    ends_s: float
+    step_s: float
+    cells: tuple[str, ...]
+    gauges: Mapping[str, NDArray[np.float32]]
+    scales_with_load: frozenset[str]
+    load: NDArray[np.float32]
+    up_s: NDArray[np.float32]
+    censored: NDArray[np.bool]
+
+
+class MetricLog(Protocol):
+    """The metric history of the fleet, kept for training."""
+
+    def publish(self, step: StepTable) -> None:
+        """Keep one step; it may take a second, so not within a tick.
+
+        Raises:
+            StoreError: It cannot be kept; what was kept before still is.
         """
 
 

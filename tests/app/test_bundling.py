@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -109,6 +110,46 @@ def test_no_secret_is_in_any_file_and_what_is_no_secret_is(
     assert out.stat().st_mode & 0o077 == 0
 
 
+def test_a_secret_that_is_also_a_name_stays_and_its_maker_alone_is_told(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "checkout")
+    monkeypatch.setenv("API_TOKEN", "version")
+    logs = tmp_path / "data" / "logs"
+    logs.mkdir(parents=True)
+    line = {"event": "plan.applied", "version": 7, "is_late": False, "text": "version, checkout"}
+    (logs / "engine.log").write_text(json.dumps(line) + "\n")
+    made = bundle(config, load(config), out=tmp_path / "out.zip")
+    files = contents(made.path)
+    assert json.loads(files["logs/engine.log"]) == line | {"text": "(left out), checkout"}
+    assert made.left == ("DB_PASSWORD",)
+    assert b"DB_PASSWORD" not in files["manifest.json"]
+
+
+def test_in_what_others_wrote_a_secret_is_left_out_as_key_and_as_number_too(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "20261128")
+    said = [{"20261128": 20261128, "note": "at 20261128", "starts_at_s": 1}]
+    (tmp_path / "events.json").write_text(json.dumps(said))
+    bundle(config, load(config), out=tmp_path / "out.zip")
+    assert b"20261128" not in contents(tmp_path / "out.zip")["events.json"]
+
+
+def test_where_a_shell_stands_is_no_secret(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PWD", "/srv/shop")
+    monkeypatch.setenv("OLDPWD", "/srv/old")
+    monkeypatch.setenv("DB_PWD", SECRETS["env"])
+    (tmp_path / "data" / "logs").mkdir(parents=True)
+    said = f"/srv/shop and /srv/old are where {SECRETS['env']} is not\n"
+    (tmp_path / "data" / "logs" / "engine.log").write_text(said)
+    bundle(config, load(config), out=tmp_path / "out.zip")
+    kept = contents(tmp_path / "out.zip")["logs/engine.log"].decode()
+    assert kept == said.replace(SECRETS["env"], "(left out)")
+
+
 def test_what_is_missing_is_said_with_the_reason_and_stops_nothing(
     config: Path, tmp_path: Path
 ) -> None:
@@ -156,3 +197,33 @@ def test_a_bundle_that_cannot_be_written_leaves_the_old_one_and_no_trace(
     with pytest.raises(StoreError, match="cannot be written"):
         bundle(config, load(config), out=out)
     assert not list(tmp_path.glob(".taken.zip.*"))
+
+
+def test_a_bundle_takes_the_place_of_a_file_only(config: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StoreError, match="it is no regular file"):
+        bundle(config, load(config), out=tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_half_a_character_in_a_log_spoils_no_bundle(config: Path, tmp_path: Path) -> None:
+    logs = tmp_path / "data" / "logs"
+    logs.mkdir(parents=True)
+    line = {"event": "plan.frozen", "reason": "a \udcff \ud800 b"}
+    (logs / "serve.log").write_text(json.dumps(line) + "\n")
+    (logs / "engine.log").write_bytes(b"\xff no text\n")
+    bundle(config, load(config), out=tmp_path / "out.zip")
+    assert json.loads(contents(tmp_path / "out.zip")["logs/serve.log"]) == line
+
+
+def test_half_a_character_beside_a_known_secret_spoils_no_bundle(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "S3cr3t-word")
+    logs = tmp_path / "data" / "logs"
+    logs.mkdir(parents=True)
+    line = {"event": "plan.frozen", "reason": "a \udcff \ud800 b S3cr3t-word"}
+    (logs / "serve.log").write_text(json.dumps(line) + "\n")
+    bundle(config, load(config), out=tmp_path / "out.zip")
+    kept = json.loads(contents(tmp_path / "out.zip")["logs/serve.log"])
+    assert kept["reason"] == "a \udcff \ud800 b (left out)"

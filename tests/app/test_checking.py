@@ -435,10 +435,18 @@ async def test_an_event_about_no_cell_of_the_fleet_is_told(tmp_path: Path) -> No
         {"id": "a", "kind": "maintenance", "cells": ["zz"], **window},
         {"id": "b", "kind": "freeze", "cells": ["eu-1"], **window},
         {"id": "c", "kind": "maintenance", "cells": ["eu-1"], **window},
+        {
+            "id": "d",
+            "kind": "dependency",
+            "cells": "all",
+            "dependency": "nobody-needs-it",
+            "level": "major_outage",
+            **window,
+        },
     ]
     file.write_text(json.dumps(said))
     settings = parse(text()).model_copy(update={"events_file": file, "driver": None})
     async with Asker(timeout_s=0.5) as asker:
         place = await look_at_place(asker, settings, now_s=0.0)
-    assert place.events == 3
-    assert [each[0] for each in place.events_strange] == ["a", "b"]
+    assert place.events == 4
+    assert [each[0] for each in place.events_strange] == ["a", "b", "d"]

@@ -22,7 +22,7 @@ from foreshard.app.bundling import bundle
 from foreshard.app.places import turns_dir
 from foreshard.app.replaying import Replayed, replay
 from foreshard.app.steering import engine_of
-from foreshard.config import Settings, load
+from foreshard.config import Settings, load, parse
 from foreshard.controller.loop import Loop
 from foreshard.controller.recording import Recording
 from foreshard.lab.steering import demo_config
@@ -44,6 +44,13 @@ def config(tmp_path: Path) -> Path:
     file = tmp_path / "shop.yaml"
     file.write_text(yaml.safe_dump(values), encoding="utf-8")
     return file
+
+
+def hook(config: Path, url: str) -> None:
+    """Name a receiver in the configuration."""
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    values["driver"] = {"webhook": url}
+    config.write_text(yaml.safe_dump(values), encoding="utf-8")
 
 
 def recorded(settings: Settings, **kept: int) -> Stage:
@@ -216,6 +223,105 @@ def test_what_is_no_bundle_is_one_sentence(content: bytes | None, tmp_path: Path
         path.write_bytes(content)
     with pytest.raises(StoreError, match="cannot be replayed"):
         replay(path)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("checkout", "127.0.0.1", "127.0.0", "version", "observation", "needs_", "foreshard"),
+        *("critical", "heckou", "AAAAAA", "process_resident_memory_bytes", "healthy", "100000"),
+        *("hooks.example", "https://", "left-out", "left out", "planner", "memory", "webhook"),
+    ],
+)
+async def test_no_secret_makes_a_bundle_that_cannot_be_replayed(
+    word: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", word)
+    hook(config, "https://robot:S3cr3t-S3cr3t@hooks.example/cells")
+    stage = recorded(load(config))
+    await eventful(stage)
+    done = await replayed(await bundled(config, tmp_path))
+    assert done.turns == 40
+    assert not done.differing
+    assert not done.cut
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("https://robot:S3cr3t-S3cr3t@hooks.example/a", "https://left-out@hooks.example/left-out"),
+        ("https://S3cr3t-S3cr3t@hooks.example", "https://left-out@hooks.example"),
+        ("https://me:S3cr3t?S3cr3t#@hooks.example/a", "https://left-out@hooks.example/left-out"),
+        ("https://hooks.example:8443/S3cr3t/a@b", "https://hooks.example:8443/left-out"),
+        ("https://[::1]:8443?token=S3cr3t", "https://[::1]:8443/left-out"),
+        ("https://hooks.slack.com/services/S3cr3t", "https://hooks.slack.com/left-out"),
+    ],
+)
+async def test_a_webhook_is_a_url_still_once_its_secrets_are_left_out(
+    url: str, masked: str, config: Path, tmp_path: Path
+) -> None:
+    hook(config, url)
+    path = await bundled(config, tmp_path)
+    with ZipFile(path) as archive:
+        text = archive.read("config.yaml").decode()
+    assert yaml.safe_load(text)["driver"]["webhook"] == masked
+    assert parse(text).cells == load(config).cells
+    assert "S3cr3t" not in text
+
+
+def name_oddly(config: Path) -> None:
+    """Names as people have them, some of which look like a secret or like the name of one."""
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    values["cells"][0].update(name="sk-bratislava-1", zone="token-1")
+    values["classes"][0].update(
+        name="auth",
+        key_header="x-api-key",
+        match={"method": "POST", "path_prefix": "/v1/session:refresh"},
+        dependencies=["secret"],
+        needs={"password": 0.01},
+        replicas={"sk-bratislava-1": ["us-1"]},
+    )
+    values["default_class"] = "auth"
+    values["scrape"]["path"] = "/metrics?token=S3cr3t"
+    values["scrape"]["gauges"][0]["used"]["labels"] = {"bearer": "S3cr3t"}
+    config.write_text(yaml.safe_dump(values), encoding="utf-8")
+
+
+async def test_names_that_look_like_secrets_and_name_none_stay(
+    config: Path, tmp_path: Path
+) -> None:
+    name_oddly(config)
+    with ZipFile(await bundled(config, tmp_path)) as archive:
+        text = archive.read("config.yaml").decode()
+    seen = parse(text)
+    assert seen.classes == load(config).classes
+    assert seen.cells == load(config).cells
+    assert "S3cr3t" not in text
+
+
+async def test_what_the_engine_decided_by_stays_and_words_lose_their_secrets(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "S3cr3t-word")
+    stage = recorded(load(config))
+    await stage.turn(15)
+    stage.cells.silence("us-2", "refused: token=abcdef and S3cr3t-word")
+    stage.events.announce(
+        replace(
+            maintenance("eu-2", known_s=0.0, starts_s=20.0, ends_s=100.0),
+            id="S3cr3t",
+            note="the door opens with S3cr3t-word",
+        )
+    )
+    await stage.wait(20)
+    path = await bundled(config, tmp_path)
+    done = await replayed(path)
+    assert (done.turns, done.differing) == (35, ())
+    with ZipFile(path) as archive:
+        segments = [archive.read(name) for name in archive.namelist() if name.endswith(SUFFIX)]
+    kept = b"".join(map(gzip.decompress, segments))
+    assert b"the door opens with (left out)" in kept
+    assert b"refused: token=(left out) and (left out)" in kept
 
 
 async def test_a_bundle_without_turns_says_so(config: Path, tmp_path: Path) -> None:

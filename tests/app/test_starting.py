@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,7 +38,7 @@ from foreshard.app.starting import (
 )
 from foreshard.app.starting.gauges import proposed, read_page
 from foreshard.app.starting.sighting import renamed
-from foreshard.cli.interview import bytes_of, steps, summary
+from foreshard.cli.interview import bytes_of, hold, steps, summary
 from foreshard.config import load, parse
 from foreshard.config.draft import BalancerDraft, ClassDraft, Draft, GaugeDraft, MetricDraft
 from foreshard.config.schema import SCHEMA_FILE
@@ -199,6 +200,16 @@ def test_a_typed_fleet_is_read_also_from_a_file(tmp_path: Path) -> None:
         ("us-1", "us", "us", 1),
         ("ap-1", "here", "here", 1),
     ]
+
+
+def test_what_is_no_list_of_cells_is_refused_and_not_read_for_ever(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for place in (str(tmp_path / "fifo"), "/dev/zero"):
+        with pytest.raises(ConfigError, match="it is no regular file"):
+            listed.sighted([place])
+    (tmp_path / "disk.img").write_bytes(bytes(2**20 + 1))
+    with pytest.raises(ConfigError, match="has more than 1048576 bytes, the room of 10,000 cells"):
+        listed.sighted([str(tmp_path / "disk.img")])
 
 
 def test_a_typed_class_is_read() -> None:
@@ -376,6 +387,15 @@ async def test_a_list_of_cells_becomes_a_file_that_is_never_overwritten(tmp_path
     assert "foreshard check foreshard.yaml" in steps(draft, file="foreshard.yaml")
 
 
+async def test_a_pipe_or_a_device_is_not_replaced_even_by_force(tmp_path: Path) -> None:
+    async with Cells(GO) as node:
+        _, draft = await begun(Source(cells=(f"a=127.0.0.1:{node.hold.port}",)), Wishes())
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ConfigError, match=r"cannot be written \(it is no regular file\)"):
+        write(draft, tmp_path / "pipe.yaml", is_forced=True)
+    assert os.listdir(tmp_path) == ["pipe.yaml"]  # noqa: PTH208 - no await
+
+
 async def test_a_schema_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / SCHEMA_FILE).write_text("{}")
     async with Cells(GO) as node:
@@ -397,6 +417,25 @@ async def test_cpus_that_nobody_knows_are_asked_for_and_not_guessed(tmp_path: Pa
     with pytest.raises(ConfigError, match="give --cpus"):
         write(draft, tmp_path / "f.yaml", is_forced=False)
     assert not (tmp_path / "f.yaml").exists()
+
+
+async def test_what_is_next_is_not_told_of_a_file_that_could_not_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "f.yaml"
+
+    async def begin(limits: Limits) -> None:
+        source = Source(cells=(f"a=127.0.0.1:{node.hold.port}",))
+        await asyncio.to_thread(
+            partial(hold, out, source, Wishes(limits=limits), is_silent=True, is_forced=False)
+        )
+
+    async with Cells("process_cpu_seconds_total 1\n") as node:
+        with pytest.raises(ConfigError, match="give --cpus"):
+            await begin(Limits())
+        assert "foreshard check" not in capsys.readouterr().out
+        await begin(Limits(cpus=2.0))
+    assert "foreshard check" in capsys.readouterr().out.partition(f"wrote {out}")[2]
 
 
 async def test_cells_without_a_page_are_told_with_what_was_tried() -> None:

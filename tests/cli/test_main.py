@@ -4,6 +4,8 @@ import asyncio
 import inspect
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from foreshard.adapters.routing.last_good import LastGood
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.app.places import relay_dir, state_dir
 from foreshard.app.serving import envoy_settings
+from foreshard.cli.argument import in_one_line
 from foreshard.cli.explain import explain
 from foreshard.cli.main import app
 from foreshard.config import load
@@ -31,9 +34,9 @@ from tests.lab.report.sample import made, text_of
 from tests.test_config import site
 
 COMMANDS = (
-    *("init", "check", "schema", "run", "serve", "relay", "engine", "bootstrap"),
-    *("eject", "why", "freeze", "thaw", "health", "bundle", "replay"),
-    *("fault", "demo", "report", "backtest"),
+    *("init", "check", "schema", "run", "serve", "relay", "engine", "foresee", "bootstrap"),
+    *("eject", "status", "why", "freeze", "thaw", "health", "bundle", "replay"),
+    *("backtest", "train", "fault", "demo", "report"),
 )
 
 
@@ -84,6 +87,8 @@ def test_the_version_is_told() -> None:
         (("run", "{missing}"), "cannot be read"),
         (("init", "--cells", "{missing}", "--yes"), "neither a cell"),
         (("init", "--from-envoy", "127.0.0.1:1"), "refuses connections"),
+        (("init", "--from-envoy", "http://[::1"), "write it like 127.0.0.1:9901"),
+        (("init", "--from-envoy", "ban ana"), "must be host:port, the port 1 to 65535"),
         (("init", "--from-prometheus", "127.0.0.1:1"), "refuses connections"),
         (("init",), "give one of --from-envoy, --from-prometheus and --cells"),
         (("init", "{config}", "--from-envoy", "127.0.0.1:1"), "--force overwrites it"),
@@ -99,6 +104,21 @@ def test_the_version_is_told() -> None:
         (("eject", "--config", "{config}"), "there is no plan to eject: serve process at"),
         (("eject", "--config", "{config}", "--origin", "mars"), "origin is 'mars'"),
         (("bootstrap", "{missing}"), "cannot be read"),
+        (("bootstrap", "{config}", "--discovery", "a:99999"), "must be HOST:PORT"),
+        (("eject", "--config", "{config}", "--node-id", "a b"), "must be at most 200 letters"),
+        (
+            ("init", "--cells", "a=127.0.0.1:1", "--admin", "banana"),
+            "--admin is 'banana', must be",
+        ),
+        (
+            ("init", "--cells", "a=127.0.0.1:1", "--metrics-path", "@example.org/"),
+            "--metrics-path is '@example.org/', must start with '/'",
+        ),
+        (
+            ("init", "--cells", "a=127.0.0.1:1", "--health-path", "/a b"),
+            "--health-path is '/a b', must start with '/' and hold no white space",
+        ),
+        (("init", "--cells", "a=127.0.0.1:1", "--listen", "x:0"), "--listen is 'x:0', must be"),
         (("why", "eu-1", "--config", "{missing}"), "cannot be read"),
         (("why", "eu-1"), "no demo is running"),
         (("why", "mars-1", "--config", "{config}"), "'mars-1' is not in the fleet; it has eu-1"),
@@ -224,6 +244,37 @@ def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_half_written(
     assert f"{missing}: cannot be written (No such file or directory)" in result.stderr
 
 
+def test_a_plan_is_ejected_through_a_link_and_onto_no_pipe(config: Path) -> None:
+    load(config).data_dir.mkdir()
+    committed(config)
+    pipe, link, file = (config.parent / name for name in ("pipe", "link", "envoy.yaml"))
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    result = foreshard("eject", "--config", str(config), "-o", str(pipe))
+    assert result.exit_code == 1
+    assert f"{pipe}: cannot be written (it is no regular file); name another" in result.stderr
+    assert pipe.is_fifo()
+    assert foreshard("eject", "--config", str(config), "-o", str(link)).exit_code == 0
+    assert link.is_symlink()
+    assert "static_resources" in file.read_text()
+
+
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_a_plan_is_not_ejected_onto_a_directory(
+    place: str, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(config).data_dir.mkdir()
+    committed(config)
+    (config.parent / "here").mkdir()
+    monkeypatch.chdir(config.parent / "here")
+    before = sorted(config.parent.iterdir())
+    result = foreshard("eject", "--config", str(config), "-o", place)
+    assert result.exit_code == 1
+    assert f"{place}: cannot be written (Is a directory)" in result.stderr
+    assert "Traceback" not in result.output
+    assert sorted(config.parent.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("content", "words"), [(None, "cannot be read"), (b"short", "holds 5 bytes, must be 16")]
 )
@@ -301,6 +352,19 @@ def test_the_schema_is_printed_as_it_is_published() -> None:
     assert json.loads(result.output)["title"] == "Foreshard configuration"
 
 
+def test_an_envoy_listens_on_an_address_though_it_is_asked_by_name(config: Path) -> None:
+    config.write_text(config.read_text().replace("admin: 127.0.0.1:", "admin: envoy:"))
+    result = foreshard("bootstrap", str(config))
+    assert result.exit_code == 1
+    assert (
+        "--admin-host is 'envoy', must be an IP address that Envoy can listen on" in result.stderr
+    )
+    result = foreshard("bootstrap", str(config), "--admin-host", "::", "--node-id", "pod~a.ns/7")
+    made = yaml.safe_load(result.output)
+    assert made["admin"]["address"]["socket_address"]["address"] == "::"
+    assert made["node"]["id"] == "pod~a.ns/7"
+
+
 def test_a_bootstrap_takes_the_admin_port_of_the_balancer(config: Path) -> None:
     result = foreshard("bootstrap", str(config))
     admin = yaml.safe_load(result.output)["admin"]["address"]["socket_address"]
@@ -320,6 +384,15 @@ def test_a_bootstrap_takes_no_nonsense(config: Path, option: str, value: str) ->
 def test_a_pipe_and_a_file_of_strange_keys_are_refused_at_once(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.yaml"
     os.mkfifo(pipe)
+    for arguments in (
+        ("replay", str(pipe)),
+        ("report", str(pipe)),
+        ("lab", "explain", str(pipe)),
+        ("init", "--cells", str(pipe)),
+    ):
+        refused = foreshard(*arguments)
+        assert refused.exit_code == 1
+        assert "is no regular file" in refused.output.replace("\n", " "), arguments
     assert "is no regular file" in foreshard("check", str(pipe)).output.replace("\n", " ")
     file = tmp_path / "keys.yaml"
     file.write_text("".join(f"k{n}: 1\n" for n in range(50_000)), encoding="utf-8")
@@ -346,3 +419,38 @@ def test_of_a_silent_cell_no_probability_is_told() -> None:
     }
     said = explain("a", None, {"now_s": 0.0, "cells": {"a": now}})
     assert "no metrics (the page is HTML); failure probability unknown" in said
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_command_whose_standard_files_are_closed_writes_into_no_other(
+    closed: tuple[int, ...], config: Path, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    closing = "; ".join(f"os.close({number})" for number in closed)
+    run = (
+        f"os.execv(sys.executable, [sys.executable, '-m', 'foreshard', 'check', {str(config)!r}])"
+    )
+    with notes.open("wb") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", f"import os, sys; {closing}; {run}"],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            check=False,
+        )
+    assert done.returncode == 1
+    said = notes.read_text()
+    assert "Traceback" not in said
+    assert ("not ready" in said) == (1 not in closed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("release", "release"),
+        ("a\nb \x1b[31m \udcff", "a?b ?[31m ?"),
+        ("x" * 501, "x" * 500 + "..."),
+    ],
+)
+def test_a_reason_is_one_line_for_people_whatever_was_typed(typed: str, said: str) -> None:
+    assert in_one_line(typed) == said

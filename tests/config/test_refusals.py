@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from foreshard.config import Settings, parse
 from foreshard.config.consistency import contradictions
+from foreshard.config.reading import MOST_TOLD
 from foreshard.model.errors import ConfigError
 from tests.test_config import refusal, text
 
@@ -97,6 +98,28 @@ def test_an_unknown_key_deep_inside_is_told_what_there_is() -> None:
     assert "scrape.gauges.0.limit.metric is missing" in said
 
 
+def test_of_very_many_errors_only_those_that_are_told_are_put_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[str] = []
+
+    def near(word: str, *_: object, **__: object) -> list[str]:
+        looked.append(word)
+        return []
+
+    monkeypatch.setattr("foreshard.config.refusal.get_close_matches", near)
+    strange = {f"key_{n:05}": 1 for n in range(10_000)}
+    # Looked up one by one in a list of all, their places alone would take minutes.
+    said = refusal(
+        lambda v: v["cells"][1].update(strange), lambda v: v["classes"][0].update(strange)
+    )
+    assert said.startswith("shop.yaml: 20000 to mend\n")
+    assert "  and 19800 more" in said
+    assert "cells.1.key_00000 is unknown, there are name, region, zone, nodes" in said
+    assert len(looked) == MOST_TOLD
+    assert len(said.splitlines()) == MOST_TOLD + 2
+
+
 def test_what_is_missing_is_told_with_what_it_is_for() -> None:
     said = refusal(lambda v: v["balancers"][0].pop("origin"))
     assert "balancers.0.origin is missing: region in which this Envoy stands." in said
@@ -107,6 +130,22 @@ def test_words_that_yaml_takes_for_something_else_are_told_to_be_quoted() -> Non
     assert "service is None, must be text" in said
     written = text().replace("name: checkout", "name: no", 1)
     assert "classes.0.name is False, must be text; put it in quotes" in refused(written)
+
+
+def test_what_would_be_right_is_what_the_value_lacks() -> None:
+    def spoil(values: dict[str, Any]) -> None:
+        values["scrape"].update(path="/x HTTP/1.1\r\nX: y", health_path="/ x")
+        values["driver"] = {"webhook": "http://x:99999/"}
+        values["classes"][0]["match"] = {"path_prefix": "/a\nb"}
+
+    said = refusal(spoil)
+    assert (
+        "scrape.path is '/x HTTP/1.1\\r\\nX: y', must start with '/' and hold no white space"
+        in said
+    )
+    assert "scrape.health_path is '/ x', must start with '/' and hold no white space, or" in said
+    assert "'http://x:99999/', must be http:// or https://, a host and perhaps the port 1" in said
+    assert "path_prefix is '/a\\nb', must start with '/' and be one line, or be empty" in said
 
 
 @pytest.mark.parametrize("word", ["yes", "on", "true"])

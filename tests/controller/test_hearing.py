@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from structlog.testing import capture_logs
 
 from foreshard.controller.hearing import Hearing
@@ -18,12 +20,54 @@ SILENT = CellReading(health=Health.UP, reading=Missing("the page is HTML"), traf
 def test_a_page_that_goes_bad_is_said_once_and_so_is_its_return() -> None:
     hearing = Hearing(fleet_of())
     with capture_logs() as logs:
-        for reading in (HEARD, SILENT, SILENT, SILENT, HEARD, HEARD):
-            hearing.cells({"eu-1": reading})
+        for now_s, reading in enumerate((HEARD, SILENT, SILENT, SILENT, HEARD, HEARD)):
+            hearing.cells({"eu-1": reading}, now_s=float(now_s))
     assert [(line["event"], line.get("because")) for line in logs] == [
         ("cell.silent", "the page is HTML"),
         ("cell.heard", None),
     ]
+
+
+CELLS = [f"cell-{n:03}" for n in range(1_000)]
+
+
+def test_a_thousand_silent_cells_are_one_line_a_minute_with_the_first_names() -> None:
+    hearing = Hearing(fleet_of())
+    odd = replace(SILENT, reading=Missing("connection refused"))
+    with capture_logs() as logs:
+        hearing.cells(dict.fromkeys(CELLS, HEARD), now_s=0.0)
+        hearing.cells({**dict.fromkeys(CELLS, SILENT), "cell-007": odd}, now_s=1.0)
+    (line,) = logs
+    assert line["event"] == "cells.silent"
+    assert line["count"] == 1_000
+    assert line["first"] == CELLS[:10]
+    assert (line["because"], line["of_them"]) == ("the page is HTML", 999)
+
+
+def test_a_fleet_that_flaps_does_not_fill_the_log() -> None:
+    hearing = Hearing(fleet_of())
+    with capture_logs() as logs:
+        for now_s in range(600):
+            for_now = HEARD if now_s % 2 else SILENT
+            hearing.cells(dict.fromkeys(CELLS, for_now), now_s=float(now_s))
+    assert [line["event"] for line in logs].count("cells.silent") <= 10
+    assert [line["event"] for line in logs].count("cells.heard") <= 10
+    assert len(logs) <= 20
+
+
+def test_cells_that_fall_silent_one_after_the_other_are_all_told_within_a_minute() -> None:
+    hearing = Hearing(fleet_of())
+    told: set[str] = set()
+    with capture_logs() as logs:
+        for now_s in range(600):
+            quiet = CELLS[: now_s + 1]
+            hearing.cells(dict.fromkeys(quiet, SILENT), now_s=float(now_s))
+        hearing.cells({}, now_s=660.0)
+    told = {line["cell"] for line in logs if line["event"] == "cell.silent"}
+    grouped = sum(line["count"] for line in logs if line["event"] == "cells.silent")
+    assert len(told) + grouped == 600
+    assert len(logs) <= 11 * 12
+    assert "cell-000" in told
 
 
 def test_an_event_about_no_cell_is_said_once_with_the_cells_that_there_are() -> None:
@@ -42,3 +86,19 @@ def test_an_event_about_no_cell_is_said_once_with_the_cells_that_there_are() -> 
     (line,) = logs
     assert line["cells"] == ["zz"]
     assert "eu-1" in line["known"]
+
+
+def test_a_freeze_of_some_cells_is_said_to_be_of_all() -> None:
+    hearing = Hearing(fleet_of())
+    event = SystemEvent(
+        id="holiday",
+        kind=EventKind.FREEZE,
+        cells=frozenset({"eu-1"}),
+        known_at_s=0.0,
+        starts_at_s=1.0,
+        ends_at_s=2.0,
+    )
+    with capture_logs() as logs:
+        hearing.events((event,))
+        hearing.events((event,))
+    assert [(line["event"], line["cells"]) for line in logs] == [("event.freezes_all", ["eu-1"])]

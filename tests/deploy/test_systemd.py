@@ -23,7 +23,7 @@ WORDS = """
     ProtectKernelModules ProtectKernelLogs ProtectControlGroups ProtectClock ProtectHostname
     ProtectProc RestrictAddressFamilies RestrictNamespaces RestrictRealtime RestrictSUIDSGID
     RemoveIPC LockPersonality CapabilityBoundingSet AmbientCapabilities
-    SystemCallArchitectures SystemCallFilter SystemCallErrorNumber WantedBy
+    SystemCallArchitectures SystemCallFilter SystemCallErrorNumber OOMPolicy WantedBy
 """
 KNOWN = frozenset(WORDS.split())
 

@@ -13,6 +13,7 @@ from functools import cache
 import pytest
 
 from docs.machinery.commands import commands
+from foreshard.lab.cell.faults import FaultKind
 from tests.architecture.source import ROOT
 from tests.docs.page import Fence, fences, inline_commands, script_of, words_of
 
@@ -165,3 +166,9 @@ def follower(page: str) -> str:
 def test_the_programs_that_pages_take_for_granted_are_here() -> None:
     used = {words_of(c)[0] for fence in fences() for c in fence.commands} & OTHERS
     assert [p for p in sorted(used - {".", "envoy", "source"}) if not shutil.which(p)] == []
+
+
+def test_the_tutorial_names_every_fault_that_a_hand_can_begin() -> None:
+    told = (ROOT / "docs" / "tutorial" / "demo.md").read_text(encoding="utf-8")
+    by_hand = set(FaultKind) - {FaultKind.MAINTENANCE}
+    assert [kind.value for kind in by_hand if f"`{kind}`" not in told] == []

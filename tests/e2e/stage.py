@@ -261,10 +261,16 @@ async def run_foreshard(config: Path, directory: Path) -> Child:
 
 
 @asynccontextmanager
-async def staged(cells: Sequence[str] = CELLS) -> AsyncIterator[Stage]:
+async def staged(
+    cells: Sequence[str] = CELLS, *, altered: Mapping[str, Mapping[str, Any]] | None = None
+) -> AsyncIterator[Stage]:
     """Both fleets behind their Envoys, one steered; everything is ended with the block.
 
     At the end no request of the whole run may have met a hole in a configuration.
+
+    Args:
+        cells: Their names.
+        altered: Keys of sections of the configuration that are not the demo's.
     """
     # Not pytest's folder: the path of a control socket has 107 bytes.
     directory = Path(tempfile.mkdtemp(prefix="fs-"))
@@ -290,7 +296,10 @@ async def staged(cells: Sequence[str] = CELLS) -> AsyncIterator[Stage]:
         )
         site.events.write_text("[]")
         config = directory / "foreshard.yaml"
-        config.write_text(yaml.safe_dump(dict(demo_config(site)), sort_keys=False))
+        values: dict[str, Any] = dict(demo_config(site))
+        for section, keys in (altered or {}).items():
+            values[section] = {**values.get(section, {}), **keys}
+        config.write_text(yaml.safe_dump(values, sort_keys=False))
         settings = load(config)
         child = await run_foreshard(config, directory)
         bootstraps = {

@@ -206,6 +206,7 @@ class Shop:
         started: Start of each cell's process.
         latency_s: By (class, cell), where it is not the usual.
         failed: Failed share by (class, cell), where there is any.
+        shows: By cell, how many times as much cpu it uses as its work needs.
         deaf: Whether the balancers are silent.
         claimed_rps: What balancers say arrived of every flow, where that is a lie.
     """
@@ -223,6 +224,7 @@ class Shop:
     latency_s: dict[tuple[str, str], float] = field(default_factory=dict)
     failed: dict[tuple[str, str], float] = field(default_factory=dict)
     events: list[SystemEvent] = field(default_factory=list)
+    shows: dict[str, float] = field(default_factory=dict)
     deaf: bool = False
     claimed_rps: float | None = None
     live: RoutingTable | None = None
@@ -303,7 +305,13 @@ class Shop:
         health = Health.UP
         metrics: Fresh | Missing = Fresh(
             metrics=CellMetrics(
-                gauges={"cpu": Gauge(used=cpu, limit=self.capacity, scales_with_load=True)},
+                gauges={
+                    "cpu": Gauge(
+                        used=cpu * self.shows.get(cell, 1.0),
+                        limit=self.capacity,
+                        scales_with_load=True,
+                    )
+                },
                 capacity={"cpu": self.capacity},
                 started_at_s=self.started.get(cell, START_S - 3_600.0),
             ),

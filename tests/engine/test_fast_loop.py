@@ -113,3 +113,23 @@ def test_an_hour_at_the_ceiling_does_not_flap() -> None:
     assert turns <= 20
     assert shed(made, "search") == 0.0
     assert shed(made, "checkout") == 0.0
+
+
+def test_a_cell_whose_cpu_alone_grows_gets_less_work() -> None:
+    made = shop()
+    made.run(90)
+    made.shows["eu-1"] = 1.5
+    made.run(30)
+    assert made.share("search", "eu-1") < 0.85 * HOME
+
+
+def test_a_class_that_stays_slow_is_asked_ever_more_seldom_and_comes_back_all_the_same() -> None:
+    made = shop()
+    made.latency_s["search", "eu-1"] = 1.5
+    made.run(20)
+    early = made.share("search", "eu-1")
+    made.run(280)
+    assert 0.0 < made.share("search", "eu-1") <= 0.3 * early
+    made.latency_s.clear()
+    made.run(60)
+    assert made.share("search", "eu-1") == pytest.approx(HOME, rel=0.1)

@@ -50,6 +50,26 @@ def test_a_steady_ramp_is_no_noise() -> None:
     assert np.all(np.sqrt(noise.process_var) < 0.005)
 
 
+def test_a_leap_that_stays_is_never_taken_for_a_ramp() -> None:
+    """A nightly batch, told once a second or once a minute: step and plateau."""
+    for age in range(2, 80, 3):
+        value = flat(120, cells=8, sd=0.01, seed=age)
+        value[:, 120 - age :] += 0.2
+        seen = posterior(value, dt_s=1.0)
+        p = passage_probability(1.0 - seen.level, seen.drift, seen.noise, 60.0, seen.drift_sd)
+        assert np.median((seen.share * p).sum(axis=0)) < 0.1, age
+
+
+def test_a_leap_is_left_to_the_explanations_while_it_is_young() -> None:
+    value = np.full((1, 60), 0.3)
+    value[0, 60 - 16 :] = 0.6
+    assert not np.isnan(clean(value, sd=np.array([0.01])).value).any()
+    value[0, 60 - 17 :] = 0.6
+    cleaned = clean(value, sd=np.array([0.01])).value
+    assert np.isnan(cleaned[0, : 60 - 17]).all()
+    assert not np.isnan(cleaned[0, 60 - 17 :]).any()
+
+
 def test_a_lone_spike_is_blunted_and_a_ramp_is_not() -> None:
     value = np.full((1, 20), 0.3)
     value[0, 10] = 0.9

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,16 @@ def reading(
     )
 
 
+def void(reading: CellReading) -> CellReading:
+    """The same cell with a meter that reads zero everywhere."""
+    assert isinstance(reading.reading, Fresh)
+    metrics = reading.reading.metrics
+    gauges = {name: replace(gauge, used=0.0) for name, gauge in metrics.gauges.items()}
+    return replace(
+        reading, reading=replace(reading.reading, metrics=replace(metrics, gauges=gauges))
+    )
+
+
 def observe(now_s: float, **cells: CellReading) -> Observation:
     return Observation(now_s=now_s, interval_s=1.0, cells=cells, demand_rps=None)
 
@@ -87,6 +98,18 @@ def test_a_stale_reading_is_unknown_not_repeated() -> None:
     values = series(buffer.window(), "a", "memory")
     assert math.isnan(values[1])
     assert not math.isnan(series(buffer.window(), "a", "latency:search")[1])
+
+
+def test_a_cell_that_uses_nothing_at_all_says_nothing_unless_it_is_idle() -> None:
+    served = void(reading())
+    unheard = replace(void(reading()), traffic=None)
+    idle = void(reading(rate_rps=0.0))
+    buffer = WindowBuffer((SEARCH,), length=2)
+    buffer.append(observe(1.0, a=served, b=unheard, c=idle))
+    window = buffer.window()
+    assert np.isnan(series(window, "a", "memory")).all()
+    assert np.isnan(series(window, "b", "memory")).all()
+    assert series(window, "c", "memory") == [0.0]
 
 
 def test_few_requests_say_nothing_of_latency() -> None:

@@ -240,6 +240,38 @@ def test_a_cell_that_falls_while_it_proves_itself_is_restarted_when_patience_end
     assert states["a"].restarts == 2
 
 
+def test_the_last_restart_gets_as_much_time_as_the_first() -> None:
+    down = {"a": reading(Health.DOWN)}
+    state = CellState(
+        phase=Phase.RECYCLING, since_s=START_S, why=Why.DOWN, restarts=POLICY.max_restarts
+    )
+    cells = fleet(a=state)
+    for at in range(1, int(POLICY.restart_patience_s)):
+        cells, _, recycles = tick(cells, at, readings=down)
+        assert cells["a"].phase is Phase.RECYCLING
+        assert not recycles
+    cells, _, _ = tick(cells, POLICY.restart_patience_s, readings=down)
+    assert cells["a"].phase is Phase.QUARANTINED
+
+
+def test_a_cell_that_the_last_restart_cured_returns() -> None:
+    state = CellState(
+        phase=Phase.RECYCLING, since_s=START_S, why=Why.DOWN, restarts=POLICY.max_restarts
+    )
+    cells = fleet(a=state)
+    for at in range(1, int(POLICY.prove_s) + 2):
+        cells, _, _ = tick(cells, at)
+    assert cells["a"].phase is Phase.WARMING
+
+
+def test_a_return_that_fails_after_the_last_try_is_left_to_a_person() -> None:
+    state = CellState(
+        phase=Phase.WARMING, since_s=START_S, why=Why.DOWN, restarts=POLICY.max_restarts
+    )
+    cells, _, _ = tick(fleet(a=state), 1, readings={"a": reading(Health.DOWN)})
+    assert cells["a"].phase is Phase.QUARANTINED
+
+
 def test_a_cell_in_maintenance_may_be_down_and_must_prove_itself_after_it() -> None:
     window = maintenance("a", known_s=0.0, starts_s=5.0, ends_s=20.0)
     drained = CellState(phase=Phase.DRAINED, why=Why.MAINTENANCE, since_s=START_S)

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foreshard.planning.formulation import refused_above
 from foreshard.planning.problem import SOFT_UTILISATION
 from foreshard.planning.restoring import GAP, MOST_STEP_S, STEPS, Room, cell_sets, least_shed
 
@@ -65,6 +66,17 @@ def test_a_flow_whose_region_is_full_keeps_nobody_of_another_region_waiting() ->
     live, work = np.array([0.3, 0.0, 0.5]), np.array([[2.6], [2.0], [2.0]])
     kept = least_shed(live, PRIORITY, work, regions, ceiling=SOFT_UTILISATION, interval_s=1.0)
     assert kept.tolist() == [0.3, 0.0, 0.4]
+
+
+def test_what_is_refused_later_also_comes_back_earlier() -> None:
+    begins = refused_above(PRIORITY)
+    assert begins.tolist() == sorted(begins, reverse=True)
+    # Full of search and checkout, at a load at which report is refused and search is not.
+    capacity = 0.95 * float(WORK[:2].sum()) / (begins[1] - GAP)
+    live = np.array([0.0, 0.1, 1.0])
+    kept = least_shed(live, PRIORITY, WORK, room(capacity), ceiling=begins, interval_s=1.0)
+    assert kept[1] < live[1]
+    assert kept[2] == 1.0
 
 
 def test_a_gap_in_what_is_seen_lets_in_no_more_than_two_steps() -> None:

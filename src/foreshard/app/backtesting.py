@@ -26,7 +26,7 @@ from foreshard.lab.backtest.trial import Outcome, Tell, put_on_trial
 from foreshard.model.errors import ConfigError
 from foreshard.ports import Archive
 
-__all__ = ["Order", "log_beside", "run"]
+__all__ = ["Order", "archive_of", "log_beside", "run"]
 
 # What is used today, always beside the model on trial; chance is added by the trial itself.
 BESIDE = ("headroom", "predict-linear")
@@ -75,7 +75,8 @@ def run(order: Order, *, tell: Tell) -> Outcome:
     # Before the work, not after it: nothing is scored that cannot be logged.
     log = log_beside(order.spec)
     _refuse_log(log)
-    record = lay(_archive(order, settings).read(asked(outline.reading)), outline)
+    archive = archive_of(settings, order.data, order.prometheus)
+    record = lay(archive.read(asked(outline.reading)), outline)
     outcome = put_on_trial(record, outline, learners, tell=tell)
     _write_log(log, order, outcome)
     if order.json is not None:
@@ -107,17 +108,22 @@ def _models(wanted: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*own, *BESIDE]))
 
 
-def _archive(order: Order, settings: BacktestSettings) -> Archive:
-    if order.data is not None:
-        return TableArchive(order.data)
+def archive_of(settings: BacktestSettings, data: Path | None, prometheus: str) -> Archive:
+    """Where the data of a spec lie.
+
+    Args:
+        settings: The spec.
+        data: A table; None = a Prometheus is asked.
+        prometheus: Its URL.
+    """
+    if data is not None:
+        return TableArchive(data)
     step_s = settings.step_s
     until_s = time() if settings.range.until is None else settings.range.until
     # Whole steps since the epoch: the same moments are asked for again tomorrow.
     ends_s = math.floor(until_s / step_s) * step_s
     begins_s = ends_s - math.floor(settings.range.days * 86_400.0 / step_s) * step_s
-    return PrometheusArchive(
-        order.prometheus, Span(begins_s=begins_s, ends_s=ends_s, step_s=step_s)
-    )
+    return PrometheusArchive(prometheus, Span(begins_s=begins_s, ends_s=ends_s, step_s=step_s))
 
 
 def _rows(outcome: Outcome, models: Sequence[str]) -> list[ForecastRows]:

@@ -13,16 +13,18 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from foreshard import __version__
-from foreshard.app.evidence import MissingError, decisions, known_secrets, parts, turns
-from foreshard.app.masking import LEFT_OUT
+from foreshard.app.disclosure import known_secrets, told
+from foreshard.app.evidence import MissingError, decisions, parts, turns
+from foreshard.app.known import Known
+from foreshard.app.masking import LEFT_OUT, mask_text
 from foreshard.config import Settings
+from foreshard.config.plain_file import place_of
 from foreshard.model.errors import ConfigError, StoreError
 
 __all__ = ["MOST_BYTES", "Bundled", "bundle"]
@@ -62,11 +64,14 @@ class Bundled:
         path: The zip.
         files: Sizes before packing, by name.
         missing: Why, by name.
+        left: Names of secrets whose values the configuration says in the open, so that they
+            stand in the bundle; told to who makes it only, or it would tell everybody.
     """
 
     path: Path
     files: Mapping[str, int]
     missing: Mapping[str, str]
+    left: tuple[str, ...] = ()
 
 
 def bundle(
@@ -87,26 +92,28 @@ def bundle(
     if most_bytes < LEAST_BYTES:
         raise ConfigError(f"bundle: the bound is {most_bytes} bytes, must be at least 1 MiB")
     try:
-        handle, scratch = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
+        place = place_of(out)
+        handle, scratch = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
     except OSError as error:
         raise StoreError(f"bundle {out}: cannot be written ({error.strerror})") from error
     try:
         with os.fdopen(handle, "w+b") as file, ZipFile(file, "w", ZIP_DEFLATED) as archive:
-            packing = _Packing(archive=archive, secrets=known_secrets(config), most=most_bytes)
+            known = Known.of(known_secrets(config), told(config, settings))
+            packing = _Packing(archive=archive, known=known, most=most_bytes)
             asyncio.run(packing.pack(config, settings))
-        Path(scratch).replace(out)
+        Path(scratch).replace(place)
     except OSError as error:
         raise StoreError(f"bundle {out}: cannot be written ({error.strerror})") from error
     finally:
         Path(scratch).unlink(missing_ok=True)
     files = {name: size for name, (size, _) in packing.files.items()}
-    return Bundled(path=out, files=files, missing=packing.missing)
+    return Bundled(path=out, files=files, missing=packing.missing, left=known.left)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Packing:
     archive: ZipFile
-    secrets: tuple[bytes, ...]
+    known: Known
     most: int
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
@@ -114,12 +121,12 @@ class _Packing:
     async def pack(self, config: Path, settings: Settings) -> None:
         when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         text = README.format(version=__version__, when=when, left_out=LEFT_OUT)
-        self._add("README.txt", text.encode())
+        self._put("README.txt", text.encode())
         for name, part in parts(config, settings).items():
             try:
                 self._add(name, await part())
             except (MissingError, OSError) as error:
-                self.missing[name] = self._clean(str(error).encode()).decode(errors="replace")
+                self.missing[name] = self.known.text(str(error))
         self._add_turns(settings)
         self._add_decisions(settings)
         manifest = {
@@ -134,14 +141,14 @@ class _Packing:
         """At most half of the room: the others are for people."""
         left = self.most // 2
         try:
-            for name, content in turns(settings):
-                packed = gzip.compress(self._clean(content), mtime=0)
+            for name, content in turns(settings, lambda text: self.known.text(mask_text(text))):
+                packed = gzip.compress(content, mtime=0)
                 left -= len(packed)
                 if left < 0 or not self._put(f"replay/{name}", packed):
                     self.missing[f"replay/{name}"] = "older turns are left out: no room"
                     return
         except (MissingError, OSError) as error:
-            self.missing["replay"] = str(error)
+            self.missing["replay"] = self.known.text(str(error))
 
     def _add_decisions(self, settings: Settings) -> None:
         chunk, number = bytearray(), 0
@@ -153,13 +160,13 @@ class _Packing:
                         return
                     chunk, number = bytearray(), number + 1
         except (MissingError, OSError) as error:
-            self.missing["decisions"] = self._clean(str(error).encode()).decode(errors="replace")
+            self.missing["decisions"] = self.known.text(str(error))
         if chunk:
             self._add(f"decisions/{number:04}.jsonl", bytes(chunk))
 
     def _add(self, name: str, content: bytes) -> bool:
         """Add a file, without secrets, if there is room for it in the worst case."""
-        return self._put(name, self._clean(content))
+        return self._put(name, self.known.file(name, content))
 
     def _put(self, name: str, content: bytes) -> bool:
         taken = self.archive.start_dir
@@ -169,18 +176,3 @@ class _Packing:
         self.archive.writestr(name, content)
         self.files[name] = len(content), hashlib.sha256(content).hexdigest()
         return True
-
-    def _clean(self, content: bytes) -> bytes:
-        for secret in self.secrets:
-            for form in _forms(secret):
-                content = content.replace(form, LEFT_OUT.encode())
-        return content
-
-
-def _forms(secret: bytes) -> Iterator[bytes]:
-    """A secret as it may stand in a text, in JSON and in a URL."""
-    text = secret.decode(errors="replace")
-    yield secret
-    yield json.dumps(text)[1:-1].encode()
-    yield json.dumps(text, ensure_ascii=False)[1:-1].encode()
-    yield quote(text, safe="").encode()

@@ -19,18 +19,23 @@ from foreshard.adapters.page import Answer, Ask, pages
 from foreshard.adapters.store.late import LateStore
 from foreshard.adapters.store.reading import unpack
 from foreshard.adapters.store.schema import FILE_NAME, newer_state
+from foreshard.adapters.store.segments import Keep, SegmentFiles
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.adapters.store.turns import TurnFiles
+from foreshard.app.advising import FileAdviser
+from foreshard.app.companions import beside
 from foreshard.app.heartbeat import beater, patience_s
-from foreshard.app.places import alone, state_dir, turns_dir
+from foreshard.app.places import alone, history_dir, private, state_dir, turns_dir
 from foreshard.app.reaching import reach
 from foreshard.app.signals import stop_on_signals
 from foreshard.app.steering import loop_of
 from foreshard.config import Settings
+from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.loop import Loop, World
 from foreshard.controller.page import engine_page
 from foreshard.controller.recording import Recording
 from foreshard.controller.vitals import Vitals
+from foreshard.forecast.step import Gathering
 from foreshard.model.errors import StoreError
 
 __all__ = ["run_engine_process"]
@@ -41,8 +46,13 @@ log = structlog.get_logger(__name__)
 NO_ROOM = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN")
 
 
-def run_engine_process(settings: Settings) -> None:
-    """Decide until a signal ends it."""
+def run_engine_process(settings: Settings, config: Path) -> None:
+    """Decide until a signal ends it.
+
+    Args:
+        settings: How.
+        config: Their file, for the processes beside it.
+    """
 
     async def work(stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
@@ -55,9 +65,12 @@ def run_engine_process(settings: Settings) -> None:
                 pages(settings.metrics.engine, _pages_of(vitals, patience_s(settings)))
             )
             loop = await _loop_of(settings, stack, vitals)
+            for task in beside(settings, config):
+                stack.push_async_callback(_ended, asyncio.create_task(task))
             await loop.run(stop)
 
-    stop_on_signals(work)
+    with private():
+        stop_on_signals(work)
 
 
 def _pages_of(vitals: Vitals, limit_s: float) -> Mapping[str, Ask]:
@@ -95,8 +108,29 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack, vitals: Vitals) ->
         mover=await _mover(settings, clock, stack),
         vitals=vitals,
         recording=Recording(TurnFiles(turns_dir(settings))),
+        chronicle=_chronicle(settings, stack),
     )
-    return loop_of(settings, world, executor)
+    return loop_of(settings, world, executor, adviser=FileAdviser(settings))
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _chronicle(settings: Settings, stack: AsyncExitStack) -> Chronicle | None:
+    """What keeps the metric history; None = none is kept."""
+    history = settings.history
+    if not history.most_mb:
+        return None
+    # Not the thread that makes forecasts: a slow disk must not hold them up.
+    files = ThreadExecutor(name="foreshard-files")
+    stack.callback(files.close)
+    keep = Keep(for_s=history.keep_s, most_bytes=round(history.most_mb * 1e6))
+    gathering = Gathering(
+        settings.request_classes(), step_s=history.step_s, cells=settings.fleet().names
+    )
+    return Chronicle(gathering, SegmentFiles(history_dir(settings), keep), files)
 
 
 async def _mover(

@@ -23,6 +23,7 @@ from foreshard.app.places import relay_dir
 from foreshard.app.sealing import seal_of
 from foreshard.app.serving import envoy_settings
 from foreshard.config import Settings
+from foreshard.config.plain_file import place_of
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import RoutingTable
 
@@ -82,7 +83,7 @@ def write(path: Path, text: str) -> None:
         SinkError: The disk refuses.
     """
     try:
-        replace_file(path, text.encode())
+        replace_file(place_of(path), text.encode())
     except OSError as error:
         raise SinkError(f"{path}: cannot be written ({error.strerror}); name another") from error
 

@@ -11,6 +11,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import distributions
@@ -21,15 +22,16 @@ import yaml
 
 from foreshard import __version__
 from foreshard.adapters.routing.client import ServeSink
+from foreshard.adapters.store.exact import reworded
 from foreshard.adapters.store.reading import SqliteReader
 from foreshard.adapters.store.turns import SUFFIX, lines_of
-from foreshard.app.masking import mask, mask_lines, tokens_of
+from foreshard.app.disclosure import names_of, told
+from foreshard.app.masking import mask, mask_lines
 from foreshard.app.places import state_dir, turns_dir
 from foreshard.config import Settings
-from foreshard.config.secrecy import is_secret_name
-from foreshard.model.errors import SinkError, StoreError
+from foreshard.model.errors import ConfigError, SinkError, StoreError
 
-__all__ = ["MissingError", "Part", "decisions", "known_secrets", "parts", "turns"]
+__all__ = ["MissingError", "Part", "decisions", "parts", "turns"]
 
 Part = Callable[[], Awaitable[bytes]]
 
@@ -45,8 +47,6 @@ ENVOY_PATHS = {
 }
 STATE_FILES = ("committed.json", "committed.previous.json", "frozen.json")
 LOGS = ("serve.log", "engine.log", "serve.log.1", "engine.log.1")
-# A shorter value is a word that may stand anywhere.
-SHORTEST_SECRET = 6
 
 
 class MissingError(Exception):
@@ -56,17 +56,18 @@ class MissingError(Exception):
 def parts(config: Path, settings: Settings) -> Mapping[str, Part]:
     """Every part of a bundle but the decisions, by its name in the bundle."""
     data_dir = settings.data_dir
+    names = names_of(settings)
     found: dict[str, Part] = {
-        "config.yaml": _sync(partial(_config, config)),
+        "config.yaml": _sync(partial(_config, config, settings)),
         "versions.json": _sync(lambda: _json(_versions())),
         "environment.json": _sync(lambda: _json(_environment(data_dir))),
-        "serve/status.json": partial(_served, data_dir, "status"),
-        "serve/load.json": partial(_served, data_dir, "load"),
+        "serve/status.json": partial(_served, data_dir, "status", names),
+        "serve/load.json": partial(_served, data_dir, "load", names),
     }
     for name in STATE_FILES:
-        found[f"state/{name}"] = _sync(partial(_json_file, data_dir / name))
+        found[f"state/{name}"] = _sync(partial(_json_file, data_dir / name, names))
     for key in ("status", "memory"):
-        found[f"state/{key}.json"] = _sync(partial(_kept, settings, key))
+        found[f"state/{key}.json"] = _sync(partial(_kept, settings, key, names))
     for name in LOGS:
         found[f"logs/{name}"] = _sync(partial(_tail, data_dir / "logs" / name))
     if settings.events_file is not None:
@@ -85,16 +86,21 @@ def decisions(settings: Settings) -> Iterator[bytes]:
     Raises:
         MissingError: There are none, or they cannot be read.
     """
+    names = names_of(settings)
     try:
         with SqliteReader(state_dir(settings)) as reader:
             for record in reader.recent():
-                yield json.dumps(mask(record), separators=(",", ":")).encode() + b"\n"
+                yield json.dumps(mask(record, names=names), separators=(",", ":")).encode() + b"\n"
     except StoreError as error:
         raise MissingError(str(error)) from error
 
 
-def turns(settings: Settings) -> Iterator[tuple[str, bytes]]:
-    """Segments of turns by file name, newest first; texts in them are masked by their look.
+def turns(settings: Settings, change: Callable[[str], str]) -> Iterator[tuple[str, bytes]]:
+    """Segments of turns by file name, newest first.
+
+    Args:
+        settings: Say where they are.
+        change: Takes secrets out of the texts for people; in what is decided by there is none.
 
     Raises:
         MissingError: There are none.
@@ -104,43 +110,12 @@ def turns(settings: Settings) -> Iterator[tuple[str, bytes]]:
         raise MissingError(f"{turns_dir(settings)} holds no turns of an engine")
     for path in segments:
         try:
-            lines = [mask(line) for line in lines_of(path.read_bytes())]
+            lines = [reworded(line, change) for line in lines_of(path.read_bytes())]
         except OSError:
             # It made room for a newer one while we read.
             continue
         text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
         yield path.name, text.encode()
-
-
-def known_secrets(config: Path) -> tuple[bytes, ...]:
-    """Values that configuration and environment hold under secret names, longest first.
-
-    Wherever they stand, also bare in a log, they are left out.
-    """
-    found = {v for k, v in os.environ.items() if is_secret_name(k)}
-    with suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
-        found |= set(_hidden(yaml.safe_load(config.read_text(encoding="utf-8")), secret=False))
-    long = (value for value in found if len(value) >= SHORTEST_SECRET)
-    return tuple(value.encode() for value in sorted(long, key=lambda v: (-len(v), v)))
-
-
-def _hidden(value: object, *, secret: bool) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _hidden(item, secret=secret or is_secret_name(str(key)))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _hidden(item, secret=secret)
-    elif isinstance(value, str):
-        if secret:
-            yield value
-        _, scheme, rest = value.partition("://")
-        authority = rest.split("/", 1)[0]
-        if scheme and "@" in authority:
-            user, _, password = authority.rpartition("@")[0].partition(":")
-            yield from (password or user, authority.rpartition("@")[0])
-        if scheme:
-            yield from tokens_of(value)
 
 
 def _sync(work: Callable[[], bytes]) -> Part:
@@ -150,17 +125,17 @@ def _sync(work: Callable[[], bytes]) -> Part:
     return part
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(mask(value), indent=1, default=str).encode()
+def _json(value: object, names: AbstractSet[str] = frozenset()) -> bytes:
+    return json.dumps(mask(value, names=names), indent=1, default=str).encode()
 
 
-def _config(config: Path) -> bytes:
+def _config(config: Path, settings: Settings) -> bytes:
     try:
-        values = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        values = told(config, settings)
+    except ConfigError as error:
         raise MissingError(str(error)) from error
     # Written anew: a comment may hold a secret that looks like none.
-    return yaml.safe_dump(mask(values), sort_keys=False, allow_unicode=True).encode()
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
 
 
 def _versions() -> Mapping[str, object]:
@@ -190,10 +165,15 @@ def _environment(data_dir: Path) -> Mapping[str, object]:
     }
 
 
-def _json_file(path: Path) -> bytes:
+def _bytes(text: str) -> bytes:
+    """Half a character, which JSON may hold and UTF-8 may not, is written as JSON writes it."""
+    return text.encode(errors="backslashreplace")
+
+
+def _json_file(path: Path, names: AbstractSet[str]) -> bytes:
     text = _tail(path)
     try:
-        return _json(json.loads(text))
+        return _json(json.loads(text), names)
     except ValueError:
         # Damaged: that is what is to be looked at.
         return text
@@ -211,10 +191,10 @@ def _tail(path: Path) -> bytes:
     if size > MOST_OF_A_FILE:
         # The first line is cut, and a cut secret is not known by its look.
         content = content.partition(b"\n")[2]
-    return mask_lines(content.decode(errors="replace")).encode()
+    return _bytes(mask_lines(content.decode(errors="replace")))
 
 
-def _kept(settings: Settings, key: str) -> bytes:
+def _kept(settings: Settings, key: str, names: AbstractSet[str]) -> bytes:
     try:
         with SqliteReader(state_dir(settings)) as reader:
             value = reader.get(key)
@@ -222,13 +202,14 @@ def _kept(settings: Settings, key: str) -> bytes:
         raise MissingError(str(error)) from error
     if value is None:
         raise MissingError(f"the store keeps no {key}")
-    return _json(value)
+    return _json(value, names)
 
 
-async def _served(data_dir: Path, what: str) -> bytes:
+async def _served(data_dir: Path, what: str, names: AbstractSet[str]) -> bytes:
     try:
         async with ServeSink(data_dir, timeout_s=ENVOY_TIMEOUT_S) as sink:
-            return _json(await (sink.status() if what == "status" else sink.load()))
+            answer = await (sink.status() if what == "status" else sink.load())
+            return _json(answer, names)
     except SinkError as error:
         raise MissingError(str(error)) from error
 
@@ -250,4 +231,4 @@ async def _asked(url: str) -> bytes:
         return _json(json.loads(content))
     except ValueError:
         # No JSON, or cut.
-        return mask_lines(content.decode(errors="replace")).encode()
+        return _bytes(mask_lines(content.decode(errors="replace")))

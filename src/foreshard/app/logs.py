@@ -1,8 +1,8 @@
 """This module is our log: one line an event, for people or as JSON, without secrets, bounded.
 
 It goes to standard error. A process that `foreshard run` started writes into a file, which it
-puts aside itself when it has grown: nobody has to be there for that, and no line is lost. A disk
-that is full costs lines, never the process.
+puts aside itself when it has grown: nobody has to be there for that, and no line is lost. What a
+full disk refuses goes to the standard error of `foreshard run`; it never costs the process.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from collections.abc import MutableMapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from traceback import format_exception
+from types import TracebackType
 from typing import Any
 
 import structlog
 from structlog.typing import Processor, WrappedLogger
 
-from foreshard.app.masking import mask
+from foreshard.app.masking import mask, mask_text
 from foreshard.controller.follow import FILE_VARIABLE
+from foreshard.controller.last_words import speak
 from foreshard.model.errors import ConfigError
 
 __all__ = ["LogFormat", "configure"]
@@ -69,6 +72,8 @@ def configure(wanted: str | None) -> None:
         logger_factory=lambda *_: _Lines(Path(file) if file else None),
         cache_logger_on_first_use=False,
     )
+    if file:
+        sys.excepthook = _crashed
     others = _Others()
     others.setFormatter(logging.Formatter("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[others], force=True)
@@ -121,17 +126,31 @@ class _Lines:
         self._file = file
 
     def msg(self, message: str) -> None:
-        line = f"{message}\n".encode(errors="backslashreplace")
         try:
             if self._file is not None:
                 _bound(self._file)
             sys.stderr.flush()
-            os.write(STDERR, line)
         except OSError:
-            # Nobody can be told: the place for telling is what is broken.
-            return
+            # The line itself may still find a place.
+            pass
+        _write(f"{message}\n")
 
     log = debug = info = warning = warn = error = critical = fatal = exception = msg
+
+
+def _write(text: str) -> None:
+    content = text.encode(errors="backslashreplace")
+    try:
+        is_written = os.write(STDERR, content) == len(content)
+    except OSError:
+        is_written = False
+    if not is_written:
+        speak(content)
+
+
+def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """As Python says it, where there is room."""
+    _write(mask_text("".join(format_exception(kind, error, trace))))
 
 
 def _bound(file: Path) -> None:
@@ -143,7 +162,7 @@ def _bound(file: Path) -> None:
         if older.exists():
             older.replace(file.with_name(f"{file.name}.{number + 1}"))
     file.replace(file.with_name(f"{file.name}.1"))
-    fresh = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+    fresh = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for descriptor in (STDOUT, STDERR):
         os.dup2(fresh, descriptor)
     os.close(fresh)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from foreshard.config.secrecy import TELLING_WORDS, is_secret_name, is_secret_whatever
 
-__all__ = ["LEFT_OUT", "mask", "mask_lines", "mask_text", "tokens_of"]
+__all__ = ["LEFT_OUT", "LEFT_OUT_WORD", "mask", "mask_lines", "mask_text", "tokens_of"]
 
 LEFT_OUT = "(left out)"
+# Where there is room for a word only: in a URL, in a path.
+LEFT_OUT_WORD = "left-out"
 
 _WORDS = rf"(?:{TELLING_WORDS}|\w{{0,64}}passw(?:or)?d)"
 _QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'[^']*'"
@@ -60,7 +63,11 @@ _SHAPES: Sequence[tuple[re.Pattern[str], str]] = (
 )
 # Under such a name the whole path of a URL is a secret.
 _HOOK = re.compile(r"(?i)(?:^|[-_.])(?:web)?hooks?(?:[-_.]?ur[il]s?)?$")
-_HOOK_PATH = re.compile(r"^(\w+://[^/?#]+)(?=[/?#]).*", re.DOTALL)
+_HOOK_URL = re.compile(
+    r"^(?P<scheme>\w+://)(?P<proof>[^/\s@]*@)?"
+    r"(?P<host>(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?)(?P<path>[/?#].*)?$",
+    re.DOTALL,
+)
 # A part of a URL that is a key rather than a word.
 _TOKEN = re.compile(r"(?=[^/?&=]*\d)(?=[^/?&=]*[A-Za-z])[\w.~+-]{10,}|[\w.~+-]{20,}")
 # Names under which what is named beside them stands: Envoy's headers, Kubernetes' variables.
@@ -83,21 +90,34 @@ def mask_lines(text: str) -> str:
     return "".join(_line(line) for line in text.splitlines(keepends=True))
 
 
-def mask(value: object) -> object:
+def mask(value: object, *, names: AbstractSet[str] = frozenset()) -> object:
     """JSON values without secrets: under telling names whole, in texts by their shape.
 
     A number stays a number, so that what is masked can still be read as what it was; only under
     names such as `password` it is left out.
+
+    Args:
+        value: Of which a copy is made.
+        names: Those of the service, which are no secrets and name none, whatever they look like:
+            a class may be called `auth`.
     """
     if isinstance(value, str):
-        return mask_text(value)
+        return value if value in names else mask_text(value)
     if isinstance(value, Mapping):
         named = any(
-            isinstance(value.get(key), str) and is_secret_name(value[key]) for key in _NAMING
+            isinstance(value.get(key), str)
+            and value[key] not in names
+            and is_secret_name(value[key])
+            for key in _NAMING
         )
-        return {key: _masked(str(key), item, named=named) for key, item in value.items()}
+        return {
+            key: mask(item, names=names)
+            if str(key) in names
+            else _masked(str(key), item, named=named, names=names)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [mask(item) for item in value]
+        return [mask(item, names=names) for item in value]
     return value
 
 
@@ -118,15 +138,24 @@ def _line(line: str) -> str:
     return mask_text(line)
 
 
-def _masked(name: str, item: object, *, named: bool) -> object:
+def _masked(name: str, item: object, *, named: bool, names: AbstractSet[str]) -> object:
     if is_secret_whatever(name):
         return item if item in (None, "") or isinstance(item, bool) else LEFT_OUT
     if is_secret_name(name) or (named and name not in _NAMING):
         return _without_text(item)
     if isinstance(item, str) and _HOOK.search(name):
-        # A URL still, or the configuration in a bundle could not be read again.
-        return mask_text(_HOOK_PATH.sub(r"\1/left-out", item))
-    return mask(item)
+        return _hook(item)
+    return mask(item, names=names)
+
+
+def _hook(url: str) -> str:
+    """A URL still, or the configuration in a bundle could not be read again."""
+    parts = _HOOK_URL.match(url)
+    if parts is None:
+        return LEFT_OUT if "://" in url else mask_text(url)
+    proof = f"{LEFT_OUT_WORD}@" if parts["proof"] else ""
+    path = f"/{LEFT_OUT_WORD}" if parts["path"] else ""
+    return f"{parts['scheme']}{proof}{parts['host']}{path}"
 
 
 def _without_text(value: object) -> object:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from foreshard.adapters.routing.relay import Relay, RelaySettings
 from foreshard.app.heartbeat import age_s, notify
-from foreshard.app.places import alone, relay_dir
+from foreshard.app.places import alone, private, relay_dir
 from foreshard.app.sealing import seal_of
 from foreshard.app.signals import stop_on_signals
 from foreshard.config import Settings
@@ -86,7 +86,8 @@ def run_relay_process(
             with suppress(asyncio.CancelledError):
                 await running
 
-    stop_on_signals(work)
+    with private():
+        stop_on_signals(work)
 
 
 def alive_file(directory: Path) -> Path:

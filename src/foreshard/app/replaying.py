@@ -20,6 +20,7 @@ from foreshard.adapters.store.exact import restored
 from foreshard.adapters.store.turns import SUFFIX, essence, lines_of
 from foreshard.app.steering import engine_of
 from foreshard.config import load
+from foreshard.config.plain_file import open_plain
 from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import InvalidValueError, StoreError
 from foreshard.model.forecast import Forecast
@@ -70,7 +71,7 @@ def replay(path: Path) -> Replayed:
     turns, acts, differing, versions = 0, 0, [], set()
     cut: dict[str, str] = {}
     try:
-        with ZipFile(path) as archive:
+        with open_plain(path) as file, ZipFile(file) as archive:
             engine = _engine(archive)
             for name in sorted(n for n in archive.namelist() if n.endswith(SUFFIX)):
                 lines = lines_of(_read(archive, name), damaged=partial(cut.__setitem__, name))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from foreshard.config.plain_file import read_bytes
 from foreshard.lab.report import page, parse
 from foreshard.model.errors import LabError
 
 __all__ = ["draw"]
+
+# So that a disk image does not fill the memory.
+MOST_BYTES = 256 * 1024 * 1024
 
 
 def draw(figures: Path, output: Path) -> None:
@@ -17,7 +21,7 @@ def draw(figures: Path, output: Path) -> None:
         LabError: The figures cannot be read or drawn, or the page cannot be written.
     """
     try:
-        text = figures.read_text(encoding="utf-8")
+        text = read_bytes(figures, most=MOST_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise LabError(f"report {figures} cannot be read: {error}") from error
     try:

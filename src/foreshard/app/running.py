@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from foreshard.app.places import private
 from foreshard.app.signals import stop_on_signals
 from foreshard.config import Settings
 from foreshard.controller.supervise import supervise
@@ -14,13 +15,18 @@ __all__ = ["run"]
 
 
 def run(config: Path, settings: Settings) -> None:
-    """Supervise `serve` and `engine` until a signal ends them."""
+    """Supervise `serve` and `engine` until a signal ends them.
+
+    Without `serve` nothing is steered, and a port that is taken should be told at once. Without
+    an engine the last plan is served, as long as it takes.
+    """
     commands = {
         "serve": [sys.executable, "-m", "foreshard", "serve", str(config)],
         "engine": [sys.executable, "-m", "foreshard", "engine", str(config)],
     }
 
     async def work(stop: asyncio.Event) -> None:
-        await supervise(commands, log_dir=settings.data_dir / "logs", stop=stop)
+        await supervise(commands, vital={"serve"}, log_dir=settings.data_dir / "logs", stop=stop)
 
-    stop_on_signals(work)
+    with private():
+        stop_on_signals(work)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from foreshard.adapters.routing.envoy.edition import Seal
 from foreshard.config import Settings
+from foreshard.config.plain_file import read_bytes
 from foreshard.model.errors import ConfigError
 
 __all__ = ["seal_of"]
 
 # Half of what SHA-256 can use; less is guessed sooner than broken.
 SHORTEST_KEY = 16
+# Longer keys are hashed; nobody has one that long.
+LONGEST_FILE = 64 * 1024
 
 
 def seal_of(settings: Settings) -> Seal:
@@ -22,7 +25,7 @@ def seal_of(settings: Settings) -> Seal:
     if file is None:
         return Seal()
     try:
-        key = file.read_bytes().strip()
+        key = read_bytes(file, most=LONGEST_FILE).strip()
     except OSError as error:
         raise ConfigError(
             f"envoy.relay_key_file is {file}: cannot be read ({error.strerror}); write a secret "

@@ -13,6 +13,7 @@ from foreshard.adapters.routing.envoy.render import render
 from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.adapters.routing.serve import ServeSettings, run_serve
 from foreshard.app.heartbeat import notify
+from foreshard.app.places import private
 from foreshard.app.sealing import seal_of
 from foreshard.app.signals import stop_on_signals
 from foreshard.config import Settings
@@ -55,7 +56,8 @@ def run_serve_process(settings: Settings) -> None:
             with suppress(asyncio.CancelledError):
                 await server
 
-    stop_on_signals(work)
+    with private():
+        stop_on_signals(work)
 
 
 def _is_ready() -> None:

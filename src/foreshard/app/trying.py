@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from foreshard.app.steering import loop_of, policy_of, solver_of
+from foreshard.app.steering import Flown, loop_of, policy_of, solver_of
 from foreshard.config import BudgetSettings, ForecastSettings, Settings, ThresholdSettings
+from foreshard.config.learning import HistorySettings
+from foreshard.config.patience import SHIPPED
 from foreshard.controller.loop import Loop, World
 from foreshard.engine import Engine
 from foreshard.lab.policy.ablation import DeclaredEngine, SheddingNothing
@@ -105,23 +107,25 @@ def variant(name: str) -> Foreshard:
     Args:
         name: Of one of the `ABLATIONS`.
     """
-    return Foreshard(name, loop_on(ForecastSettings().model, ABLATIONS[name]))
+    return Foreshard(name, loop_on(SHIPPED, ABLATIONS[name]))
 
 
-def foreshard(forecast: str = "trend", *, name: str = "") -> Foreshard:
+def foreshard(forecast: str = SHIPPED, *, name: str = "", flown: Flown | None = None) -> Foreshard:
     """The policy that is Foreshard.
 
     Args:
         forecast: A forecaster by name, or `none`.
         name: As on the command line; "" = `foreshard`, with `-FORECAST` if it is not the
             shipped default.
+        flown: A trained model that flies; None = none was trained, and `trend` does.
     """
-    default = ForecastSettings().model
-    own = "foreshard" if forecast == default else f"foreshard-{forecast}"
-    return Foreshard(name or own, loop_on(forecast))
+    own = "foreshard" if forecast == SHIPPED else f"foreshard-{forecast}"
+    return Foreshard(name or own, loop_on(forecast, flown=flown))
 
 
-def loop_on(forecast: str, altered: Variant | None = None) -> Callable[[Stage], Loop]:
+def loop_on(
+    forecast: str, altered: Variant | None = None, *, flown: Flown | None = None
+) -> Callable[[Stage], Loop]:
     """What puts the shipped loop on a stage, altered where that is wanted."""
 
     def make(stage: Stage) -> Loop:
@@ -136,12 +140,12 @@ def loop_on(forecast: str, altered: Variant | None = None) -> Callable[[Stage], 
             store=stage.store,
         )
         engine = altered.engine(settings) if altered else None
-        return loop_of(settings, world, stage.executor, engine=engine)
+        return loop_of(settings, world, stage.executor, engine=engine, flown=flown)
 
     return make
 
 
-def settings_for(scenario: Scenario, *, forecast: str = "trend") -> Settings:
+def settings_for(scenario: Scenario, *, forecast: str = SHIPPED) -> Settings:
     """The shipped defaults for a scenario's fleet and classes, at its pace.
 
     Args:
@@ -196,6 +200,7 @@ def _patience(pace: float, forecast: str) -> dict[str, Any]:
             "window_s": foresight["window_s"] / pace,
             "horizons_s": [horizon_s / pace for horizon_s in foresight["horizons_s"]],
         },
+        "history": {"step_s": HistorySettings().step_s / pace},
         "thresholds": {
             key: value / pace if key.endswith("_s") else value for key, value in thresholds.items()
         },

@@ -11,9 +11,12 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 
 from foreshard.config import Settings, load
+from foreshard.config.field import ADDRESS, PATH, PORTS, WORDS
 from foreshard.model.errors import ConfigError, ForeshardError
 
 __all__ = [
+    "LEAST_CPUS",
+    "MOST_CPUS",
     "Cell",
     "Config",
     "Format",
@@ -22,17 +25,24 @@ __all__ = [
     "admin_of",
     "fail",
     "guarded",
+    "in_one_line",
     "ip_of",
     "newest_config",
+    "node_id_of",
     "origin_of",
+    "path_of",
     "settings_of",
-    "word_of",
 ]
 
 T = TypeVar("T")
 
-WORD_TEXT = re.compile(r"[A-Za-z0-9._-]+")
-ADDRESS_TEXT = re.compile(r"[A-Za-z0-9._-]+:[1-9][0-9]{0,4}")
+# Of a reason; more is an accident of the clipboard.
+MOST_CHARACTERS = 500
+# Of one node; beyond, a slip of the keyboard.
+LEAST_CPUS = 0.01
+MOST_CPUS = 100_000.0
+# No quotes and no line breaks: it stands in YAML, in logs and in messages.
+NODE_ID = re.compile(r"[A-Za-z0-9._:~/@-]{1,200}")
 
 Config = Annotated[Path, typer.Argument(help="Configuration, a YAML file.", metavar="CONFIG.yaml")]
 MaybeConfig = Annotated[
@@ -85,8 +95,16 @@ def admin_of(settings: Settings, region: str) -> tuple[str, int]:
 
 def address_of(option: str, text: str) -> str:
     """A host:port, or an error that names the option."""
-    if ADDRESS_TEXT.fullmatch(text) is None:
-        fail(ConfigError(f"{option} is {text!r}, must be HOST:PORT, such as 10.0.0.5:18000"))
+    if re.fullmatch(ADDRESS, text) is None:
+        right = f"must be HOST:PORT, {PORTS}, such as 10.0.0.5:18000"
+        fail(ConfigError(f"{option} is {text!r}, {right}"))
+    return text
+
+
+def path_of(option: str, text: str) -> str:
+    """The path of a page, or an error that names the option."""
+    if re.fullmatch(PATH, text) is None:
+        fail(ConfigError(f"{option} is {text!r}, {WORDS[PATH]}"))
     return text
 
 
@@ -103,11 +121,22 @@ def ip_of(option: str, text: str) -> str:
         )
 
 
-def word_of(option: str, text: str) -> str:
-    """A name of one word, or an error that names the option."""
-    if WORD_TEXT.fullmatch(text) is None:
-        fail(ConfigError(f"{option} is {text!r}, must be letters, digits, '.', '-' and '_'"))
+def node_id_of(text: str) -> str:
+    """The name of an Envoy, or an error."""
+    if NODE_ID.fullmatch(text) is None:
+        allowed = "letters, digits and . _ - : ~ / @"
+        fail(ConfigError(f"--node-id is {text!r}, must be at most 200 {allowed}"))
     return text
+
+
+def in_one_line(text: str) -> str:
+    r"""Words for people, whatever was typed: who freezes in a hurry must not be refused for them.
+
+    >>> in_one_line("stop\nit")
+    'stop?it'
+    """
+    plain = "".join(each if each.isprintable() else "?" for each in text[: MOST_CHARACTERS + 1])
+    return plain if len(plain) <= MOST_CHARACTERS else f"{plain[:MOST_CHARACTERS]}..."
 
 
 def guarded(work: Callable[[], T]) -> T:

@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from foreshard import __version__
-from foreshard.cli.argument import Cell, MaybeConfig, guarded, newest_config, settings_of
+from foreshard.cli.argument import (
+    Cell,
+    MaybeConfig,
+    fail,
+    guarded,
+    in_one_line,
+    newest_config,
+    settings_of,
+)
 from foreshard.cli.explain import explain
+from foreshard.cli.overview import overview
 from foreshard.config import load
+from foreshard.model.errors import StoreError
 
-__all__ = ["bundle", "freeze", "health", "replay", "thaw", "why"]
+__all__ = ["bundle", "freeze", "health", "replay", "status", "thaw", "why"]
+
+
+def status(
+    config: MaybeConfig = None,
+    is_json: Annotated[
+        bool, typer.Option("--json", help="All of it, as the engine last wrote it.")
+    ] = False,
+) -> None:
+    """Say how things stand: the plan, the forecast and what it stands on, the cells."""
+    from foreshard.app import asking
+
+    settings = guarded(lambda: settings_of(config))
+    found = asking.engine_status(settings)
+    if found is None:
+        fail(StoreError(f"data_dir {settings.data_dir}: no engine has run here yet"))
+    if is_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    typer.echo(overview(found, now_s=time.time(), frozen=asking.frozen_because(settings)))
 
 
 def why(cell: Cell, config: MaybeConfig = None) -> None:
@@ -34,7 +65,7 @@ def freeze(
     """Stop all changes: what is live stays live, also when the engine hangs."""
     from foreshard.app import asking
 
-    warning = guarded(lambda: asking.freeze(settings_of(config), reason))
+    warning = guarded(lambda: asking.freeze(settings_of(config), in_one_line(reason)))
     if warning:
         typer.echo(f"foreshard: {warning}", err=True)
     typer.echo("frozen: the live plan stays until `foreshard thaw`")
@@ -79,6 +110,11 @@ def bundle(
     typer.echo(f"{made.path}: {len(made.files)} files")
     for name, because in made.missing.items():
         typer.echo(f"  not in it: {name} ({because})")
+    for name in made.left:
+        typer.echo(
+            f"  look out: the value of {name} stands in the configuration in the open, as a name, "
+            "an address or a key: it is left as it is"
+        )
 
 
 def replay(

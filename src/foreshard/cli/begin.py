@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from foreshard.cli.argument import Config, fail, guarded
+from foreshard.cli.argument import (
+    LEAST_CPUS,
+    MOST_CPUS,
+    Config,
+    address_of,
+    fail,
+    guarded,
+    path_of,
+)
 from foreshard.cli.checklist import checklist
 from foreshard.config import load
 from foreshard.model.errors import ConfigError
@@ -41,7 +49,9 @@ def init(
             help="'checkout=POST /checkout key=x-customer objective=0.4 timeout=2'; repeatable.",
         ),
     ] = None,
-    cpus: Annotated[float | None, typer.Option(help="That one node may use.", min=0.01)] = None,
+    cpus: Annotated[
+        float | None, typer.Option(help="That one node may use.", min=LEAST_CPUS, max=MOST_CPUS)
+    ] = None,
     memory_limit: Annotated[
         str, typer.Option(metavar="SIZE", help="At which one node is killed: 512MiB.")
     ] = "",
@@ -69,10 +79,10 @@ def init(
             service=service,
             classes=tuple(class_of(each) for each in request_class or ()),
             limits=Limits(cpus=cpus, memory_bytes=memory),
-            health_path=health_path,
-            metrics_path=metrics_path,
-            admin=admin,
-            listen=listen,
+            health_path=path_of("--health-path", health_path) if health_path else "",
+            metrics_path=path_of("--metrics-path", metrics_path) if metrics_path else "",
+            admin=address_of("--admin", admin) if admin else "",
+            listen=address_of("--listen", listen) if listen else "",
         )
         is_silent = yes or not sys.stdin.isatty()
         interview.hold(out, source, wishes, is_silent=is_silent, is_forced=force)

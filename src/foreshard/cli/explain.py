@@ -46,6 +46,7 @@ def explain(
         lines += [f"  the fleet now: {r['text']}" for r in because if r["subject"] == "fleet"]
     if status is not None and cell in status["cells"]:
         lines.append(_now(status["cells"][cell], status))
+        lines += _basis(status["cells"][cell], status)
     if frozen:
         lines.append(f"  frozen: {frozen}; nothing changes until `foreshard thaw`")
     return "\n".join(lines)
@@ -83,6 +84,15 @@ def _now(now: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     return (
         f"  now ({_at(status['now_s'])}): {now['phase']}, {now['load_rps']:g} requests/s; {what}"
     )
+
+
+def _basis(now: Mapping[str, Any], status: Mapping[str, Any]) -> list[str]:
+    """What the probabilities stand on, where that is not said by the name of the forecaster."""
+    forecast = status.get("forecast", {})
+    if forecast.get("degraded"):
+        return [f"  forecasts are those of {forecast['model']} alone: {forecast['degraded']}"]
+    model = now["risk"].get("model", "")
+    return [f"  that stands on {model}"] if model and model != "trend" else []
 
 
 def _by_horizon(p: Mapping[str, float]) -> Sequence[tuple[str, float]]:

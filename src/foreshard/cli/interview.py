@@ -10,6 +10,7 @@ import typer
 
 from foreshard.app.starting import Source, Wishes, drafted, found, write
 from foreshard.app.starting.sighting import Sighting
+from foreshard.cli.argument import LEAST_CPUS, MOST_CPUS
 from foreshard.config.draft import Draft, GaugeDraft
 from foreshard.config.schema import SCHEMA_FILE
 from foreshard.config.template import asked
@@ -116,6 +117,8 @@ def _ask_limit(gauge: GaugeDraft) -> GaugeDraft:
         return gauge
     if gauge.is_capacity:
         cpus = typer.prompt("How many cpus may one node use?", type=float)
+        if not LEAST_CPUS <= cpus <= MOST_CPUS:
+            raise ConfigError(f"cpus of one node: {cpus:g} is no number of them, write it like 2")
         return replace(gauge, limit=cpus, because="as you said")
     text = typer.prompt(
         f"At how much {gauge.resource} is one node killed? (512MiB; empty = I do not know)",

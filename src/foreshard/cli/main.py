@@ -7,19 +7,23 @@ from typing import Annotated
 import typer
 
 from foreshard import __version__
-from foreshard.cli.ask import bundle, freeze, health, replay, thaw, why
+from foreshard.cli.ask import bundle, freeze, health, replay, status, thaw, why
 from foreshard.cli.backtest import backtest
 from foreshard.cli.begin import check, init, schema
 from foreshard.cli.lab import lab
-from foreshard.cli.steer import bootstrap, eject, engine, relay, run, serve
+from foreshard.cli.models import models
+from foreshard.cli.steer import bootstrap, eject, engine, foresee, relay, run, serve
+from foreshard.cli.stream import complete_streams
+from foreshard.cli.train import train
 from foreshard.cli.trial import demo, fault, report
 
 __all__ = ["app"]
 
 COMMANDS = (
-    *(init, check, schema, run, serve, relay, engine, bootstrap, eject),
-    *(why, freeze, thaw, health, bundle, replay),
-    *(fault, demo, report, backtest),
+    *(init, check, schema, run, serve, relay, engine, foresee, bootstrap, eject),
+    *(status, why, freeze, thaw, health, bundle, replay),
+    *(backtest, train),
+    *(fault, demo, report),
 )
 
 app = typer.Typer(
@@ -31,6 +35,7 @@ app = typer.Typer(
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(lab, name="lab")
+app.add_typer(models, name="models")
 
 
 def _version(*, wanted: bool) -> None:
@@ -41,9 +46,10 @@ def _version(*, wanted: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback does all
         bool,
         typer.Option("--version", callback=lambda wanted: _version(wanted=wanted), is_eager=True),
     ] = False,
 ) -> None:
     """Move work off a cell before the cell fails."""
+    complete_streams()

@@ -15,13 +15,13 @@ from foreshard.cli.argument import (
     admin_of,
     guarded,
     ip_of,
+    node_id_of,
     origin_of,
     settings_of,
-    word_of,
 )
 from foreshard.config import load
 
-__all__ = ["bootstrap", "eject", "engine", "relay", "run", "serve"]
+__all__ = ["bootstrap", "eject", "engine", "foresee", "relay", "run", "serve"]
 
 
 def run(config: Config, log_format: Format = None) -> None:
@@ -81,7 +81,15 @@ def engine(config: Config, log_format: Format = None) -> None:
     from foreshard.app import deciding, logs
 
     guarded(lambda: logs.configure(log_format))
-    guarded(lambda: deciding.run_engine_process(load(config)))
+    guarded(lambda: deciding.run_engine_process(load(config), config))
+
+
+def foresee(config: Config, log_format: Format = None) -> None:
+    """What the trained model foresees, step by step; the engine starts it when there is one."""
+    from foreshard.app import foreseeing, logs
+
+    guarded(lambda: logs.configure(log_format))
+    guarded(lambda: foreseeing.run_foresee_process(load(config)))
 
 
 def bootstrap(
@@ -118,7 +126,7 @@ def bootstrap(
     host, port = admin_of(settings, region)
     text = serving.bootstrap_of(
         settings,
-        node_id=word_of("--node-id", node_id),
+        node_id=node_id_of(node_id),
         admin_port=admin_port or port,
         admin_host=ip_of("--admin-host", admin_host or host),
         region=region,
@@ -148,11 +156,12 @@ def eject(
     """Render the plan as a plain Envoy configuration that needs no Foreshard."""
     from foreshard.app import ejecting
 
+    name = node_id_of(node_id)
     settings = guarded(lambda: settings_of(config))
     region = origin_of(settings, origin)
     port = admin_port or admin_of(settings, region)[1]
     ejected = guarded(
-        lambda: ejecting.eject(settings, region=region, node_id=node_id, admin_port=port)
+        lambda: ejecting.eject(settings, region=region, node_id=name, admin_port=port)
     )
     for problem in ejected.problems:
         typer.echo(f"foreshard: {problem}", err=True)

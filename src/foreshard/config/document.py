@@ -8,7 +8,7 @@ A tag never constructs anything but plain values.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -47,17 +47,19 @@ class Document:
 
     root: yaml.Node | None
     values: Any
+    _by_key: dict[int, dict[str, tuple[yaml.Node, yaml.Node]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def place(self, where: Sequence[int | str]) -> Place:
         """Where the deepest part of a path stands that the file has."""
         node, place = self.root, Place(1, 1)
         for part in where:
             if isinstance(node, yaml.MappingNode):
-                found = [(k, v) for k, v in node.value if k.value == str(part)]
-                if not found:
+                found = self._pairs(node).get(str(part))
+                if found is None:
                     return place
-                # The last one counts where a key stands twice.
-                key, node = found[-1]
+                key, node = found
                 place = _start(key)
             elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
                 if part >= len(node.value):
@@ -67,6 +69,14 @@ class Document:
             else:
                 return place
         return place
+
+    def _pairs(self, node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        """Key and value by the key's text; made once, since very many may be looked for."""
+        if id(node) not in self._by_key:
+            # The last one counts where a key stands twice.
+            pairs = [(k, v) for k, v in node.value if isinstance(k, yaml.ScalarNode)]
+            self._by_key[id(node)] = {key.value: (key, value) for key, value in pairs}
+        return self._by_key[id(node)]
 
     def doubled(self) -> Iterator[tuple[tuple[int | str, ...], Place, Place]]:
         """Keys that stand twice in one mapping, with both places; YAML would take the last."""

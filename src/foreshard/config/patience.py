@@ -10,15 +10,27 @@ from foreshard.config.field import Count, NotNegative, Part, Positive, Ratio, St
 from foreshard.planning.budget import Budget
 from foreshard.planning.thresholds import Thresholds
 
-__all__ = ["BudgetSettings", "ForecastSettings", "ThresholdSettings"]
+__all__ = [
+    "NEED_NO_TRAINING",
+    "SHIPPED",
+    "BudgetSettings",
+    "ForecastSettings",
+    "ThresholdSettings",
+]
+
+# What is wanted where nothing is said: trained models, `trend` as long as there is none.
+SHIPPED = "ensemble"
+NEED_NO_TRAINING = frozenset({"none", "trend"})
 
 
 class ForecastSettings(Strict):
     """How the future is read."""
 
     model: str = Field(
-        default="trend",
-        description="A forecaster by name, or `none`: then only what is observed counts.",
+        default=SHIPPED,
+        description="A learner by name, whose newest good model flies once there is one, and "
+        "`trend` until then and whenever it fails; `trend`: that alone; or `none`: then only what "
+        "is observed counts.",
     )
     every_s: Positive = Field(
         default=5.0,
@@ -100,6 +112,13 @@ class ThresholdSettings(Strict):
         description="Seconds that an emptied or dead cell may take to come back by itself; then "
         "a restart is asked for.",
     )
+    holdout_ratio: NotNegative = Field(
+        default=0.0,
+        le=0.5,
+        description="Part of what a forecast asks for that is withheld at random, so that what "
+        "acting averts can be told; never where critical requests would pay.",
+    )
+    holdout_seed: int = Field(default=0, ge=0, description="Of what is withheld.")
 
     @model_validator(mode="after")
     def _meaningful(self) -> ThresholdSettings:

@@ -6,6 +6,7 @@ Every error is reported at once, each with its line, key, value and what would b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from foreshard.config.consistency import Contradiction, contradictions
 from foreshard.config.document import MOST_CHARACTERS, Document, read_document
-from foreshard.config.refusal import Refusal, refusal_of
+from foreshard.config.plain_file import read_bytes
+from foreshard.config.refusal import Refusal, where_of, words_of
 from foreshard.config.settings import Settings
 from foreshard.model.errors import ConfigError, InvalidValueError
 
@@ -24,8 +26,7 @@ Rules = Callable[[Mapping[str, Any]], tuple[Contradiction, ...]]
 
 # More are one mistake made many times.
 MOST_TOLD = 200
-# More errors are not even put into words: each is looked for in the whole file.
-MOST_KEYS = MOST_WORDED = 1_000
+MOST_KEYS = 1_000
 
 
 def load(path: Path) -> Settings:
@@ -55,12 +56,7 @@ def read_text(path: Path) -> str:
         ConfigError: It cannot be read, or is no text.
     """
     try:
-        # A pipe or a device would be waited for, or read, for ever.
-        if path.exists() and not path.is_file():
-            raise ConfigError(f"{path}: is no regular file; name a YAML file")
-        with path.open("rb") as file:
-            raw = file.read(4 * MOST_CHARACTERS + 1)
-        return raw.decode("utf-8-sig")
+        return read_bytes(path, most=4 * MOST_CHARACTERS + 1).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); name a YAML file"
@@ -115,7 +111,7 @@ def read_as(text: str, *, name: str, root: type[T], rules: Rules, hint: str) -> 
 
 
 def _told(found: list[Refusal], name: str) -> str:
-    ordered = sorted(found, key=lambda one: (one.place, str(one)))
+    ordered = sorted(found, key=lambda one: (one.place, one.key))
     lines = [str(one) for one in ordered[:MOST_TOLD]]
     if len(ordered) > MOST_TOLD:
         lines.append(f"  and {len(ordered) - MOST_TOLD} more")
@@ -124,9 +120,8 @@ def _told(found: list[Refusal], name: str) -> str:
 
 def _doubled(document: Document) -> Iterator[Refusal]:
     for where, place, first in document.doubled():
-        yield Refusal(
-            place=place, where=where, says=f"stands in line {first.line} already, keep one"
-        )
+        says = f"stands in line {first.line} already, keep one"
+        yield Refusal(place=place, where=where, words=partial(str, says))
 
 
 def _wrong(
@@ -138,25 +133,28 @@ def _wrong(
     """Errors of single values, then what does not fit together and is not among them."""
     errors: list[dict[str, Any]] = []
     if isinstance(error, ValidationError):
-        errors = [dict(one) for one in error.errors(include_url=False)[:MOST_WORDED]]
+        errors = [dict(one) for one in error.errors(include_url=False)]
     of_values = [one for one in errors if not _is_of_a_whole(one)]
-    told = set()
-    for one in of_values:
-        where, says = refusal_of(one, root=root)
-        told.add(where)
-        yield Refusal(place=document.place(where), where=where, says=says)
+    told = {where_of(one) for one in of_values}
+    yield from (_refusal(document, one, root) for one in of_values)
     fit = [each for each in rules(document.values) if each.where not in told]
     for each in fit:
         told.add(each.where)
-        yield Refusal(place=document.place(each.where), where=each.where, says=each.says)
+        place = document.place(each.where)
+        yield Refusal(place=place, where=each.where, words=partial(str, each.says))
     if told:
         return
     # A rule that only the core knows: told as the core says it.
-    for one in errors:
-        where, says = refusal_of(one, root=root)
-        yield Refusal(place=document.place(where), where=where, says=says)
+    yield from (_refusal(document, one, root) for one in errors)
     if not errors:
-        yield Refusal(place=document.place(()), where=(), says=f"is wrong: {error}")
+        says = f"is wrong: {error}"
+        yield Refusal(place=document.place(()), where=(), words=partial(str, says))
+
+
+def _refusal(document: Document, error: dict[str, Any], root: type[BaseModel]) -> Refusal:
+    where = where_of(error)
+    words = partial(words_of, error, root=root)
+    return Refusal(place=document.place(where), where=where, words=words)
 
 
 def _is_of_a_whole(error: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ shown, nor is what a URL carries to prove who one is.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
@@ -18,7 +18,7 @@ from foreshard.config.document import Place
 from foreshard.config.field import TAGS, WORDS
 from foreshard.config.secrecy import is_secret_name
 
-__all__ = ["Refusal", "refusal_of", "shown"]
+__all__ = ["Refusal", "shown", "where_of", "words_of"]
 
 LONGEST_VALUE = 60
 URL_PROOF = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=[?&])([^=&\s]*)=[^&\s]+")
@@ -53,45 +53,50 @@ class Refusal:
     Attributes:
         place: Where it stands in the file.
         where: Path of the key.
-        says: Value and what would be right, as the rest of a sentence.
+        words: Makes value and what would be right, as the rest of a sentence. Looking for a
+            near key takes a moment, and of very many errors few are told.
     """
 
     place: Place
     where: tuple[int | str, ...]
-    says: str
+    words: Callable[[], str]
+
+    @property
+    def key(self) -> str:
+        """The path as people write it."""
+        return ".".join(str(part) for part in self.where) or "the file"
 
     def __str__(self) -> str:
-        key = ".".join(str(part) for part in self.where) or "the file"
-        return f"  {self.place}: {key} {self.says}"
+        return f"  {self.place}: {self.key} {self.words()}"
 
 
-def refusal_of(
-    error: Mapping[str, Any], *, root: type[BaseModel]
-) -> tuple[tuple[int | str, ...], str]:
-    """Path and words of one error of pydantic.
+def where_of(error: Mapping[str, Any]) -> tuple[int | str, ...]:
+    """Path of one error of pydantic, one of `ValidationError.errors()`."""
+    where = tuple(part for part in error["loc"] if part not in TAGS)
+    return where[:-1] if where[-1:] == ("[key]",) else where
+
+
+def words_of(error: Mapping[str, Any], *, root: type[BaseModel]) -> str:
+    """Words of one error of pydantic.
 
     Args:
         error: One of `ValidationError.errors()`.
         root: The settings that were read.
     """
-    where = tuple(part for part in error["loc"] if part not in TAGS)
+    where = where_of(error)
     match error["type"]:
         case "missing":
             model = _model_at(root, where[:-1])
             field = model.model_fields.get(str(where[-1])) if model else None
-            return where, f"is missing: {_first(field.description if field else '')}"
+            return f"is missing: {_first(field.description if field else '')}"
         case "extra_forbidden":
-            return where, _unknown(str(where[-1]), _model_at(root, where[:-1]))
-        case "invalid_key":
-            return where[:-1] if where[-1:] == ("[key]",) else where, (
-                "is a key that is no text; put it in quotes"
-            )
-    if where[-1:] == ("[key]",):
-        return where[:-1], "is a key that is no text; put it in quotes"
+            return _unknown(str(where[-1]), _model_at(root, where[:-1]))
+    if error["type"] == "invalid_key" or error["loc"][-1:] == ("[key]",):
+        return "is a key that is no text; put it in quotes"
     value = error.get("input")
     is_part = isinstance(value, dict | list)
     said = "is wrong:" if is_part else f"is {shown(where, value)},"
-    return where, f"{said} {_right(error, value)}"
+    return f"{said} {_right(error, value)}"
 
 
 def shown(where: Sequence[int | str], value: object) -> str:

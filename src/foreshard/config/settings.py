@@ -32,6 +32,7 @@ from foreshard.config.field import (
     UrlPath,
     Wait,
 )
+from foreshard.config.learning import HistorySettings, TrainingSettings
 from foreshard.config.patience import BudgetSettings, ForecastSettings, ThresholdSettings
 from foreshard.model.plan import Mode
 from foreshard.model.topology import Cell, Fleet, Node
@@ -329,6 +330,12 @@ class Settings(Strict):
     )
     forecast: ForecastSettings = Field(
         default=ForecastSettings(), description="How the future is read."
+    )
+    history: HistorySettings = Field(
+        default=HistorySettings(), description="What is kept of the past."
+    )
+    training: TrainingSettings = Field(
+        default=TrainingSettings(), description="How models are made of the past."
     )
     thresholds: ThresholdSettings = Field(
         default=ThresholdSettings(), description="When a prediction is believed."

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from foreshard.controller.foresight import Standing
 from foreshard.controller.status import Instruments, snapshot
 from foreshard.controller.vitals import Vitals
 from foreshard.engine import Engine, EngineState
@@ -41,6 +42,7 @@ class Lived:
         before: The plan that was live before.
         after: The state once the sink had answered.
         outcome: What became of the decision, as the loop names it.
+        standing: What the forecast stands on; None = there are none.
     """
 
     decision: Decision
@@ -49,6 +51,7 @@ class Lived:
     before: Plan | None
     after: EngineState
     outcome: str
+    standing: Standing | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,7 +75,12 @@ class Keeping:
     def keep(self, turn: Lived) -> None:
         """Keep one turn; never raises for what cannot be kept, but says so."""
         status = snapshot(
-            turn.decision, turn.observation, turn.forecast, turn.after, self.instruments
+            turn.decision,
+            turn.observation,
+            turn.forecast,
+            turn.after,
+            self.instruments,
+            turn.standing,
         )
         self.vitals.status = status
         try:

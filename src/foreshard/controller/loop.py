@@ -14,20 +14,23 @@ from typing import Any
 
 import structlog
 
+from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.errands import Teller
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.hearing import Hearing
 from foreshard.controller.keeping import Keeping, Lived
 from foreshard.controller.observe import observation_of
 from foreshard.controller.recording import Recording
+from foreshard.controller.tidings import FEW, Reminder
 from foreshard.controller.verify import strays
 from foreshard.controller.vitals import Vitals, turn_of
 from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import DriverError, SinkError, SourceError, StoreError
 from foreshard.model.events import SystemEvent
-from foreshard.model.plan import Act, Decision, Mode, Plan, Recycle
+from foreshard.model.plan import Act, Decision, Mode, Plan, Reason, Recycle
 from foreshard.model.telemetry import Observation, Outlet
 from foreshard.model.topology import Fleet
+from foreshard.planning.phases import Phase
 from foreshard.ports import (
     Applied,
     CellDriver,
@@ -70,7 +73,7 @@ ALARMING = (
 class World:
     """Every port the loop uses, and its signs of life.
 
-    `driver`, `events` and `mover` may be absent.
+    `driver`, `events`, `mover`, `recording` and `chronicle` may be absent.
     """
 
     clock: Clock
@@ -83,6 +86,7 @@ class World:
     mover: SlotMover | None = None
     vitals: Vitals = field(default_factory=Vitals)
     recording: Recording | None = None
+    chronicle: Chronicle | None = None
 
 
 class Loop:
@@ -127,6 +131,8 @@ class Loop:
         self._errands: set[asyncio.Task[None]] = set()
         self._teller = Teller(world.mover)
         self._hearing = Hearing(fleet)
+        self._no_sink, self._no_events = Reminder(), Reminder()
+        self._handled: frozenset[str] = frozenset()
 
     @property
     def vitals(self) -> Vitals:
@@ -144,6 +150,8 @@ class Loop:
             await clock.sleep(due_s - clock.now_s())
         if self._foresight is not None:
             await self._foresight.aclose()
+        if self._world.chronicle is not None:
+            await self._world.chronicle.aclose()
         await self._teller.aclose()
         await asyncio.gather(*self._errands)
 
@@ -158,8 +166,10 @@ class Loop:
         if not self._is_adopted:
             await self._adopt()
         observation = await self._observe()
-        self._hearing.cells(observation.cells)
+        self._hearing.cells(observation.cells, now_s=observation.now_s)
         self._hearing.events(observation.events)
+        if self._world.chronicle is not None:
+            self._world.chronicle.take(observation, censored=self._handled)
         if self._foresight is not None:
             self._foresight.take(observation)
         if self._state is None:
@@ -169,6 +179,8 @@ class Loop:
         began = time.perf_counter()
         self._state, decision = self._engine.step(self._state, observation, forecast)
         self._instruments.tick_s.append(time.perf_counter() - began)
+        # What such a cell does is our doing as well: nothing is learned from its being well.
+        self._handled = frozenset(c for c, p in decision.phases.items() if p != Phase.ACTIVE)
         self._say(decision)
         if isinstance(decision.routing, Act):
             await self._apply(decision.routing)
@@ -195,12 +207,15 @@ class Loop:
             async with asyncio.timeout(ASK_WITHIN_S):
                 live = await self._world.sink.live()
         except (SinkError, TimeoutError) as error:
-            log.warning(
-                "sink.unreachable",
-                error=str(error) or f"no answer within {ASK_WITHIN_S:g} s",
-                effect="nothing is steered until it answers",
-            )
+            because = str(error) or f"no answer within {ASK_WITHIN_S:g} s"
+            if self._no_sink.is_due(because, self._world.clock.now_s()):
+                log.warning(
+                    "sink.unreachable",
+                    error=because,
+                    effect="nothing is steered until it answers",
+                )
             return
+        self._no_sink.end()
         now_s = self._world.clock.now_s()
         self._is_adopted, self._asked_s = True, now_s
         if self._state is None:
@@ -235,8 +250,10 @@ class Loop:
         if world.events is not None:
             try:
                 self._events = await world.events.read()
+                self._no_events.end()
             except SourceError as error:
-                log.warning("events.kept", error=str(error), events=len(self._events))
+                if self._no_events.is_due(str(error), world.clock.now_s()):
+                    log.warning("events.kept", error=str(error), events=len(self._events))
         seen_now = observation_of(
             self._fleet,
             now_s=world.clock.now_s(),
@@ -348,16 +365,24 @@ class Loop:
             return
         self._verify_at_s = float("inf")
         found = strays(self._state.plan, observation)
-        for reason in found:
+        for reason in found[:FEW]:
             log.warning("traffic.strayed", cell=reason.subject, text=reason.text)
+        if len(found) > FEW:
+            log.warning("traffic.strayed", count=len(found), more=len(found) - FEW)
         if not found:
             log.info("traffic.followed", version=self._state.version)
 
     def _say(self, decision: Decision) -> None:
+        news: dict[str, list[Reason]] = {}
         for reason in decision.routing.because:
             if self._instruments.is_news(reason):
-                say = log.warning if reason.code.startswith(ALARMING) else log.info
-                say("decision", code=reason.code, cell=reason.subject, text=reason.text)
+                news.setdefault(reason.code, []).append(reason)
+        for code, reasons in news.items():
+            say = log.warning if code.startswith(ALARMING) else log.info
+            for reason in reasons[:FEW]:
+                say("decision", code=code, cell=reason.subject, text=reason.text)
+            if len(reasons) > FEW:
+                say("decision", code=code, count=len(reasons), more=len(reasons) - FEW)
 
     def _keep(self, decision: Decision, observation: Observation, before: Plan | None) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
@@ -369,5 +394,6 @@ class Loop:
                 before=before,
                 after=self._state,
                 outcome=self._outcome,
+                standing=self._foresight.standing if self._foresight else None,
             )
         )

@@ -109,6 +109,17 @@ def _fleet(status: Mapping[str, Any], priorities: Mapping[str, str]) -> Iterator
         "Of the newest forecast.",
         [] if age_s is None else [((), age_s)],
     )
+    outlook_age_s = status["forecast"]["outlook_age_s"]
+    yield _gauge(
+        "foreshard_outlook_age_seconds",
+        "Since the newest step that the trained model has seen.",
+        [] if outlook_age_s is None else [((), outlook_age_s)],
+    )
+    yield _gauge(
+        "foreshard_forecast_degraded",
+        "1 = a trained model is not heard, and forecasts are those of trend alone.",
+        [((), float(bool(status["forecast"]["degraded"])))],
+    )
     yield _gauge(
         "foreshard_tick_duration_seconds",
         "How long a decision took, over the last hour.",

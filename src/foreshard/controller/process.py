@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from foreshard.controller import leash
 from foreshard.model.errors import ProcessError
@@ -22,6 +23,7 @@ from foreshard.model.errors import ProcessError
 __all__ = ["Child", "PortHold", "free_port", "hold_port", "start"]
 
 LOOPBACK = "127.0.0.1"
+STDERR = 2
 
 
 class Child:
@@ -86,7 +88,13 @@ class Child:
 
 
 async def start(
-    argv: Sequence[str], *, name: str, log: Path, env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    name: str,
+    log: Path,
+    out: int | None = None,
+    env: Mapping[str, str] | None = None,
+    keeps: Sequence[int] = (),
 ) -> Child:
     """Start a program that ends when this process ends, whatever ends it.
 
@@ -96,7 +104,9 @@ async def start(
         argv: Program and arguments; a program without a slash is looked up on PATH.
         name: For messages.
         log: File that gets its standard output and error, appended to.
+        out: Open file of ours that gets them in the log's place; None = the log does.
         env: Added to this process's environment.
+        keeps: Open files of ours that it gets too, under the same numbers.
 
     Raises:
         ProcessError: The process cannot be created or its log cannot be written. A program that
@@ -104,19 +114,26 @@ async def start(
     """
     leashed = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *argv]
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as out:
+        with _opened(log, out) as said:
             process = await asyncio.create_subprocess_exec(
                 *leashed,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=out,
+                stdout=said,
                 stderr=asyncio.subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
+                pass_fds=keeps,
             )
     except OSError as error:
         raise ProcessError(f"{name} cannot be started (log {log}): {error}") from error
     return Child(process, name=name, log=log)
+
+
+def _opened(log: Path, out: int | None) -> contextlib.AbstractContextManager[int | BinaryIO]:
+    if out is not None:
+        return contextlib.nullcontext(out)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return log.open("ab")
 
 
 def free_port() -> int:

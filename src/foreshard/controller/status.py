@@ -10,18 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from foreshard import __version__
+from foreshard.controller.foresight import Standing
 from foreshard.engine import EngineState
 from foreshard.model.forecast import Band, Forecast
 from foreshard.model.plan import Act, Decision, Reason
 from foreshard.model.telemetry import CellReading, Fresh, Missing, Observation
+from foreshard.planning.sheet import sheet_of
 
-__all__ = ["Instruments", "snapshot"]
+__all__ = ["Cells", "Instruments", "snapshot"]
 
 # An hour of ticks.
 KEPT_TICKS = 3_600
 # The same reason about the same cell is said again only after this many ticks without it.
 TIMELINE_LENGTH = 200
+# Of a probability.
+_DECIMALS = 4
 
 
 @dataclass(slots=True)
@@ -55,6 +61,7 @@ def snapshot(
     forecast: Forecast | None,
     state: EngineState,
     instruments: Instruments,
+    standing: Standing | None = None,
 ) -> Mapping[str, Any]:
     """What is known of every cell, what was decided, and how the engine is doing.
 
@@ -73,7 +80,7 @@ def snapshot(
     return {
         "now_s": decision.now_s,
         "version": state.version,
-        "cells": _Cells(decision, observation, forecast),
+        "cells": Cells(decision, observation, forecast),
         "demand_rps": demand,
         "shed": _shed(decision, observation),
         "balancers_silent": observation.demand_rps is None,
@@ -81,6 +88,7 @@ def snapshot(
             "model": forecast.model if forecast else None,
             "horizons_s": list(forecast.horizons_s) if forecast else [],
             "age_s": round(observation.now_s - forecast.made_at_s, 3) if forecast else None,
+            **_standing(standing, now_s=observation.now_s),
         },
         "decisions": instruments.acts,
         "timeline": list(instruments.timeline),
@@ -97,7 +105,15 @@ def snapshot(
     }
 
 
-class _Cells(Mapping[str, Mapping[str, Any]]):
+def _standing(standing: Standing | None, *, now_s: float) -> dict[str, Any]:
+    at_s = standing.outlook_at_s if standing else None
+    return {
+        "degraded": standing.degraded if standing else "",
+        "outlook_age_s": None if at_s is None else round(now_s - at_s, 3),
+    }
+
+
+class Cells(Mapping[str, Mapping[str, Any]]):
     """By name, what is known of each cell; made when it is asked for, and once."""
 
     def __init__(
@@ -122,6 +138,15 @@ class _Cells(Mapping[str, Mapping[str, Any]]):
                 "shares": {flow: round(split.share(name), 5) for flow, split in self._splits},
             }
         return made
+
+    def probabilities(self, horizon_s: float) -> Mapping[str, float]:
+        """P of any failure under the present load, by cell, without describing them all."""
+        if self._forecast is None or not self._forecast.cells:
+            return {}
+        sheet = sheet_of(self._forecast)
+        loads, p = sheet.risk(horizon_s)
+        present = np.round([np.interp(1.0, loads, row) for row in p], _DECIMALS)
+        return dict(zip(sheet.names, present.tolist(), strict=True))
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._readings))
@@ -151,9 +176,9 @@ def _cell(reading: CellReading) -> dict[str, Any]:
 def _risk(forecast: Forecast | None, cell: str) -> dict[str, Any]:
     known = forecast.cells.get(cell) if forecast else None
     if known is None:
-        return {"p": {}, "band": {}, "band_s": {}, "class": {}, "class_band": {}}
+        return {"p": {}, "band": {}, "band_s": {}, "class": {}, "class_band": {}, "model": ""}
     return {
-        "p": {f"{h:g}": round(curve.at(1.0), 4) for h, curve in known.risk.items()},
+        "p": {f"{h:g}": round(curve.at(1.0), _DECIMALS) for h, curve in known.risk.items()},
         "band": _bands(known.risk_band),
         "band_s": {
             gauge: [None if math.isinf(q) else round(q, 1) for q in (t.q10_s, t.q50_s, t.q90_s)]
@@ -164,6 +189,7 @@ def _risk(forecast: Forecast | None, cell: str) -> dict[str, Any]:
             for name, by_h in known.class_risk.items()
         },
         "class_band": {name: _bands(by_h) for name, by_h in known.class_band.items()},
+        "model": known.model or (forecast.model if forecast else ""),
     }
 
 

@@ -1,19 +1,25 @@
 """This module is the parent of Foreshard's processes: it starts them and starts them again.
 
-Each survives the others: a hung engine does not keep `serve` from answering balancers, and a
-dead `serve` does not keep the engine from watching.
+Each survives the others: a hung engine does not keep `serve` from answering balancers, nor does
+one that cannot start, and a dead `serve` does not keep the engine from watching.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from foreshard.controller import process
 from foreshard.controller.follow import FILE_VARIABLE, FORMAT_VARIABLE, follow
+from foreshard.controller.last_words import SPARE_VARIABLE, has_room
+from foreshard.controller.process import STDERR, Child
 from foreshard.model.errors import ProcessError
 
 __all__ = ["supervise"]
@@ -22,91 +28,180 @@ log = structlog.get_logger(__name__)
 
 # A process that dies at once is not started again in a tight loop; one that ran well is.
 FIRST_PAUSE_S = 0.2
-LONGEST_PAUSE_S = 5.0
+# A start costs seconds of cpu, which the others need.
+LONGEST_PAUSE_S = 15.0
 RAN_WELL_S = 10.0
 # One that was killed from outside did nothing wrong: while it is away nobody fails over.
 KILLED_PAUSE_S = 1.0
 
 
 async def supervise(
-    commands: Mapping[str, Sequence[str]], *, log_dir: Path, stop: asyncio.Event
+    commands: Mapping[str, Sequence[str]],
+    *,
+    vital: AbstractSet[str],
+    log_dir: Path,
+    stop: asyncio.Event,
 ) -> None:
     """Keep every command running until `stop` is set, then end them all.
 
-    A process that ends with an error before it ever ran well is not one that died but one that
-    cannot run: then all end.
+    A vital process that ends with an error before it ever ran well is not one that died but one
+    that cannot run: then all end. Any other is tried again and again.
 
     Args:
         commands: Program and arguments by name, in the order of starting.
+        vital: Names of those without which the others are of no use.
         log_dir: Gets one log file per process.
         stop: Set it to end all.
 
     Raises:
-        ProcessError: A process cannot be created; the others were ended.
+        ProcessError: A vital process cannot run; the others were ended.
     """
-    ends = {name: asyncio.Event() for name in commands}
-    keepers = {
-        name: asyncio.create_task(_keep(name, argv, log_dir / f"{name}.log", ends[name]))
-        for name, argv in commands.items()
-    }
+    with _spare() as spare:
+        keepers = {
+            name: _Keeper(
+                name=name,
+                argv=argv,
+                is_vital=name in vital,
+                log_file=log_dir / f"{name}.log",
+                spare=spare,
+            )
+            for name, argv in commands.items()
+        }
+        await _supervise(keepers, stop)
+
+
+async def _supervise(keepers: Mapping[str, _Keeper], stop: asyncio.Event) -> None:
+    work = {name: asyncio.create_task(keeper.keep()) for name, keeper in keepers.items()}
     ears = [
-        asyncio.create_task(follow(log_dir / f"{name}.log", process=name)) for name in commands
+        asyncio.create_task(follow(keeper.log_file, process=name))
+        for name, keeper in keepers.items()
     ]
     stopped = asyncio.create_task(stop.wait())
     # A keeper that ends by itself could not start its process at all.
-    await asyncio.wait({stopped, *keepers.values()}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({stopped, *work.values()}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
-    for name in reversed(keepers):
-        ends[name].set()
-        await asyncio.wait({keepers[name]})
+    for name in reversed(work):
+        keepers[name].stop.set()
+        await asyncio.wait({work[name]})
     for ear in ears:
         ear.cancel()
     await asyncio.gather(*ears, return_exceptions=True)
-    errors = [error for keeper in keepers.values() if (error := keeper.exception()) is not None]
+    errors = [error for task in work.values() if (error := task.exception()) is not None]
     if errors:
         raise errors[0]
 
 
-async def _keep(name: str, argv: Sequence[str], log_file: Path, stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    pause_s, has_run_well = FIRST_PAUSE_S, False
-    env = {FORMAT_VARIABLE: "json", FILE_VARIABLE: str(log_file)}
-    while not stop.is_set():
-        try:
-            child = await process.start(argv, name=name, log=log_file, env=env)
-        except ProcessError as error:
-            if not has_run_well:
-                stop.set()
-                raise
-            log.error("process.unstartable", process=name, error=str(error))  # noqa: TRY400 - said whole
-            await asyncio.sleep(LONGEST_PAUSE_S)
-            continue
-        began = loop.time()
-        log.info("process.started", process=name, pid=child.pid, log=str(log_file))
+@dataclass(slots=True, kw_only=True)
+class _Keeper:
+    name: str
+    argv: Sequence[str]
+    is_vital: bool
+    log_file: Path
+    spare: int | None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    pause_s: float = FIRST_PAUSE_S
+    in_a_row: int = 0
+    has_run_well: bool = False
+
+    async def keep(self) -> None:
+        """Start it, and again whenever it ended, until `stop` is set.
+
+        Raises:
+            ProcessError: It is vital and cannot run.
+        """
+        clock = asyncio.get_running_loop()
+        while not self.stop.is_set():
+            try:
+                child = await self._started()
+            except ProcessError as error:
+                if self.is_vital and not self.has_run_well:
+                    raise
+                self._lengthen(LONGEST_PAUSE_S)
+                log.error(  # noqa: TRY400 - said whole
+                    "process.unstartable",
+                    process=self.name,
+                    error=str(error),
+                    in_a_row=self.in_a_row,
+                    again_in_s=self.pause_s,
+                )
+                await self._rest()
+                continue
+            began_s = clock.time()
+            status = await self._ended(child)
+            if status is None:
+                return
+            if clock.time() - began_s > RAN_WELL_S:
+                self.has_run_well, self.in_a_row = True, 0
+                # The first pause is the first one.
+                self.pause_s = FIRST_PAUSE_S / 2.0
+            if status > 0 and self.is_vital and not self.has_run_well:
+                raise ProcessError(f"{self.name} cannot run: {self._last_of(child, 1)}")
+            self._lengthen(KILLED_PAUSE_S if status < 0 else LONGEST_PAUSE_S)
+            log.error(
+                "process.died",
+                process=self.name,
+                status=status,
+                said=self._last_of(child, 2),
+                in_a_row=self.in_a_row,
+                again_in_s=self.pause_s,
+                log=str(self.log_file),
+            )
+            await self._rest()
+
+    async def _started(self) -> Child:
+        env = {FORMAT_VARIABLE: "json", FILE_VARIABLE: str(self.log_file)}
+        keeps: tuple[int, ...] = ()
+        out = None
+        if self.spare is not None:
+            if has_room(self.log_file):
+                env[SPARE_VARIABLE], keeps = str(self.spare), (self.spare,)
+            else:
+                log.error("process.log_full", process=self.name, log=str(self.log_file))
+                env, out = {FILE_VARIABLE: ""}, self.spare
+        child = await process.start(
+            self.argv, name=self.name, log=self.log_file, out=out, env=env, keeps=keeps
+        )
+        log.info("process.started", process=self.name, pid=child.pid, log=str(self.log_file))
+        return child
+
+    async def _ended(self, child: Child) -> int | None:
+        """Its exit status; None when it was asked to end."""
         ended = asyncio.create_task(child.wait())
-        stopped = asyncio.create_task(stop.wait())
+        stopped = asyncio.create_task(self.stop.wait())
         await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        if stop.is_set():
+        if self.stop.is_set():
             await child.terminate()
             await ended
-            return
-        ran_well = loop.time() - began > RAN_WELL_S
-        has_run_well |= ran_well
-        if not has_run_well and ended.result() > 0:
-            stop.set()
-            raise ProcessError(f"{name} cannot run: {child.tail(1)}")
-        pause_s = FIRST_PAUSE_S if ran_well else 2.0 * pause_s
-        pause_s = min(pause_s, KILLED_PAUSE_S if ended.result() < 0 else LONGEST_PAUSE_S)
-        log.error(
-            "process.died",
-            process=name,
-            status=ended.result(),
-            again_in_s=pause_s,
-            said=child.tail(2),
-            log=str(log_file),
-        )
+            return None
+        return ended.result()
+
+    def _last_of(self, child: Child, lines: int) -> str:
+        if not has_room(child.log):
+            return "(its log is full; what it said last stands on our own standard error)"
+        return child.tail(lines)
+
+    def _lengthen(self, longest_s: float) -> None:
+        self.in_a_row += 1
+        self.pause_s = min(2.0 * self.pause_s, longest_s)
+
+    async def _rest(self) -> None:
         try:
-            await asyncio.wait_for(stop.wait(), timeout=pause_s)
+            await asyncio.wait_for(self.stop.wait(), timeout=self.pause_s)
         except TimeoutError:
-            continue
+            return
+
+
+@contextmanager
+def _spare() -> Iterator[int | None]:
+    """A second name of our standard error, for children whose own is a log."""
+    try:
+        spare = os.dup(STDERR)
+    except OSError:
+        # It is closed: there is nobody to speak to.
+        yield None
+        return
+    try:
+        yield spare
+    finally:
+        os.close(spare)

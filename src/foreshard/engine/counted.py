@@ -27,12 +27,14 @@ class Counted:
     Attributes:
         rate_rps: [C, K] answered, NaN = not heard.
         failed_ratio: [C, K] of these, in [0, 1].
+        slow_ratio: [C, K] of these, in [0, 1].
         latency_s: [C, K] mean, NaN = nothing was answered.
         in_flight: [C] open, NaN = unknown.
     """
 
     rate_rps: Floats
     failed_ratio: Floats
+    slow_ratio: Floats
     latency_s: Floats
     in_flight: Floats
 
@@ -62,10 +64,10 @@ def counted(readings: Sequence[CellReading], classes: Sequence[str]) -> Counted:
 
     rate_rps = _sane(column("rate_rps"))
     rate_rps[[r.traffic is None for r in readings]] = np.nan
-    failed = _sane(column("failed_ratio"))
     return Counted(
         rate_rps=rate_rps,
-        failed_ratio=np.minimum(1.0, np.where(np.isnan(failed), 0.0, failed)),
+        failed_ratio=_ratio(column("failed_ratio")),
+        slow_ratio=_ratio(column("slow_ratio")),
         latency_s=_sane(column("latency_mean_s")),
         in_flight=_sane(np.array([r.in_flight for r in readings])),
     )
@@ -100,6 +102,10 @@ def sane(value: float) -> float:
 def or_none(value: float) -> float:
     """A figure, or 0 where none can be counted."""
     return value if 0.0 <= value < np.inf else 0.0
+
+
+def _ratio(values: Floats) -> Floats:
+    return np.minimum(1.0, np.nan_to_num(_sane(values)))
 
 
 def _sane(values: Floats) -> Floats:

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import numpy as np
-
+from foreshard.engine.credence import believed, no_credence
 from foreshard.engine.custodian import Custodian
 from foreshard.engine.ledger import (
     alternatives,
@@ -20,21 +19,29 @@ from foreshard.engine.ledger import (
     is_worth_it,
     lightened,
     situation_of,
+    step_of,
     takers,
 )
-from foreshard.engine.memory import is_remembered_alike, memory_of, recall, recall_handovers
+from foreshard.engine.memory import (
+    is_remembered_alike,
+    memory_of,
+    recall,
+    recall_handovers,
+    recall_trust,
+)
 from foreshard.engine.question import pose
 from foreshard.engine.scrutiny import (
     about_fleet,
     all_look_dead,
+    believe,
     blindness,
+    cautious,
     change_freeze,
-    judge,
-    panic,
     staleness,
 )
 from foreshard.engine.state import EngineState
 from foreshard.engine.strain import refusals, strains
+from foreshard.engine.witness import distrusted, heard
 from foreshard.engine.workload import Profiler
 from foreshard.model.forecast import Forecast
 from foreshard.model.plan import Act, Decision, Hold, Plan, Reason
@@ -43,19 +50,13 @@ from foreshard.model.telemetry import Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
 from foreshard.planning.bounds import takes_work
-from foreshard.planning.brief import (
-    Estimate,
-    Ground,
-    plan_from,
-    shares_of,
-)
+from foreshard.planning.brief import Estimate, Ground, plan_from, shares_of
 from foreshard.planning.budget import Budget
-from foreshard.planning.caution import Caution, excess_of
 from foreshard.planning.guards import Admitted, vet
 from foreshard.planning.lifecycle import Outlook, live_on
 from foreshard.planning.phases import CellState, Phase
 from foreshard.planning.policy import Policy
-from foreshard.planning.problem import Problem, work_of
+from foreshard.planning.problem import Problem
 from foreshard.planning.removal import even_plan, fitted, without
 from foreshard.planning.shunning import shun
 from foreshard.planning.situation import Moved
@@ -142,6 +143,8 @@ class Engine:
             shuns=shuns,
             workload=self._profiler.begin(factor),
             caution=caution,
+            trust=recall_trust(remembered, self._fleet, tuple(self._ground.classes)),
+            credence=no_credence(len(self._fleet.cells)),
             table=live,
             plan=plan,
             version=live.version if live else 0,
@@ -165,7 +168,7 @@ class Engine:
 
     def memory(self, state: EngineState) -> Mapping[str, Any]:
         """What must survive a restart, as JSON values."""
-        return memory_of(state, self._fleet)
+        return memory_of(state, self._fleet, tuple(self._ground.classes))
 
     def remembers_alike(self, one: EngineState, other: EngineState) -> bool:
         """Whether `memory` is known to be the same for both."""
@@ -181,23 +184,28 @@ class Engine:
             observation: The newest look at the fleet; never older than in the step before.
             forecast: The newest forecast, whatever its age; None = there is none.
         """
+        credence, observation, odd, doubts = believed(state.credence, observation, self._fleet)
         before = state.workload
         workload = self._profiler.update(before, observation)
-        state = replace(state, workload=workload, pending=None, pending_moved=None)
-        estimate = self._profiler.estimate(workload)
-        judgement = judge(
-            forecast,
-            state.cells,
-            now_s=observation.now_s,
-            judged_at_s=state.judged_at_s,
-            stale_s=self._budget.stale_s,
-            thresholds=self._policy.thresholds,
+        state = replace(
+            state, workload=workload, credence=credence, pending=None, pending_moved=None
         )
-        likely_p = self._policy.thresholds.doubt_p
+        estimate = self._profiler.estimate(workload)
+        now_s, stale_s = observation.now_s, self._budget.stale_s
+        belief = believe(
+            forecast,
+            state,
+            self._ground,
+            policy=self._policy,
+            budget=self._budget,
+            now_s=now_s,
+            without=odd,
+        )
+        judgement = belief.judgement
         alarms = [
-            panic(state.cells, judgement, budget=self._budget, likely_p=likely_p),
+            belief.distrust,
             all_look_dead(observation, state.cells),
-            staleness(forecast, now_s=observation.now_s, stale_s=self._budget.stale_s),
+            staleness(forecast, now_s=now_s, stale_s=stale_s),
         ]
         freeze = change_freeze(observation)
         outlook = Outlook(
@@ -207,31 +215,56 @@ class Engine:
             distrusts_forecast=alarms[0] is not None or freeze is not None,
             distrusts_deaths=alarms[1] is not None,
             holding=self._custodian.holding(state.table),
+            distrusted=distrusted(state.trust, self._fleet),
         )
         cells, reasons, recycle = live_on(state.cells, outlook, self._policy)
+        trust, harm_reasons = heard(
+            state,
+            estimate,
+            observation,
+            self._ground,
+            serves=takers(cells, self._ground),
+            policy=self._policy,
+        )
         shuns, class_reasons = shun(
             state.shuns,
             classes=self._ground.classes,
             observation=observation,
             judgement=judgement,
             policy=self._policy,
+            is_steady=trust.is_full,
         )
         strained = strains(before, workload, self._fleet, self._classes)
-        reasons = (*reasons, *strained, *class_reasons, *(a for a in alarms if a is not None))
+        alarmed = (alarm for alarm in alarms if alarm is not None)
+        told = (*strained, *class_reasons, *belief.reasons, *alarmed)
+        reasons = (*doubts, *reasons, *harm_reasons, *told)
         state = replace(
             state,
             cells=cells,
             shuns=shuns,
+            trust=trust,
             judged_at_s=forecast.made_at_s if judgement and forecast else state.judged_at_s,
             evacuating=evacuations(state, cells, estimate, self._ground, observation),
-            caution=self._cautious(state, estimate, observation, forecast if judgement else None),
+            caution=cautious(
+                state,
+                estimate,
+                observation,
+                forecast if judgement else None,
+                self._ground,
+                thresholds=self._policy.thresholds,
+            ),
         )
-        state, heard = self._custodian.hear(state, observation)
+        state, answers = self._custodian.hear(state, observation)
         state, more, others = self._route(state, estimate, observation)
         pending = state.pending
-        because = (*reasons, *heard, *more, *refusals(state.plan, pending[1] if pending else None))
+        because = (
+            *reasons,
+            *answers,
+            *more,
+            *refusals(state.plan, pending[1] if pending else None),
+        )
         if pending and not because:
-            because = (_step_of(state),)
+            because = (step_of(state, distrusted(state.trust, self._fleet)),)
         plan = pending[1] if pending else state.plan
         assert plan is not None  # noqa: S101 - _route makes a first plan where there is none
         return state, Decision(
@@ -242,6 +275,7 @@ class Engine:
             alternatives=others,
             phases={name: str(cell.phase) for name, cell in cells.items()},
             notices=self._custodian.notices(state),
+            intents=() if outlook.distrusts_forecast else belief.intents,
         )
 
     def settle(self, state: EngineState, *, applied: bool) -> EngineState:
@@ -268,31 +302,12 @@ class Engine:
         settled = replace(settled, table=table, plan=plan, moved=steps, unsettled=False)
         return self._custodian.settled(settled, state.table)
 
-    def _cautious(
-        self,
-        state: EngineState,
-        estimate: Estimate,
-        observation: Observation,
-        forecast: Forecast | None,
-    ) -> Caution:
-        """What is held against each cell's load after this tick."""
-        elapsed_s = observation.interval_s
-        caution = state.caution.faded(elapsed_s, fade_s=self._policy.thresholds.relent_s)
-        if forecast is None or state.plan is None:
-            return caution
-        index = self._fleet.index
-        serving = np.array([state.cells[n].phase is Phase.ACTIVE for n in index])
-        excess = excess_of(forecast, serving, index, contrast=self._policy.thresholds.contrast)
-        rates = shares_of(state.plan, self._ground) * estimate.demand_rps[:, None]
-        nominal = estimate.capacity * state.workload.factor
-        return caution.warned(excess, work_of(estimate.needs, nominal, rates))
-
     def _is_affordable(
         self, state: EngineState, estimate: Estimate, cell: str, *, part: float
     ) -> bool:
         return is_affordable(
             estimate,
-            takers(state.cells, self._ground),
+            takers(state.cells, self._ground) & ~state.trust.doubted,
             self._fleet.index[cell],
             part=part,
             ceiling=self._budget.rest_ceiling,
@@ -383,12 +398,3 @@ class Engine:
         if state.table is not None and replace(table, version=state.table.version) == state.table:
             return replace(state, pending_moved=None)
         return replace(state, pending=(table, kept_to(plan, table)), version=table.version)
-
-
-def _step_of(state: EngineState) -> Reason:
-    """Why shares move when nothing happened: returning cells climb, or load has shifted."""
-    moved = state.pending_moved.ratio if state.pending_moved else 0.0
-    climbing = [n for n, cell in sorted(state.cells.items()) if cell.phase is Phase.WARMING]
-    climbing += sorted({cell for _, cell in state.shuns} - set(climbing))
-    what = f"next step of the return of {', '.join(climbing)}" if climbing else "load has shifted"
-    return about_fleet("plan.stepped", f"{what}; {moved:.1%} of traffic moves")

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from foreshard.engine.state import EngineState
+from foreshard.engine.witness import distrusted
 from foreshard.model.plan import Reason
 from foreshard.model.telemetry import Fresh, Observation
 from foreshard.planning.bounds import KEPT_RATIO, OUT, takes_work
 from foreshard.planning.brief import Estimate, Ground, shares_of
+from foreshard.planning.formulation import refused_above
 from foreshard.planning.phases import CellState, Phase, Why
-from foreshard.planning.problem import SOFT_UTILISATION, Flags, Floats, Problem
+from foreshard.planning.problem import Flags, Floats, Problem
 from foreshard.planning.restoring import Room, cell_sets, least_shed
 from foreshard.planning.situation import Evacuation, Situation
 from foreshard.planning.true_cost import expected_bad
@@ -25,6 +27,7 @@ __all__ = [
     "lightened",
     "short_cells",
     "situation_of",
+    "step_of",
     "still_refused",
     "takers",
 ]
@@ -117,7 +120,7 @@ def still_refused(
             capacity=np.where(takes[:, None], estimate.capacity, 0.0),
             servable=np.where(able, estimate.most_shares(ground.flows), 0.0).sum(axis=1),
         ),
-        ceiling=SOFT_UTILISATION,
+        ceiling=refused_above(ground.priority),
         interval_s=interval_s,
     )
 
@@ -153,6 +156,7 @@ def situation_of(
         barred=frozenset(barred),
         evacuating=state.evacuating,
         moved=state.moved,
+        distrusted=distrusted(state.trust, ground.fleet),
     )
 
 
@@ -229,5 +233,17 @@ def is_worth_it(problem: Problem, shares: Floats) -> bool:
     live = problem.previous
     band = DEAD_BAND / len(problem.cells)
     forced = (live > problem.upper + ROUNDING) | (live < problem.lower - ROUNDING / 20.0)
+    # Nothing means nothing: a trace of a class in a cell that fails it is bad requests.
+    forced |= (problem.upper <= 0.0) & (live > 0.0)
     shed = np.abs(shares.sum(axis=1) - live.sum(axis=1)) > SHED_BAND
     return bool(forced.any() or shed.any() or (np.abs(shares - live) > band).any())
+
+
+def step_of(state: EngineState, tried: frozenset[str]) -> Reason:
+    """Why shares move when nothing happened: returning cells climb, or load has shifted."""
+    moved = state.pending_moved.ratio if state.pending_moved else 0.0
+    climbing = [n for n, cell in sorted(state.cells.items()) if cell.phase is Phase.WARMING]
+    climbing += sorted(({cell for _, cell in state.shuns} | tried) - set(climbing))
+    what = f"next step of the return of {', '.join(climbing)}" if climbing else "load has shifted"
+    text = f"{what}; {moved:.1%} of traffic moves"
+    return Reason(subject="fleet", code="plan.stepped", text=text)

@@ -6,7 +6,7 @@ would give work back to the cells that it was taken from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -20,15 +20,16 @@ from foreshard.planning.handover import Handover, HandoverPhase
 from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.problem import Floats
 from foreshard.planning.shunning import Shun, Stage
+from foreshard.planning.trust import Trust, full_trust
 
-__all__ = ["is_remembered_alike", "memory_of", "recall", "recall_handovers"]
+__all__ = ["is_remembered_alike", "memory_of", "recall", "recall_handovers", "recall_trust"]
 
 _DECIMALS = 4
 _FIELDS = tuple(field.name for field in fields(CellState))
 
 
-def memory_of(state: EngineState, fleet: Fleet) -> Mapping[str, Any]:
-    """Phases, shunned classes, loads that hurt, cost factors and hand-overs, as JSON values."""
+def memory_of(state: EngineState, fleet: Fleet, classes: Sequence[str]) -> Mapping[str, Any]:
+    """Phases, shunned classes, trust, loads that hurt, costs and hand-overs, as JSON values."""
     caution, factor = _rounded(state.caution.p), _rounded(state.workload.factor)
     return {
         "cells": {name: _row(cell) for name, cell in sorted(state.cells.items())},
@@ -36,6 +37,7 @@ def memory_of(state: EngineState, fleet: Fleet) -> Mapping[str, Any]:
             {"class": pair[0], "cell": pair[1], **asdict(off)}
             for pair, off in sorted(state.shuns.items())
         ],
+        "trust": _trust_rows(state.trust, fleet, classes),
         "caution": dict(zip(fleet.names, caution.tolist(), strict=True)),
         "handovers": [asdict(one) for one in state.handovers],
         "factor": dict(zip(fleet.names, factor.tolist(), strict=True)),
@@ -47,6 +49,7 @@ def is_remembered_alike(one: EngineState, other: EngineState) -> bool:
     return (
         one.cells == other.cells
         and one.shuns == other.shuns
+        and (one.trust is other.trust or _is_trusted_alike(one.trust, other.trust))
         and one.handovers == other.handovers
         and np.array_equal(_rounded(one.caution.p), _rounded(other.caution.p))
         and np.array_equal(_rounded(one.workload.factor), _rounded(other.workload.factor))
@@ -100,6 +103,50 @@ def recall_handovers(values: Mapping[str, Any]) -> tuple[Handover, ...]:
         except (KeyError, TypeError, ValueError):
             continue
     return tuple(found)
+
+
+def recall_trust(values: Mapping[str, Any], fleet: Fleet, classes: Sequence[str]) -> Trust:
+    """Trust as `memory_of` wrote it; what this version or this fleet cannot read is full."""
+    trust = full_trust(len(fleet.cells), len(classes))
+    for row in values.get("trust", ()):
+        try:
+            c, k = fleet.index[row["cell"]], classes.index(row["class"])
+            part = min(1.0, max(0.0, float(row["part"])))
+            strikes, rests_s = max(0.0, float(row["strikes"])), float(row["rests_s"])
+        except (KeyError, TypeError, ValueError):
+            continue
+        trust.part[c, k], trust.strikes[c, k], trust.rests_s[c, k] = part, strikes, rests_s
+        trust.whole[c] = bool(row.get("whole"))
+    return trust
+
+
+def _trust_rows(trust: Trust, fleet: Fleet, classes: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Of those that anything is held against."""
+    part = _stepped(trust.part)
+    return [
+        {
+            "cell": fleet.names[c],
+            "class": classes[k],
+            "part": float(part[c, k]),
+            "strikes": float(trust.strikes[c, k]),
+            "rests_s": float(trust.rests_s[c, k]),
+            "whole": bool(trust.whole[c]),
+        }
+        for c, k in np.argwhere((part < 1.0) | (trust.strikes > 0.0)).tolist()
+    ]
+
+
+def _is_trusted_alike(one: Trust, other: Trust) -> bool:
+    return (
+        np.array_equal(_stepped(one.part), _stepped(other.part))
+        and np.array_equal(one.strikes, other.strikes)
+        and np.array_equal(one.rests_s, other.rests_s)
+    )
+
+
+def _stepped(part: Floats) -> Floats:
+    """A share that grows every second is not worth writing down every second."""
+    return np.floor(part * 10.0 + 1e-9) / 10.0
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from foreshard.engine.ledger import is_affordable, short_cells, still_refused, takers
 from foreshard.engine.scrutiny import is_heard
 from foreshard.engine.state import EngineState
+from foreshard.engine.witness import limits
 from foreshard.model.telemetry import Observation
 from foreshard.planning.bounds import Standing, caps_of
 from foreshard.planning.brief import Bounds, Estimate, Ground, Risks, problem_of, shares_of
@@ -50,7 +51,11 @@ def pose(
         name
         for name in doomed
         if not is_affordable(
-            estimate, takes, ground.fleet.index[name], part=1.0, ceiling=budget.rest_ceiling
+            estimate,
+            takes & ~state.trust.doubted,
+            ground.fleet.index[name],
+            part=1.0,
+            ceiling=budget.rest_ceiling,
         )
     )
     home = reference_shares(estimate.capacity, eligible, np.ones_like(takes))
@@ -65,6 +70,7 @@ def pose(
         ),
         crowded=crowded,
         most=estimate.most_shares(ground.flows),
+        trusted=limits(state.trust, ground),
         short=short_cells(estimate, eligible, home, takes, ceiling=budget.rest_ceiling),
     )
     lower, upper = caps_of(cells, state.shuns, standing, now_s=observation.now_s, policy=policy)

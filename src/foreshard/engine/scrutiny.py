@@ -2,31 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
+import numpy as np
+
+from foreshard.engine.state import EngineState
 from foreshard.model.events import EventKind
 from foreshard.model.forecast import Forecast
-from foreshard.model.plan import Reason
+from foreshard.model.plan import Intent, Reason
 from foreshard.model.telemetry import CellReading, Fresh, Health, Observation
 from foreshard.planning.bounds import takes_work
+from foreshard.planning.brief import Estimate, Ground, shares_of
 from foreshard.planning.budget import Budget
+from foreshard.planning.caution import Caution, excess_of
+from foreshard.planning.holdout import withhold
 from foreshard.planning.judgement import Judgement, cell_doubts, class_doubts
-from foreshard.planning.phases import CellState
+from foreshard.planning.phases import CellState, Phase
+from foreshard.planning.policy import Policy
+from foreshard.planning.problem import work_of
 from foreshard.planning.thresholds import Thresholds
 
 __all__ = [
+    "Belief",
     "about_fleet",
     "all_look_dead",
+    "believe",
     "blindness",
+    "cautious",
     "change_freeze",
     "is_heard",
-    "judge",
-    "panic",
     "staleness",
 ]
 
 
-def judge(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belief:
+    """What is believed of a forecast.
+
+    Attributes:
+        judgement: What is to be acted upon; None = there is no new forecast.
+        distrust: More is said to fail than is believable.
+        intents: What the forecast asks for, where nothing is being done yet.
+        reasons: What of it is withheld at random.
+    """
+
+    judgement: Judgement | None = None
+    distrust: Reason | None = None
+    intents: tuple[Intent, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+
+def believe(
+    forecast: Forecast | None,
+    state: EngineState,
+    ground: Ground,
+    *,
+    policy: Policy,
+    budget: Budget,
+    now_s: float,
+    without: Collection[str] = (),
+) -> Belief:
+    """What is believed of a forecast; nothing when it is old, or was judged before.
+
+    Of cells that it has to do `without` because their gauges are not believed, it says nothing.
+    """
+    judgement = _judged(
+        forecast,
+        state.cells,
+        now_s=now_s,
+        judged_at_s=state.judged_at_s,
+        stale_s=budget.stale_s,
+        thresholds=policy.thresholds,
+        without=without,
+    )
+    if judgement is None:
+        return Belief()
+    found = withhold(
+        judgement,
+        cells=state.cells,
+        shuns=state.shuns,
+        ground=ground,
+        policy=policy,
+        now_s=now_s,
+    )
+    return Belief(
+        judgement=found.judgement,
+        distrust=_panic(state.cells, judgement, budget=budget, likely_p=policy.thresholds.doubt_p),
+        intents=found.intents,
+        reasons=found.reasons,
+    )
+
+
+def _judged(
     forecast: Forecast | None,
     cells: Mapping[str, CellState],
     *,
@@ -34,28 +102,35 @@ def judge(
     judged_at_s: float,
     stale_s: float,
     thresholds: Thresholds,
+    without: Collection[str] = (),
 ) -> Judgement | None:
-    """What a forecast holds against whom; None when it is old, or was judged before."""
+    """What a forecast holds against whom; None when it is old, or was judged before.
+
+    Of cells that it has to do `without` because their gauges are not believed, it says nothing.
+    """
     if forecast is None or forecast.made_at_s <= judged_at_s:
         return None
     if now_s - forecast.made_at_s > stale_s:
         return None
     serving = [name for name, cell in sorted(cells.items()) if takes_work(cell)]
+    doubts = cell_doubts(
+        forecast, serving=serving, floor=thresholds.relent_p, contrast=thresholds.contrast
+    )
     return Judgement(
-        cells=cell_doubts(
-            forecast, serving=serving, floor=thresholds.relent_p, contrast=thresholds.contrast
-        ),
+        cells={name: doubt for name, doubt in doubts.items() if name not in without},
         classes=class_doubts(forecast, serving=serving, thresholds=thresholds),
-        known=frozenset(forecast.cells),
+        known=frozenset(forecast.cells).difference(without),
+        unheard={name: doubt for name, doubt in doubts.items() if name in without},
     )
 
 
-def panic(
-    cells: Mapping[str, CellState], judgement: Judgement | None, *, budget: Budget, likely_p: float
+def _panic(
+    cells: Mapping[str, CellState], judgement: Judgement, *, budget: Budget, likely_p: float
 ) -> Reason | None:
     """More cells predicted to fail than is believable: then the forecast is distrusted."""
     limit = budget.believable_failures * len(cells)
-    doubts = judgement.cells.values() if judgement else ()
+    # A forecast that is wrong about many is no better for those whose gauges are believed.
+    doubts = (*judgement.cells.values(), *judgement.unheard.values())
     doubted = sum(1 for doubt in doubts if doubt.p_long >= likely_p)
     if doubted <= limit:
         return None
@@ -120,6 +195,36 @@ def blindness(
     else:
         return None
     return about_fleet("telemetry.stale", f"{what}; the live plan is held, only dead cells leave")
+
+
+def cautious(
+    state: EngineState,
+    estimate: Estimate,
+    observation: Observation,
+    forecast: Forecast | None,
+    ground: Ground,
+    *,
+    thresholds: Thresholds,
+) -> Caution:
+    """What is held against each cell's load after a tick.
+
+    Args:
+        state: Before.
+        estimate: Demand, needs, capacity.
+        observation: The newest.
+        forecast: One that was not judged before; None = no news.
+        ground: Fleet, classes, flows.
+        thresholds: When a prediction is believed.
+    """
+    caution = state.caution.faded(observation.interval_s, fade_s=thresholds.relent_s)
+    if forecast is None or state.plan is None:
+        return caution
+    index = ground.fleet.index
+    serving = np.array([state.cells[n].phase is Phase.ACTIVE for n in index])
+    excess = excess_of(forecast, serving, index, contrast=thresholds.contrast)
+    rates = shares_of(state.plan, ground) * estimate.demand_rps[:, None]
+    nominal = estimate.capacity * state.workload.factor
+    return caution.warned(excess, work_of(estimate.needs, nominal, rates))
 
 
 def about_fleet(code: str, text: str) -> Reason:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from foreshard.engine.credence import Credence
 from foreshard.engine.muster import Muster
 from foreshard.engine.workload import Workload
 from foreshard.model.plan import Plan
@@ -14,6 +15,7 @@ from foreshard.planning.handover import Handover
 from foreshard.planning.phases import CellState
 from foreshard.planning.shunning import Shun
 from foreshard.planning.situation import Evacuation, Moved
+from foreshard.planning.trust import Trust
 
 __all__ = ["EngineState"]
 
@@ -25,6 +27,8 @@ class EngineState:
     Attributes:
         cells: Life-cycle state of every cell.
         shuns: Classes that are off a cell, by (class, cell).
+        trust: What each cell is trusted with, by what became of its requests.
+        credence: How far each cell's gauges are believed.
         caution: Loads that were foreseen to hurt, by cell.
         evacuating: Cells that work is being taken off, and what they carried before.
         workload: Demand, needs and capacities as estimated so far.
@@ -45,6 +49,8 @@ class EngineState:
     shuns: Mapping[tuple[str, str], Shun] = field(default_factory=dict)
     evacuating: Mapping[str, Evacuation] = field(default_factory=dict)
     workload: Workload
+    trust: Trust
+    credence: Credence
     caution: Caution
     table: RoutingTable | None = None
     plan: Plan | None = None

@@ -68,6 +68,7 @@ class Workload:
         serving: What cells can really serve, by their queues.
         looks: Observations in which balancers and most cells were heard.
         seen_s: Time of the last observation; NaN before the first.
+        count: What balancers saw last; None before the first observation.
     """
 
     demand: demand.DemandState
@@ -77,6 +78,7 @@ class Workload:
     serving: ServingState
     looks: int = 0
     seen_s: float = float("nan")
+    count: Counted | None = None
 
     @property
     def is_trusted(self) -> bool:
@@ -164,10 +166,9 @@ class Profiler:
             factor=_held(workload.factor, factor) if workload.is_trusted else workload.factor,
             looks=workload.looks + heard,
             seen_s=observation.now_s,
+            count=replace(count, rate_rps=rates),
         )
-        look = self._look(
-            after, observation, replace(count, rate_rps=rates), used, needs.costs(state)
-        )
+        look = self._look(after, observation, used, needs.costs(state))
         return replace(after, serving=update_serving(workload.serving, look, dt_s=dt_s))
 
     def estimate(self, workload: Workload) -> Estimate:
@@ -188,12 +189,13 @@ class Profiler:
         self,
         workload: Workload,
         observation: Observation,
-        count: Counted,
         used: Floats,
         told: Floats,
     ) -> Look:
         """What balancers and gauges say of queues; work in mean cells' seconds."""
         capacity, typical = _by_gauges(workload)
+        count = workload.count
+        assert count is not None  # noqa: S101 - set in the update that asks
         sent = [np.nan] * len(self._classes)
         if observation.demand_rps is not None:
             sent = [0.0] * len(self._classes)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from foreshard.forecast.band import mixture_of
 from foreshard.forecast.compiled.passage import passage_mixed
 from foreshard.forecast.drift import DriftPosterior, DriftPrior, estimate_drift
+from foreshard.forecast.holding import Keeping, is_held
 
 __all__ = ["Arrivals", "Gauges", "arrivals"]
 
@@ -42,6 +43,8 @@ class Gauges:
         value: float64 [C, G, T], fraction of the limit, NaN = missing; changed in place.
         load: float32 [C, T], work offered to the cell, NaN = unknown.
         scales_with_load: bool [G].
+        may_hold: bool [G], of those that scale, what can be lost (see `holding`).
+        is_own: bool [G], the cell tells it of itself; the others are latencies.
         pool: int [C * G], rows of one pool are the same gauge in different cells and share noise.
     """
 
@@ -49,6 +52,8 @@ class Gauges:
     value: Array
     load: NDArray[np.float32]
     scales_with_load: NDArray[np.bool_]
+    may_hold: NDArray[np.bool_]
+    is_own: NDArray[np.bool_]
     pool: NDArray[np.intp]
 
 
@@ -82,7 +87,16 @@ def arrivals(
         loads: L multiples of the present load, rising, >= 0.
         prior: None = the one that fits the horizons.
     """
-    value = _at_present_load(gauges.value, gauges.load, gauges.scales_with_load)
+    held = is_held(
+        Keeping(
+            value=gauges.value,
+            load=gauges.load.astype(np.float64),
+            late=gauges.value[:, ~gauges.is_own],
+            may_hold=gauges.may_hold & gauges.scales_with_load,
+        )
+    )
+    scales = gauges.scales_with_load & ~held
+    value = _at_present_load(gauges.value, gauges.load, scales)
     c, g, t = value.shape
     known = np.sum(~np.isnan(value), axis=2) >= _FEWEST_READINGS
     known &= ~np.isnan(value[:, :, -_RECENT:]).all(axis=2)
@@ -96,7 +110,6 @@ def arrivals(
     seen_s = posterior.samples * (float(np.median(steps_s)) if steps_s.size else 0.0)
     p = np.zeros((len(horizons_s), len(loads), c * g))
     of = mixture_of(posterior, np.arange(c * g))
-    scales = np.tile(gauges.scales_with_load, c)
     steady, follows = np.flatnonzero(~scales), np.flatnonzero(scales)
     for i, h in enumerate(horizons_s):
         ahead_s = np.minimum(h, _LASTS * seen_s)
@@ -118,7 +131,7 @@ def arrivals(
 
 
 def _at_present_load(value: Array, load: NDArray[np.float32], scales: NDArray[np.bool_]) -> Array:
-    """Load-dependent gauges [C, G, T] as they would have been under the present load."""
+    """Gauges [C, G, T], those that scale [C, G] as they would have been under the present load."""
     work = load.astype(np.float64)
     recent = work[:, -_LOAD_READINGS:]
     heard = ~np.isnan(recent)
@@ -128,5 +141,6 @@ def _at_present_load(value: Array, load: NDArray[np.float32], scales: NDArray[np
     factor = np.where(telling, present[:, None] / np.where(telling, work, 1.0), np.nan)
     # Where the load was never heard of it is taken as steady.
     factor[(count == 0) & np.isnan(work).all(axis=1)] = 1.0
-    value[:, scales] *= factor[:, None, :]
+    rows, places = np.nonzero(scales)
+    value[rows, places] *= factor[rows]
     return value

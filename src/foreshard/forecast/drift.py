@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from foreshard.forecast.compiled.explaining import explain
 from foreshard.forecast.noise import estimate_noise, reading_sd
-from foreshard.forecast.regimes import clean
+from foreshard.forecast.regimes import LONGEST_STEP, clean
 from foreshard.model.errors import ForecastError, InvalidValueError
 
 __all__ = ["Basis", "DriftPosterior", "DriftPrior", "estimate_drift"]
@@ -39,7 +39,6 @@ Array = NDArray[np.float64]
 _ONSETS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 21, 28, 37, 49, 64, 84, 111)
 # A ramp needs one sample more than a step to be told from it.
 _SHORTEST_RAMP = 5
-_LONGEST_STEP = 16
 _STEP_SD = 0.25
 # How firmly the estimated scale of the noise is believed, in samples.
 SCALE_SAMPLES = 20.0
@@ -186,7 +185,7 @@ class Basis:
         # Onsets are equally likely at any time, so each stands for the stretch up to the next.
         stretch = dict(zip(_ONSETS, np.diff([0, *_ONSETS]), strict=True))
         ramps = [k for k in onsets if k >= _SHORTEST_RAMP]
-        jumps = [k for k in onsets if k <= _LONGEST_STEP]
+        jumps = [k for k in onsets if k <= LONGEST_STEP]
         rows, starts = [time_s - last], [0]
         quiet = np.log(1.0 - prior.ramp_probability - prior.step_probability)
         explanations = [(0, False, 0.0, float(quiet))]

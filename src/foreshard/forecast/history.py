@@ -43,6 +43,10 @@ class History:
         up_s: float32 [C, T], since the cell's last restart, NaN = unknown.
         declared: bool [C, T], breaches that somebody else declared (experts, a pager); where it is
             given, they are what is forecast, and not the gauges at their limits.
+        older: The same cells and gauges further back, in longer steps (see `past.coarsened`);
+            None = the history itself is all there is.
+        weight: float32 [C, T], >= 0, how many samples each stands for in training, because others
+            like it are censored (`censoring.weights_of`); None = one each.
     """
 
     cells: tuple[str, ...]
@@ -57,6 +61,8 @@ class History:
     censored: NDArray[np.bool_]
     up_s: NDArray[np.float32]
     declared: NDArray[np.bool_] | None = None
+    older: History | None = None
+    weight: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.step_s) and self.step_s > 0.0 and np.isfinite(self.begins_s)):
@@ -83,6 +89,8 @@ class History:
         }
         if self.declared is not None:
             wanted["declared"] = ((c, t), np.bool_)
+        if self.weight is not None:
+            wanted["weight"] = ((c, t), np.float32)
         for name, (shape, kind) in wanted.items():
             array: NDArray[np.generic] = getattr(self, name)
             if array.shape != shape or array.dtype != kind:
@@ -90,6 +98,11 @@ class History:
                     f"history: {name} is {array.dtype} {array.shape}, must be "
                     f"{np.dtype(kind)} {shape}"
                 )
+        if self.older is not None and (self.older.cells, self.older.gauges) != (
+            self.cells,
+            self.gauges,
+        ):
+            raise ForecastError("history: older is of other cells or gauges")
 
     @classmethod
     def of_gauges(
@@ -156,12 +169,20 @@ class History:
                 f"history: [{first}, {end}) reaches outside its {self.samples} samples"
             )
         cut = slice(first, end)
+        newest_s = self.begins_s + (end - 1) * self.step_s
         return replace(
             self,
+            older=None if self.older is None else self.older.up_to(newest_s),
             begins_s=self.begins_s + first * self.step_s,
             value=self.value[:, :, cut],
             load=self.load[:, cut],
             censored=self.censored[:, cut],
             up_s=self.up_s[:, cut],
             declared=None if self.declared is None else self.declared[:, cut],
+            weight=None if self.weight is None else self.weight[:, cut],
         )
+
+    def up_to(self, moment_s: float) -> Self:
+        """A view of the samples that were over at a moment."""
+        over = int(np.floor((moment_s - self.begins_s) / self.step_s + 1e-9)) + 1
+        return self.until(min(max(over, 0), self.samples))

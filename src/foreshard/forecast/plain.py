@@ -19,6 +19,7 @@ from foreshard.forecast.normal import ndtr
 from foreshard.forecast.regimes import (
     FALL_LIMITS,
     FALL_SDS,
+    LONGEST_STEP,
     SPIKE_SDS,
     Cleaned,
     doubt_of,
@@ -173,7 +174,7 @@ def clean(value: Array, *, sd: Array) -> Cleaned:
     kept = np.array(value, dtype=np.float64)
     if kept.shape[1] < 3:
         return Cleaned(value=kept, last_doubt=np.ones(len(kept)))
-    kept[_before_last_fall(kept, sd)] = np.nan
+    kept[_before_last_break(kept, sd)] = np.nan
     before, here, after = kept[:, :-2], kept[:, 1:-1], kept[:, 2:]
     with np.errstate(invalid="ignore"):
         middle = np.maximum(np.minimum(before, after), np.minimum(np.maximum(before, after), here))
@@ -184,14 +185,23 @@ def clean(value: Array, *, sd: Array) -> Cleaned:
     return Cleaned(value=kept, last_doubt=doubt_of(surprise_sds))
 
 
-def _before_last_fall(value: Array, sd: Array) -> NDArray[np.bool_]:
-    """[N, T]: readings before the last fall that lasted at least two readings."""
+def _before_last_break(value: Array, sd: Array) -> NDArray[np.bool_]:
+    """[N, T]: readings before the last fall, or old leap, that lasted at least two readings."""
     gap = np.isnan(value)
     index = np.where(gap, 0, np.arange(value.shape[1]))
     index = np.maximum.accumulate(index, axis=1)
     # A gap (the process was away) does not hide a fall: compare with the last reading before it.
     held = np.take_along_axis(value, index, axis=1)
     least = np.maximum(FALL_SDS * sd, FALL_LIMITS)[:, None]
+    fell, leapt = _lasting_falls(held, least), _lasting_falls(-held, least)
+    leapt[:, max(value.shape[1] - 1 - LONGEST_STEP, 0) :] = False
+    later = np.zeros(value.shape, dtype=bool)
+    later[:, :-1] = np.maximum.accumulate((fell | leapt)[:, ::-1], axis=1)[:, ::-1]
+    return later
+
+
+def _lasting_falls(held: Array, least: Array) -> NDArray[np.bool_]:
+    """[N, T - 1]: a fall from this reading to the next that lasts."""
     with np.errstate(invalid="ignore"):
         fell = held[:, :-1] - held[:, 1:] > least
         stays = held[:, :-2] - held[:, 2:] > 0.5 * least
@@ -200,9 +210,7 @@ def _before_last_fall(value: Array, sd: Array) -> NDArray[np.bool_]:
     fell[:, 1:] &= stays
     # A fall at the newest reading alone may be a spike.
     fell[:, -1] = False
-    later = np.zeros(value.shape, dtype=bool)
-    later[:, :-1] = np.maximum.accumulate(fell[:, ::-1], axis=1)[:, ::-1]
-    return later
+    return np.asarray(fell)
 
 
 def clipped_variance(value: Array, block: int) -> tuple[Array, Array]:

@@ -1,7 +1,9 @@
 """This module is which readings belong to the present: spikes blunted, the past forgotten.
 
 A gauge that falls by a lot and stays there (a process restarted, a cache was dropped, a fault was
-cleared) tells nothing of its future by what it did before.
+cleared) tells nothing of its future by what it did before. Nor does one that leapt up and stays (a
+nightly batch began, work was moved here): while the leap is young it is one of the explanations of
+`drift`, later nothing there explains it but a ramp, which would arrive within the hour.
 
 The rows are gone through in `compiled.cleaning`; `plain.clean` says the same in NumPy.
 """
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 from foreshard.forecast.compiled.cleaning import blunt_rows
 
-__all__ = ["Cleaned", "clean", "doubt_of"]
+__all__ = ["LONGEST_STEP", "Cleaned", "clean", "doubt_of"]
 
 Array = NDArray[np.float64]
 
@@ -24,6 +26,8 @@ SPIKE_SDS = 3.0
 DOUBT_SDS = 4.0
 FALL_SDS = 8.0
 FALL_LIMITS = 0.12
+# So many samples a leap is left to `drift`, which knows no older step.
+LONGEST_STEP = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,7 @@ class Cleaned:
     """Readings fit for a linear filter.
 
     Attributes:
-        value: [N, T], spikes blunted, NaN before the last fall.
+        value: [N, T], spikes blunted, NaN before the last fall or old leap.
         last_doubt: [N], factor >= 1 on the variance of the newest reading.
     """
 
@@ -40,7 +44,7 @@ class Cleaned:
 
 
 def clean(value: Array, *, sd: Array) -> Cleaned:
-    """Blunt spikes and forget what was before a fall.
+    """Blunt spikes and forget what was before a fall, or before a leap that is old.
 
     Args:
         value: [N, T], fractions of the limit, NaN = missing.
@@ -50,7 +54,8 @@ def clean(value: Array, *, sd: Array) -> Cleaned:
         return Cleaned(value=np.array(value, dtype=np.float64), last_doubt=np.ones(len(value)))
     surprise_sds = np.empty(len(value))
     bounds = (SPIKE_SDS, FALL_SDS, FALL_LIMITS)
-    kept = blunt_rows(np.asarray(value, dtype=np.float64), sd, bounds, surprise_sds)
+    rows = np.asarray(value, dtype=np.float64)
+    kept = blunt_rows(rows, sd, bounds, LONGEST_STEP, surprise_sds)
     return Cleaned(value=kept, last_doubt=doubt_of(surprise_sds))
 
 

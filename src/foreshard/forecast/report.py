@@ -9,7 +9,7 @@ load and horizon is left out (absent = 0).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -58,6 +58,13 @@ class Figures:
         horizons_s: H.
         loads: L, with 1 in it.
         down: By cell, per horizon, whether it is announced to be away.
+        any: [H, L, C], probability of any failure, rising along both, NaN = the modes tell; None =
+            they tell everywhere.
+        stands_on: C names of the models that the cells' figures stand on; () = it is not said.
+        has_band: bool [C], `details.band` belongs to these probabilities; None = everywhere.
+        heard: By mode then cell, per horizon, the probability that what was heard from outside
+            the metrics makes it fail, at every load; rising along the horizons. Its hazard adds
+            to that of the gauges.
     """
 
     cells: tuple[str, ...]
@@ -68,6 +75,10 @@ class Figures:
     horizons_s: tuple[float, ...]
     loads: tuple[float, ...]
     down: Mapping[str, tuple[bool, ...]]
+    any: Array | None = None
+    stands_on: tuple[str, ...] = ()
+    has_band: NDArray[np.bool_] | None = None
+    heard: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
 
 
 class Foreseen(Mapping[str, CellForecast]):
@@ -85,10 +96,9 @@ class Foreseen(Mapping[str, CellForecast]):
         p = np.where(figures.known, figures.p, 0.0)
         self._p: Array = np.round(p, _DECIMALS, out=p)
         any_known: list[bool] = np.any(figures.known, axis=1).tolist()
-        down = figures.down
-        rows = [
-            c for c, name in enumerate(figures.cells) if any_known[c] or any(down.get(name, ()))
-        ]
+        announced = {name for name, away in figures.down.items() if any(away)}
+        announced.update(*(cells for cells in figures.heard.values()))
+        rows = [c for c, name in enumerate(figures.cells) if any_known[c] or name in announced]
         self._rows = np.array(rows, dtype=np.intp)
         self._at = {figures.cells[c]: c for c in rows}
         self._made: dict[str, CellForecast] = {}
@@ -110,6 +120,11 @@ class Foreseen(Mapping[str, CellForecast]):
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+    @property
+    def figures(self) -> Figures:
+        """What it was made of."""
+        return self._figures
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -148,6 +163,10 @@ class Foreseen(Mapping[str, CellForecast]):
         """[L] loads, and [C, L] P of any failure at them."""
         h, figures = self._horizons_s.index(horizon_s), self._figures
         p = self._risk[h].T.copy()
+        for cells in figures.heard.values():
+            for name, heard in cells.items():
+                c = figures.cells.index(name)
+                p[c] = 1.0 - (1.0 - p[c]) * (1.0 - round(heard[h], _DECIMALS))
         for name, away in figures.down.items():
             if away[h]:
                 p[figures.cells.index(name)] = 1.0
@@ -156,24 +175,30 @@ class Foreseen(Mapping[str, CellForecast]):
     @cached_property
     def _risk(self) -> Array:
         """[H, L, C]."""
-        return _any_mode(self._p, self._figures.known, self._is_latency)
+        modes = _any_mode(self._p, self._figures.known, self._is_latency)
+        told = self._figures.any
+        return (
+            modes if told is None else np.where(np.isnan(told), modes, np.round(told, _DECIMALS))
+        )
 
     def _cell(self, name: str, c: int) -> CellForecast:
         figures, known = self._figures, self._figures.known[c]
         away = figures.down.get(name, (False,) * len(self._horizons_s))
         p = self._p[:, :, c]
-        own = np.maximum(self._risk[:, :, c], np.array(away, dtype=np.float64)[:, None])
+        heard = {mode: of[name] for mode, of in figures.heard.items() if name in of}
+        own = self._added(self._risk[:, :, c], heard, away)
         worst = p.max(axis=(0, 1), initial=0.0)
         modes: dict[str, _Curves] = {
             _mode(figures.gauges[g]): self._curves.by_horizon(self._horizons_s, p[:, :, g])
             for g in np.flatnonzero(worst).tolist()
         }
         if any(away):
-            flat = np.repeat(np.array(away, dtype=np.float64)[:, None], len(self._loads), axis=1)
-            modes["down"] = self._curves.by_horizon(self._horizons_s, flat)
+            modes["down"] = self._flat(tuple(map(float, away)))
+        modes |= {mode: self._flat(of) for mode, of in heard.items()}
         latency = [(g, gauge.removeprefix(_LATENCY)) for g, gauge in self._latency if known[g]]
         present = p[:, self._loads.index(1.0)].T.tolist()
-        band = np.where(known, figures.details.band(c), 0.0)
+        has_band = figures.has_band is None or bool(figures.has_band[c])
+        band = np.where(known & has_band, figures.details.band(c), 0.0)
         band = np.round(band, _DECIMALS, out=band)
         return CellForecast(
             risk=self._curves.by_horizon(self._horizons_s, own),
@@ -192,8 +217,11 @@ class Foreseen(Mapping[str, CellForecast]):
                 )
                 if is_known
             },
-            risk_band=self._risk_band(band, known, away),
-            class_band={of: self._bands(band[:, :, g]) for g, of in latency if worst[g]},
+            risk_band=self._risk_band(band, known, heard, away) if has_band else {},
+            class_band={
+                of: self._bands(band[:, :, g]) for g, of in latency if worst[g] and has_band
+            },
+            model=figures.stands_on[c] if figures.stands_on else "",
         )
 
     def _times(self, c: int) -> Mapping[str, TimeToLimit]:
@@ -207,13 +235,29 @@ class Foreseen(Mapping[str, CellForecast]):
         }
 
     def _risk_band(
-        self, band: Array, known: NDArray[np.bool_], away: tuple[bool, ...]
+        self,
+        band: Array,
+        known: NDArray[np.bool_],
+        heard: Mapping[str, tuple[float, ...]],
+        away: tuple[bool, ...],
     ) -> Mapping[float, Band]:
         """What was announced is certain; of a cell without any risk nothing is said."""
-        ends = _any_mode(band[:, :, None, :], known[None, :], self._is_latency)[:, :, 0]
-        if not ends.any() and not any(away):
-            return {}
-        return self._bands(np.maximum(ends, np.array(away, dtype=np.float64)))
+        ends = _any_mode(band[:, :, None, :], known[None, :], self._is_latency)
+        ends = np.stack([self._added(each, heard, away) for each in ends])[:, :, 0]
+        return self._bands(ends) if ends.any() else {}
+
+    def _added(
+        self, p: Array, heard: Mapping[str, tuple[float, ...]], away: tuple[bool, ...]
+    ) -> Array:
+        """[H, ...] P with what was heard of the cell: hazards add, and what is certain is."""
+        for of in heard.values():
+            p = 1.0 - (1.0 - p) * (1.0 - np.round(np.array(of), _DECIMALS))[:, None]
+        return np.where(np.array(away, dtype=bool)[:, None], 1.0, p)
+
+    def _flat(self, p: tuple[float, ...]) -> _Curves:
+        """[H] P at every load."""
+        curve = np.repeat(np.round(np.array(p), _DECIMALS)[:, None], len(self._loads), axis=1)
+        return self._curves.by_horizon(self._horizons_s, curve)
 
     def _bands(self, ends: Array) -> Mapping[float, Band]:
         low, high = ends.tolist()

@@ -4,17 +4,18 @@ Per cell and gauge the posterior of level and drift (`drift`) goes through the f
 (`first_passage`). A gauge that follows the load is first brought to the present load,
 `u * present / load then`, so that a cell that needs ever more for the same work (creep) shows as
 a drift, and demand that swings does not; its risk at another load follows by scaling level, drift
-and noise. A gauge that stands by itself (a leak, a disk) has the same risk at every load.
+and noise. A gauge that stands by itself (a leak, a disk, connections that were lost, see
+`holding`) has the same risk at every load.
 
 `risk` is the largest of the exhaustion modes, a lower bound of "any of them" that is exact when
 they come together, as modes with one cause do (the product rule would count one cause
 several times). Latency counts there only as far as *every* class of the cell suffers: one slow
 class is `class_risk`, cured by moving that class. An announced maintenance is a mode `down`.
 
-A drift is carried no further ahead than `_LASTS` times the stretch in which it could be seen: in
+A drift is carried no further ahead than six times the stretch in which it could be seen: in
 the first minutes after a start, of ours or of the cell, an hour ahead is no more than a guess.
 
-Known weaknesses: a load-dependent gauge is taken as proportional, its idle part is not separated;
+Known weaknesses: a load-dependent gauge is taken as proportional until most of it is lost;
 latency is taken as it comes, whatever load causes of it; errors are not extrapolated.
 """
 
@@ -85,13 +86,15 @@ class TrendForecaster:
             raise ForecastError(f"trend: the window ends at {made_at_s}, after now_s ({now_s})")
         kept = np.array([not g.startswith("errors:") for g in window.gauges], dtype=bool)
         gauges = tuple(g for g, k in zip(window.gauges, kept, strict=True) if k)
-        g = len(gauges)
+        g, is_rate = len(gauges), window.is_rate
         arrived = arrivals(
             Gauges(
                 time_s=window.time_s,
                 value=np.ascontiguousarray(window.value[:, kept], dtype=np.float64),
                 load=window.load,
                 scales_with_load=window.scales_with_load[kept],
+                may_hold=np.zeros(g, dtype=bool) if is_rate is None else ~is_rate[kept],
+                is_own=np.array([not g.startswith("latency:") for g in gauges], dtype=bool),
                 pool=np.tile(np.arange(g), len(window.cells)),
             ),
             self.horizons_s,

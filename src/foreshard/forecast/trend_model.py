@@ -1,7 +1,8 @@
 """This module is `trend` over history: what needs no training, where learned models are asked.
 
 For each sample asked for, the same law as in `trend` is laid over the window that ends there;
-readings from before the cell's last restart are forgotten, as in the live window.
+readings from before the cell's last restart are forgotten, as in the live window. What the cell's
+siblings go through as well is not held against it (`contrast`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreshard.forecast.arrival import Gauges, arrivals
+from foreshard.forecast.contrast import beyond_siblings
 from foreshard.forecast.history import History
 from foreshard.forecast.learner import Progress, Risk, Snapshot, ignore_progress
 from foreshard.forecast.onset import BreachRule
@@ -54,6 +56,9 @@ class TrendModel:
                 some = slice(first, first + at_once)
                 by_gauge[:, :, :, told, some] = self._arrivals(history, at[some], told, loads)
         by_gauge[:, :, ~history.counts] = np.nan
+        by_gauge = beyond_siblings(by_gauge, history.sibling, axis=2)
+        np.fmax.accumulate(by_gauge, axis=0, out=by_gauge)
+        np.fmax.accumulate(by_gauge, axis=1, out=by_gauge)
         worst = np.fmax.reduce(by_gauge, axis=3)
         if history.declared is None:
             worst[:, :, ~history.counts.any(axis=1)] = 0.0
@@ -94,6 +99,8 @@ class TrendModel:
                 value=np.ascontiguousarray(value.transpose(0, 2, 1, 3)).reshape(c * a, g, t),
                 load=load.reshape(c * a, t),
                 scales_with_load=history.scales_with_load[told],
+                may_hold=np.zeros(g, dtype=bool),
+                is_own=np.zeros(g, dtype=bool),
                 pool=np.tile(np.arange(a * g), c),
             ),
             self.horizons_s,

@@ -1,15 +1,12 @@
 """This module is a stretch of observations as arrays, in which what was not heard is NaN.
 
-Rules, all on the side of "unknown":
-- a reading older than 1.5 intervals is stale, hence NaN: a repeated value would look like calm;
-- the mean latency of fewer than `FEWEST_REQUESTS` requests is chance, hence NaN;
-- a balancer that was silent leaves load, latency and errors NaN, never zero;
-- a process that restarted has no past: its cell's readings before the restart are forgotten.
+What counts as heard is settled by `sighting`. A process that restarted has no recent past: its
+cell's readings before the restart are forgotten here. The long memory (`past`) keeps them, for
+what the cell did last week still tells of it, and marks when it restarted.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,18 +14,18 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from foreshard.forecast.history import History
+from foreshard.forecast.past import Past
+from foreshard.forecast.sighting import Reader, Sighting
+from foreshard.forecast.step import Gathering
 from foreshard.model.errors import ForecastError
-from foreshard.model.telemetry import CellReading, Fresh, Observation
+from foreshard.model.telemetry import Observation
 from foreshard.model.workload import RequestClass
 
-__all__ = ["FEWEST_REQUESTS", "Window", "WindowBuffer"]
+__all__ = ["Window", "WindowBuffer"]
 
 Number = TypeVar("Number", bound=np.generic)
 
-FEWEST_REQUESTS = 5.0
-_STALE_INTERVALS = 1.5
-# Share of failed requests at which a class counts as failing; the limit of `errors:<class>`.
-_ERROR_LIMIT = 0.05
 # Clocks of processes and observers differ by less than this.
 _SAME_START_S = 1.0
 
@@ -46,6 +43,10 @@ class Window:
         load: float32 [C, T], work offered to the cell, in declared cpu work over its capacity;
             NaN = unknown.
         scales_with_load: bool [G].
+        is_rate: bool [G], offered anew each second (cpu), so that none of it can leak; None = all
+            that follow the load are.
+        past: The long memory, in steps; None = none is kept. It is good until the next observation
+            is taken in (see `Past.history`).
     """
 
     cells: tuple[str, ...]
@@ -54,6 +55,8 @@ class Window:
     value: NDArray[np.float32]
     load: NDArray[np.float32]
     scales_with_load: NDArray[np.bool_]
+    is_rate: NDArray[np.bool_] | None = None
+    past: History | None = None
 
     def __post_init__(self) -> None:
         c, g, t = len(self.cells), len(self.gauges), len(self.time_s)
@@ -63,15 +66,6 @@ class Window:
                 f"window: value, load and scales_with_load have shapes {shapes}, must be "
                 f"{((c, g, t), (c, t), (g,))}"
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """What one observation says: cells by index, and readings by place of their gauge."""
-
-    cells: list[int]
-    places: list[int]
-    values: list[float]
 
 
 class WindowBuffer:
@@ -86,6 +80,7 @@ class WindowBuffer:
         *,
         length: int,
         gauges: Sequence[str] = (),
+        past: Past | None = None,
     ) -> None:
         """Make an empty buffer.
 
@@ -93,27 +88,23 @@ class WindowBuffer:
             classes: Give objectives, and declared cpu needs for the load.
             length: Observations kept, >= 2.
             gauges: Names to begin with.
+            past: A long memory to keep besides, step by step.
 
         Raises:
             ForecastError: `length` is too small.
         """
         if length < 2:
             raise ForecastError(f"window buffer: length is {length}, must be at least 2")
-        self._of_class = {
-            c.name: (f"latency:{c.name}", f"errors:{c.name}", c.objective_s) for c in classes
-        }
-        self._cpu = {c.name: c.declared.per_request.get("cpu", 0.0) for c in classes}
+        self._reader = Reader(classes, gauges=gauges)
         self._length = length
-        self._cells: dict[str, int] = {}
-        self._gauges: dict[str, int] = {name: i for i, name in enumerate(dict.fromkeys(gauges))}
-        self._scales = [False] * len(self._gauges)
         self._time_s = np.full(length, np.nan)
-        self._value = np.full((0, len(self._gauges), length), np.nan, dtype=np.float32)
+        self._value = np.full((0, len(gauges), length), np.nan, dtype=np.float32)
         self._load = np.full((0, length), np.nan, dtype=np.float32)
-        self._capacity: dict[str, float] = {}
-        self._started_s: dict[str, float] = {}
+        self._started_s = np.full(0, np.nan)
         self._next = 0
         self._count = 0
+        self._past = past
+        self._gathering = Gathering(classes, step_s=past.step_s) if past is not None else None
 
     def __len__(self) -> int:
         """How many observations are held."""
@@ -130,27 +121,22 @@ class WindowBuffer:
             raise ForecastError(
                 f"window buffer: observation at {observation.now_s} is not newer than {last}"
             )
-        found = _Found(places=[], cells=[], values=[])
-        rows: list[int] = []
-        loads: list[float] = []
-        for cell, reading in observation.cells.items():
-            i = self._cells.setdefault(cell, len(self._cells))
-            found.cells.append(i)
-            before = len(found.values)
-            self._resources(cell, i, reading, observation.interval_s, found)
-            self._traffic(reading, observation.interval_s, found)
-            rows += [i] * (len(found.values) - before)
-            loads.append(self._offered(cell, reading))
+        seen = self._reader.read(observation)
         self._grow()
+        self._forget_before_restarts(seen)
         at = self._next
         self._value[:, :, at] = np.nan
         self._load[:, at] = np.nan
-        if rows:
-            self._value[rows, found.places, at] = found.values
-        self._load[found.cells, at] = loads
+        if seen.rows:
+            self._value[seen.rows, seen.places, at] = seen.values
+        self._load[seen.cells, at] = seen.loads
         self._time_s[at] = observation.now_s
         self._next = (at + 1) % self._length
         self._count = min(self._count + 1, self._length)
+        if self._past is not None and self._gathering is not None:
+            step = self._gathering.take(observation)
+            if step is not None:
+                self._past.append(step)
 
     def window(self) -> Window:
         """Everything held, oldest first, as a copy."""
@@ -162,66 +148,32 @@ class WindowBuffer:
             return np.concatenate((ring[..., first], ring[..., ends]), axis=-1)
 
         return Window(
-            cells=tuple(self._cells),
-            gauges=tuple(self._gauges),
+            cells=self._reader.cell_names,
+            gauges=self._reader.gauge_names,
             time_s=held(self._time_s),
             value=held(self._value),
             load=held(self._load),
-            scales_with_load=np.array(self._scales, dtype=bool),
+            scales_with_load=np.array(self._reader.scales_with_load, dtype=bool),
+            is_rate=np.array(self._reader.is_rate, dtype=bool),
+            past=self._past.history() if self._past is not None else None,
         )
 
-    def _resources(
-        self, cell: str, index: int, reading: CellReading, interval_s: float, found: _Found
-    ) -> None:
-        if not isinstance(reading.reading, Fresh):
-            return
-        metrics = reading.reading.metrics
-        self._capacity[cell] = metrics.capacity.get("cpu", math.nan)
-        if reading.reading.age_s > _STALE_INTERVALS * interval_s:
-            return
-        before = self._started_s.get(cell, metrics.started_at_s)
-        if metrics.started_at_s > before + _SAME_START_S and index < len(self._value):
-            self._value[index] = np.nan
-            self._load[index] = np.nan
-        self._started_s[cell] = metrics.started_at_s
-        for name, gauge in metrics.gauges.items():
-            place = self._place(name)
-            self._scales[place] = gauge.scales_with_load
-            found.places.append(place)
-            found.values.append(gauge.utilisation)
-
-    def _traffic(self, reading: CellReading, interval_s: float, found: _Found) -> None:
-        for name, traffic in (reading.traffic or {}).items():
-            of = self._of_class.get(name)
-            if of is None or traffic.rate_rps * interval_s < FEWEST_REQUESTS:
-                continue
-            latency, errors, objective_s = of
-            found.places.extend((self._place(latency), self._place(errors)))
-            late = traffic.latency_mean_s / objective_s
-            found.values.extend((late, traffic.failed_ratio / _ERROR_LIMIT))
-
-    def _offered(self, cell: str, reading: CellReading) -> float:
-        capacity = self._capacity.get(cell, math.nan)
-        if reading.traffic is None or not capacity > 0.0:
-            return math.nan
-        work = sum(t.rate_rps * self._cpu.get(name, 0.0) for name, t in reading.traffic.items())
-        # Classes that declare no cpu need leave the load unknown, not zero.
-        return work / capacity if any(self._cpu.values()) else math.nan
-
-    def _place(self, gauge: str) -> int:
-        place = self._gauges.get(gauge)
-        if place is None:
-            place = len(self._gauges)
-            self._gauges[gauge] = place
-            self._scales.append(False)
-        return place
+    def _forget_before_restarts(self, seen: Sighting) -> None:
+        cells, started_s = np.array(seen.cells, dtype=np.intp), np.array(seen.started_s)
+        restarted = cells[started_s > self._started_s[cells] + _SAME_START_S]
+        self._value[restarted] = np.nan
+        self._load[restarted] = np.nan
+        heard = ~np.isnan(started_s)
+        self._started_s[cells[heard]] = started_s[heard]
 
     def _grow(self) -> None:
-        shape = (len(self._cells), len(self._gauges), self._length)
+        shape = (len(self._reader.cell_names), len(self._reader.gauge_names), self._length)
         if self._value.shape == shape:
             return
         value = np.full(shape, np.nan, dtype=np.float32)
         value[: self._value.shape[0], : self._value.shape[1]] = self._value
         load = np.full((shape[0], shape[2]), np.nan, dtype=np.float32)
         load[: len(self._load)] = self._load
-        self._value, self._load = value, load
+        started_s = np.full(shape[0], np.nan)
+        started_s[: len(self._started_s)] = self._started_s
+        self._value, self._load, self._started_s = value, load, started_s

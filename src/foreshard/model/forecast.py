@@ -96,6 +96,8 @@ class CellForecast:
             evidence that a trend is real.
         risk_band: Of `risk` at the present load, by horizon; empty = the model does not say.
         class_band: Of `class_risk`, by class then horizon; classes it is not said of are absent.
+        model: What it stands on, where cells of one forecast stand on several; "" = that of the
+            forecast.
     """
 
     risk: Mapping[float, RiskCurve]
@@ -105,6 +107,7 @@ class CellForecast:
     drift_low_per_s: Mapping[str, float] = field(default_factory=dict)
     risk_band: Mapping[float, Band] = field(default_factory=dict)
     class_band: Mapping[str, Mapping[float, Band]] = field(default_factory=dict)
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

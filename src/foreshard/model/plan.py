@@ -11,7 +11,7 @@ from foreshard.model.handover import Notice
 from foreshard.model.routing import RoutingTable
 from foreshard.model.workload import Flow
 
-__all__ = ["Act", "Decision", "Hold", "Mode", "Plan", "Reason", "Recycle", "Split"]
+__all__ = ["Act", "Decision", "Hold", "Intent", "Mode", "Plan", "Reason", "Recycle", "Split"]
 
 # Shares come from a solver: its feasibility tolerance is 1e-7.
 SUM_TOLERANCE = 1e-6
@@ -97,6 +97,32 @@ class Recycle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What a forecast asks to be done, and how likely it was to be done.
+
+    Attributes:
+        cell: Which cell work is to leave.
+        request_class: Of which class; "" = all of it.
+        p: The failure probability that asks for it, beyond the siblings'.
+        propensity: Probability with which it was acted upon, in (0, 1]; below 1 only where a
+            part is withheld at random.
+        acted: Whether it was, as far as chance goes; a guard may still have stood in the way.
+    """
+
+    cell: str
+    request_class: str
+    p: float
+    propensity: float
+    acted: bool
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.propensity <= 1.0:
+            raise InvalidValueError(
+                f"intent: propensity is {self.propensity}, must be above 0 and at most 1"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """The outcome of one step, with everything needed to explain it.
 
@@ -108,6 +134,7 @@ class Decision:
         alternatives: Other plans that were considered, with what they would have cost.
         phases: Life-cycle phase of every cell after the step.
         notices: What services that own data are to be told (again) of slots that move.
+        intents: What the newest forecast asked for, where nothing was being done yet.
     """
 
     now_s: float
@@ -117,3 +144,4 @@ class Decision:
     alternatives: tuple[Reason, ...] = ()
     phases: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[Notice, ...] = ()
+    intents: tuple[Intent, ...] = ()

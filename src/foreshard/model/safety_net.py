@@ -64,6 +64,8 @@ class SafetyNet:
             is never reached in one second at 45 requests a second and node.
         healthy_check_ends_ejection: Envoy's default is true, which undoes the ejection of a
             node that fails requests and passes checks; it must stay false.
+        ejects_keyed: Whether failures in a row also eject the owner of keys, whose backups serve
+            them for that while; owners of data are never ejected, for their data stays.
         panic_ratio: With a smaller share of healthy nodes, all are used again.
         retries: Further tries of a retriable request.
         retry_on: Envoy's names of what is retried. `reset` contains `reset-before-request`:
@@ -100,6 +102,7 @@ class SafetyNet:
     failure_minimum_hosts: int = 3
     failure_minimum_requests: int = 20
     healthy_check_ends_ejection: bool = False
+    ejects_keyed: bool = True
     panic_ratio: float = 0.34
     retries: int = 2
     retry_on: tuple[str, ...] = ("connect-failure", "reset", "retriable-status-codes")

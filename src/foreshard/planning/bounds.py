@@ -48,6 +48,7 @@ class Standing:
         short: [C] cells that, with those that serve the same flows, cannot carry what must stay
             there without queues: then what is kept must be free to leave or to be shed, lowest
             priority first. Default: none.
+        trusted: [F, C] of its home share that a cell may have, in [0, 1]. Default: all.
     """
 
     cells: Sequence[str]
@@ -59,6 +60,7 @@ class Standing:
     crowded: Collection[str]
     most: Floats
     short: Flags | None = None
+    trusted: Floats | None = None
 
 
 def caps_of(
@@ -103,6 +105,8 @@ def caps_of(
         upper[:, c] = np.minimum(upper[:, c], most)
         lower[:, c] = np.minimum(upper[:, c], least)
     _spare(lower, upper, shuns, standing, now_s=now_s, policy=policy)
+    if standing.trusted is not None:
+        _hold(lower, upper, standing.trusted, standing.home)
     _relax(lower, upper, states, standing)
     # What a class cannot be served by any cell is shed: this is no gentleness.
     upper = np.minimum(upper, standing.most)
@@ -137,6 +141,13 @@ def _spare(
             else:
                 upper[f, c] = min(upper[f, c], cap)
                 lower[f, c] = upper[f, c]
+
+
+def _hold(lower: Floats, upper: Floats, trusted: Floats, home: Floats) -> None:
+    """Give cells that do harm no more than they are trusted with."""
+    is_held = trusted < 1.0
+    upper[is_held] = np.minimum(upper, trusted * home)[is_held]
+    lower[is_held] = np.minimum(lower, upper)[is_held]
 
 
 def _relax(

@@ -43,10 +43,10 @@ class Case:
 
     @property
     def mobile(self) -> Flags:
-        """[C] cells that work must or may leave at any pace: dead, barred, by plan."""
+        """[C] cells that work must or may leave at any pace: dead, barred, by plan, doing harm."""
         evacuating = self.situation.evacuating
         facts = {c for c, e in evacuating.items() if e.why in (Why.DOWN, Why.MAINTENANCE)}
-        facts |= self.situation.barred
+        facts |= self.situation.barred | self.situation.distrusted
         named: Flags = np.array([c in facts for c in self.situation.cells])
         return self.situation.dead | named
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from foreshard.model.errors import PlanningError
 from foreshard.planning.lexicographic import Program
 from foreshard.planning.problem import (
+    HARD_UTILISATION,
+    SOFT_UTILISATION,
     Custody,
     Flags,
     Floats,
@@ -19,7 +21,15 @@ from foreshard.planning.problem import (
 from foreshard.planning.risk import bad_per_share, load_segments
 from foreshard.planning.true_cost import weight_per_work
 
-__all__ = ["BANDS", "LEAST_DEMAND", "Columns", "Formulation", "Prices", "formulate"]
+__all__ = [
+    "BANDS",
+    "LEAST_DEMAND",
+    "Columns",
+    "Formulation",
+    "Prices",
+    "formulate",
+    "refused_above",
+]
 
 Columns = NDArray[np.int64]
 
@@ -275,3 +285,9 @@ def _add_custody(
     program.put(rows, mine, -1.0)
     program.put(rows, short, -1.0)
     comfort.price(short, (prices.short * demand)[:, None])
+
+
+def refused_above(priority: NDArray[np.int64]) -> Floats:
+    """[F] the utilisation above which work of a priority (0 = critical) is refused."""
+    ends = np.array(BANDS)[::-1][np.clip(priority, 0, len(BANDS) - 1)]
+    return np.asarray(SOFT_UTILISATION + ends * (HARD_UTILISATION - SOFT_UTILISATION))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -60,11 +60,13 @@ class Judgement:
         cells: The strongest doubt about each doubted cell.
         classes: Doubts about one class in one cell, by (class, cell).
         known: Cells that the forecast says anything about.
+        unheard: Doubts about cells whose gauges are not believed; they move nothing.
     """
 
     cells: Mapping[str, Doubt]
     classes: Mapping[tuple[str, str], Doubt]
     known: frozenset[str] = frozenset()
+    unheard: Mapping[str, Doubt] = field(default_factory=dict)
 
 
 def cell_doubts(
@@ -115,14 +117,15 @@ def class_doubts(
 
     Two contrasts: the same class in most sibling cells is calm (else moving it helps nobody), and
     some other class in the same cell is calm (else the cell suffers, not the class). What they
-    hold must last for `doubt_s` before `shunning` acts on it.
+    hold must last for `doubt_s` before `shunning` acts on it. The shortest horizon counts: giving
+    a cell less of a class acts at once, so what is further away can wait to be surer.
     """
     short, long = forecast.horizons_s[0], forecast.horizons_s[-1]
     sheet = sheet_of(forecast)
     siblings = _among(sheet, serving)
     if siblings.sum() < 2:
         return {}
-    risks = {name: sheet.class_risk(name, long) for name in sheet.classes}
+    risks = {name: sheet.class_risk(name, short) for name in sheet.classes}
     found: list[tuple[str, str, Doubt]] = []
     for request_class, own in risks.items():
         elsewhere = _usual(np.nan_to_num(own), siblings, thresholds.contrast)
@@ -136,8 +139,8 @@ def class_doubts(
             doubt = Doubt(
                 cell=name,
                 gauge=gauge,
-                p_short=float(sheet.class_risk(request_class, short)[c]),
-                p_long=float(own[c] - elsewhere[c]),
+                p_short=float(own[c] - elsewhere[c]),
+                p_long=float(sheet.class_risk(request_class, long)[c]),
                 span=span,
                 text=f"{request_class} passes its latency objective {describe_span(span)}, "
                 "other classes there do not",

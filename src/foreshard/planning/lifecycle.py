@@ -45,6 +45,7 @@ class Outlook:
             no forecast takes work off a cell.
         distrusts_deaths: Everything in service looks dead: then it is the looking that fails.
         holding: Cells that hold slots with data: without a request, they are not empty.
+        distrusted: Cells that get less because of what they did to requests.
     """
 
     observation: Observation
@@ -53,6 +54,7 @@ class Outlook:
     distrusts_forecast: bool
     distrusts_deaths: bool
     holding: Collection[str] = frozenset()
+    distrusted: Collection[str] = frozenset()
 
 
 def live_on(
@@ -188,7 +190,9 @@ class _Step:
             proved_since_s=(self.now_s if math.isnan(proved) else proved) if healthy else NAN,
         )
         failing = self.state.failing_since_s
-        lost = self.name in self.seen.failing
+        # A silent cell that is asked nothing any more has not recovered from failing.
+        mute = not healthy and not math.isnan(failing) and self.name in self.outlook.distrusted
+        lost = self.name in self.seen.failing or mute
         self.state = replace(
             self.state,
             failing_since_s=(self.now_s if math.isnan(failing) else failing) if lost else NAN,
@@ -303,7 +307,9 @@ class _Step:
             or started > self.state.since_s - 1.0
             or self._cleared_s() >= self.policy.thresholds.relent_s
         )
-        gave_up = self.state.restarts >= self.policy.max_restarts
+        # The last try gets its time too; a return that fails after it does not get another.
+        is_last = self.state.restarts >= self.policy.max_restarts
+        gave_up = self.state.restarts > self.policy.max_restarts
         quarantined = self.state.phase is Phase.QUARANTINED
         needed_s = self.policy.quarantine_s if quarantined else self.policy.prove_s
         if (
@@ -318,7 +324,7 @@ class _Step:
             # It is back: what is proving itself needs time, not one more restart.
             return
         elif self._age_s() >= self.policy.restart_patience_s or gave_up:
-            if gave_up:
+            if is_last:
                 text = f"did not recover after {self.state.restarts} tries; a person must look"
                 self._move(Trigger.GAVE_UP, "cell.quarantined", text)
             else:

@@ -31,6 +31,9 @@ class Policy:
         max_restarts: Requests without success before a cell is quarantined.
         unknown_s: A cell that is silent (not: refuses) and whose requests fail is taken for
             dead after this long.
+        holdout_ratio: Part of what a forecast asks for that is withheld at random, never where
+            critical requests would pay. Default 0: nothing is.
+        holdout_seed: Of that chance.
     """
 
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -44,6 +47,8 @@ class Policy:
     quarantine_s: float = 1_800.0
     max_restarts: int = 3
     unknown_s: float = 5.0
+    holdout_ratio: float = 0.0
+    holdout_seed: int = 0
 
     def __post_init__(self) -> None:
         for name in (f.name for f in fields(self) if f.name != "thresholds"):
@@ -53,4 +58,9 @@ class Policy:
             raise InvalidValueError(
                 f"policy: probe_share is {self.probe_share}, must be at most .05: probes of a "
                 "sick cell are bad requests"
+            )
+        if self.holdout_ratio > 0.5:
+            raise InvalidValueError(
+                f"policy: holdout_ratio is {self.holdout_ratio}, must be at most .5: what is "
+                "withheld fails as if nobody had foreseen it"
             )

@@ -25,7 +25,7 @@ __all__ = ["Room", "cell_sets", "least_shed"]
 STEPS = np.array([0.5, 0.25, 0.1])
 # A gap in what is seen is no time in which anything proved to fit: it counts as two usual ticks.
 MOST_STEP_S = 2.0
-# Under the utilisation at which sheddable work is refused; noise of a busy fleet is about .02.
+# Under the utilisation at which work of a priority is refused; noise of a busy fleet is about .02.
 GAP = 0.03
 # What is less than this is the rounding of shares, and comes back with the next plan.
 NEGLIGIBLE = 2e-3
@@ -64,7 +64,7 @@ def least_shed(
     work: Floats,
     room: Room,
     *,
-    ceiling: float,
+    ceiling: Floats | float,
     interval_s: float,
 ) -> Floats:
     """The least that must go on being shed, [F], at most what is shed now.
@@ -74,7 +74,7 @@ def least_shed(
         priority: [F] 0 = critical, let in first.
         work: [F, R] that all of each flow would need a second.
         room: Where they may go.
-        ceiling: Utilisation above which work is shed.
+        ceiling: [F] utilisation above which work of each flow is shed, or of all.
         interval_s: Since the last decision.
     """
     if not live.any():
@@ -85,8 +85,8 @@ def least_shed(
     sets = cell_sets(room.able, takes)
     confined = np.array([~(room.able & ~cells).any(axis=1) for cells in sets])
     offered = np.array([room.capacity[cells].sum(axis=0) for cells in sets])
-    served = (1.0 - live)[:, None] * work
-    free = (ceiling - GAP) * offered - confined.astype(np.float64) @ served
+    used = confined.astype(np.float64) @ ((1.0 - live)[:, None] * work)
+    most = np.broadcast_to(ceiling, live.shape) - GAP
     kept = live.copy()
     span_s = min(interval_s, MOST_STEP_S)
     for f in np.lexsort((np.arange(live.size), priority)):
@@ -94,12 +94,13 @@ def least_shed(
             kept[f] = 0.0
             continue
         needed = work[f] > NO_WORK
+        free = most[f] * offered - used
         tight = free[confined[:, f]][:, needed]
         fits = float((tight / work[f][needed]).min()) if tight.size else 1.0
         # What it could come back by, if only time were short.
         could = float(np.clip(min(fits, room.servable[f] - (1.0 - live[f])), 0.0, live[f]))
         back = min(could, STEPS[min(int(priority[f]), STEPS.size - 1)] * span_s)
-        free[confined[:, f]] -= could * work[f]
+        used[confined[:, f]] += could * work[f]
         kept[f] = live[f] - back
         if kept[f] <= NEGLIGIBLE:
             kept[f] = 0.0

@@ -1,4 +1,4 @@
-"""This module is moving one class off one cell, and letting it back.
+"""This module is moving one class off one cell on a forecast, and letting it back.
 
 A slow dependency hurts the classes that need it and no others. Draining the whole cell for it
 overloads the rest; moving the class alone costs next to nothing. While it is away a trickle of
@@ -22,9 +22,6 @@ from foreshard.planning.policy import Policy
 __all__ = ["Shun", "Stage", "share_cap", "shun"]
 
 NAN = float("nan")
-# A class whose failures pass this share of enough requests a second in one cell is off it
-# without waiting for a forecast.
-FAILING_RATIO, TELLING_RPS = 0.5, 2.0
 # Under this share of its objective a class that was away has recovered, or when it is answered
 # about as fast as in the sibling cells.
 RECOVERED_RATIO = 0.5
@@ -63,14 +60,28 @@ def shun(
     observation: Observation,
     judgement: Judgement | None,
     policy: Policy,
+    is_steady: bool = True,
 ) -> tuple[Mapping[tuple[str, str], Shun], tuple[Reason, ...]]:
-    """Who is off which cell after one tick, by (class, cell), and why that changed."""
+    """Who is off which cell after one tick, by (class, cell), and why that changed.
+
+    Args:
+        shuns: Before.
+        classes: By name.
+        observation: The newest look.
+        judgement: What is held against whom; None when no new forecast came.
+        policy: Timings.
+        is_steady: Whether work stands where it usually does. While observed failures have it
+            moved, trends of latency are those of the move, and no class leaves for them.
+    """
     # What is remembered may be of a class or a cell that the configuration has lost since.
     after = {p: s for p, s in shuns.items() if p[0] in classes and p[1] in observation.cells}
     reasons: list[Reason] = []
     now_s = observation.now_s
-    for pair, evidence in sorted(_evidence(classes, observation, judgement).items()):
-        before = after.get(pair)
+    doubts = judgement.classes if judgement else {}
+    for pair, doubt in sorted(doubts.items()):
+        if pair[0] not in classes:
+            continue
+        before, evidence = after.get(pair), doubt.text
         if before is None:
             after[pair] = Shun(stage=Stage.SUSPECT, since_s=now_s, seen_s=now_s, evidence=evidence)
         elif before.stage is Stage.RETURNING:
@@ -80,6 +91,8 @@ def shun(
             )
         else:
             after[pair] = replace(before, seen_s=now_s, evidence=evidence)
+    if not is_steady:
+        after = {pair: _begun_again(state) for pair, state in after.items()}
     for pair, state in sorted(after.items()):
         moved = _moved_on(pair, state, classes[pair[0]], observation, policy)
         if moved is None:
@@ -105,26 +118,11 @@ def share_cap(state: Shun, *, now_s: float, policy: Policy) -> float:
             return min(1.0, max(0.1, (now_s - state.since_s) / max(policy.warm_s, 1e-9)))
 
 
-def _evidence(
-    classes: Mapping[str, RequestClass], observation: Observation, judgement: Judgement | None
-) -> Mapping[tuple[str, str], str]:
-    found: dict[tuple[str, str], str] = {}
-    for pair, doubt in judgement.classes.items() if judgement else ():
-        if pair[0] in classes:
-            found[pair] = doubt.text
-    for cell, reading in observation.cells.items():
-        traffic = reading.traffic or {}
-        # The cheapest question first: nearly all answers are no, and there are many to ask.
-        failing = [
-            c
-            for c, t in traffic.items()
-            if t.failed_ratio >= FAILING_RATIO and t.rate_rps >= TELLING_RPS and c in classes
-        ]
-        if failing and len(failing) < len([c for c, t in traffic.items() if t.rate_rps > 0.0]):
-            for name in failing:
-                ratio = traffic[name].failed_ratio
-                found[name, cell] = f"{ratio:.0%} of {name} fail there, other classes do not"
-    return found
+def _begun_again(state: Shun) -> Shun:
+    """A suspicion whose time does not count."""
+    if state.stage is not Stage.SUSPECT:
+        return state
+    return replace(state, since_s=max(state.since_s, state.seen_s))
 
 
 def _moved_on(

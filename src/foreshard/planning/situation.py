@@ -62,6 +62,7 @@ class Situation:
             quarantined), whatever their health.
         evacuating: By cell, while it lasts.
         moved: Steps taken, the last minute of them at least.
+        distrusted: Cells seen to do harm: work may leave them at any pace.
         keeps: [F, C] who holds data of a flow that cannot leave: may keep it, dead or barred.
     """
 
@@ -78,6 +79,7 @@ class Situation:
     barred: frozenset[str] = frozenset()
     evacuating: Mapping[str, Evacuation] = field(default_factory=dict)
     moved: tuple[Moved, ...] = ()
+    distrusted: frozenset[str] = frozenset()
     keeps: Flags | None = None
 
     def __post_init__(self) -> None:

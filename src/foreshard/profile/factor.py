@@ -2,11 +2,17 @@
 
 Two exponential means of the log ratio of used to expected. While they agree within the fast one's
 noise, the slow one speaks; the further they part, the more the fast one does.
+
+How far apart is far depends on how many are looked at: among a thousand quiet cells some cell is
+three deviations off at any moment. So the limits are those at which a fleet as a whole is as
+seldom deceived as one of `_FEW` cells is (Bonferroni's correction).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +24,9 @@ Array = NDArray[np.float64]
 _FAST_S = 3.0
 _SLOW_S = 30.0
 _NOISE_S = 60.0
-# Fully trusted beyond the second, not at all below the first; in deviations of the fast mean.
-_DOUBT, _TRUST = 2.0, 3.5
+# Fully trusted beyond the second, not at all below the first; in deviations of the fast mean, for
+# so many cells or fewer.
+_DOUBT, _TRUST, _FEW = 2.0, 3.5, 20
 # Work that stands out less than this from the noise tells nothing of what work costs.
 _LEAST_SIGNAL = 3.0
 _CLIP = 3.0
@@ -92,7 +99,8 @@ def update_factor(
     # Variance of an exponential mean of white readings.
     fast_sd = np.sqrt(noise_var * quick / (2.0 - quick))
     apart = np.abs(fast - state.slow) / fast_sd
-    trust = np.clip((apart - _DOUBT) / (_TRUST - _DOUBT), 0.0, 1.0)
+    doubt, trust_at = _limits(len(fast))
+    trust = np.clip((apart - doubt) / (trust_at - doubt), 0.0, 1.0)
     slow = state.slow + smooth * (fast - state.slow)
     believed = np.exp(slow + trust * (fast - slow))
 
@@ -107,3 +115,11 @@ def update_factor(
         factor=taken(believed, state.factor),
         trust=taken(trust, state.trust),
     )
+
+
+@cache
+def _limits(cells: int) -> tuple[float, float]:
+    """Deviations below which nothing, and beyond which all, of a difference is believed."""
+    law, ratio = NormalDist(), min(_FEW / max(cells, 1), 1.0)
+    doubt, trust = (-law.inv_cdf(law.cdf(-limit) * ratio) for limit in (_DOUBT, _TRUST))
+    return doubt, trust

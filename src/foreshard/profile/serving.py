@@ -68,8 +68,10 @@ LEAST_PACE = 0.1
 BLEND = 0.5
 # A ceiling this much above what the gauges offer no longer says anything.
 RELEASE_RATIO = 1.1
-# No cell and no class is held so low that nobody would see it recover.
+# No cell and no class is held so low that nobody would see it recover. The longer a class was
+# found late, the more seldom it is asked whether it still is, down to this part: it pays for each.
 LEAST_RATIO, LEAST_RPS = 0.02, 0.5
+ASKED_LOOKS, SELDOM = 20.0, 0.1
 # A class that suffers alone loses up to this part of what it gets a look. It recovers at the
 # second pace, or at the third while it gets less than a tenth of what it gets elsewhere, and is
 # free again above a multiple of that.
@@ -327,7 +329,8 @@ def _with_classes(
 ) -> ServingState:
     rate, sent_rps = look.rate_rps, look.sent_rps
     least = np.full(sent_rps.size, LEAST_RPS) if look.least_rps is None else look.least_rps
-    least = np.maximum(np.nan_to_num(least), LEAST_RPS)
+    asked = np.clip(ASKED_LOOKS / np.maximum(state.suffers, 1.0), SELDOM, 1.0)
+    least = np.maximum(np.nan_to_num(least), LEAST_RPS * asked)
     patience = PATIENCE_RATIO * state.objective_s
     known = np.isfinite(own_s)
     late = known & (own_s > patience)

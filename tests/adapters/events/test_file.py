@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from foreshard.adapters.events.file import FileEventSource, _event
 from foreshard.model.errors import SourceError
-from foreshard.model.events import EventKind, SystemEvent
+from foreshard.model.events import DependencyLevel, EventKind, SystemEvent
 from foreshard.testing.conformance.source import check_event_source
 
 NOW_S = 1_000.0
@@ -53,6 +53,15 @@ async def test_an_entry_becomes_an_event(tmp_path: Path) -> None:
         ends_at_s=1_200.0,
         note="host off",
     )
+
+
+async def test_a_bug_has_a_version_and_a_dependency_a_level(tmp_path: Path) -> None:
+    bug = GOOD | {"id": "bug", "kind": "known_bug", "version": "4.2.1"}
+    payments = {"kind": "dependency", "dependency": "payments", "level": "partial_outage"}
+    found = await source(written(tmp_path / "e.json", bug, GOOD | payments)).read()
+    assert found[0].version == "4.2.1"
+    assert found[1].dependency == "payments"
+    assert found[1].level is DependencyLevel.PARTIAL_OUTAGE
 
 
 async def test_the_source_keeps_its_contract(tmp_path: Path) -> None:
@@ -139,6 +148,18 @@ async def test_an_entry_without_known_at_keeps_the_time_it_was_first_written(
         ({"cells": [1]}, "cells is [1]"),
         ({"id": ""}, "id is ''"),
         ({"note": 3}, "note is 3"),
+        (
+            {"kind": "known_bug", "version": 4.2},
+            "version is 4.2, must be text: write it in quotes",
+        ),
+        ({"version": "4.2"}, "version is '4.2', which only a known_bug or a deploy has"),
+        ({"dependency": "payments"}, "which only a dependency event has"),
+        ({"kind": "dependency", "dependency": "payments"}, "give both, the level one of"),
+        ({"kind": "dependency", "level": "major_outage"}, "dependency is '', level major_outage"),
+        (
+            {"kind": "dependency", "dependency": "payments", "level": "down"},
+            "level is 'down', must be one of degraded_performance, major_outage, operational",
+        ),
         ({"ends": 3}, "entry 1: has ends, known are cells"),
     ],
 )
@@ -200,3 +221,8 @@ async def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "e.yaml"
     path.write_bytes(b" " * (1024 * 1024 + 1))
     assert "more than 1048576" in await refusal(path)
+
+
+async def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "events.json")
+    assert "is no regular file" in await refusal(tmp_path / "events.json")

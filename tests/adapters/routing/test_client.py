@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,7 +17,8 @@ import pytest
 from foreshard.adapters.routing import committed
 from foreshard.adapters.routing.client import SOCKET, ServeSink
 from foreshard.adapters.routing.serve import ServeSettings, serving
-from foreshard.model.errors import SinkError
+from foreshard.app.places import alone
+from foreshard.model.errors import SinkError, StoreError
 from foreshard.model.topology import Cell, Node
 from foreshard.ports import Applied, Rejected
 from tests.adapters.routing.serve_bench import serve_settings, shop_table
@@ -83,6 +86,28 @@ async def test_a_table_that_cannot_be_rendered_is_refused_with_the_reason(
     assert isinstance(outcome, Rejected)
     assert "no address" in outcome.because
     assert await sink.live() == shop_table(1, CELLS)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"timeout_s": 1e12}, "a duration of 1e+12 s is more than Envoy takes"),
+        ({"timeout_s": 1e300}, "a duration of 1e+300 s is more than Envoy takes"),
+        ({"objective_s": 1e10, "timeout_s": 1e10}, "table 1 cannot be rendered (ValueError: "),
+    ],
+)
+async def test_a_number_that_envoy_has_no_room_for_is_refused_with_the_reason(
+    sink: ServeSink, change: dict[str, Any], words: str
+) -> None:
+    table = shop_table(1, CELLS)
+    classes = tuple(
+        replace(route, request_class=replace(route.request_class, **change))
+        for route in table.classes
+    )
+    outcome = await sink.apply(replace(table, classes=classes))
+    assert isinstance(outcome, Rejected)
+    assert words in outcome.because
+    assert isinstance(await sink.apply(table), Applied)
 
 
 async def test_frozen_means_nothing_changes_even_over_a_restart(
@@ -213,3 +238,29 @@ async def test_a_table_of_a_newer_foreshard_is_neither_guessed_at_nor_replaced(
         async with serving(settings):
             pass
     assert file.read_text() == newer
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to(path)])
+async def test_what_is_no_socket_in_the_place_of_the_socket_is_named_and_left(
+    make: Callable[[Path], None], tmp_path: Path, settings: ServeSettings
+) -> None:
+    make(tmp_path / SOCKET)
+    with pytest.raises(SinkError, match=r"serve\.sock: is no socket, so nobody could reach serve"):
+        async with serving(settings):
+            pass
+    (tmp_path / SOCKET).rename(tmp_path / "away")
+    async with serving(settings):
+        assert (tmp_path / SOCKET).is_socket()
+
+
+async def test_a_pipe_in_the_place_of_a_lock_is_refused_and_not_waited_for(
+    tmp_path: Path, settings: ServeSettings
+) -> None:
+    os.mkfifo(tmp_path / "serve.lock")
+    with pytest.raises(SinkError, match="cannot be used"):
+        async with serving(settings):
+            pass
+    os.mkfifo(tmp_path / "engine.lock")
+    with pytest.raises(StoreError, match="cannot be used"):
+        async with alone(tmp_path, "engine"):
+            pass

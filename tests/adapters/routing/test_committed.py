@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,24 @@ def test_a_damaged_file_is_refused_and_the_one_before_it_serves(tmp_path: Path, 
     assert found.table == table(1)
     assert "not JSON" in found.problems[0]
     assert str(path) in found.problems[0]
+
+
+def test_a_pipe_or_a_device_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    committed = CommittedTable(tmp_path)
+    committed.save(table(1))
+    committed.save(table(2))
+    path = tmp_path / "committed.json"
+    path.unlink()
+    for lay in (os.mkfifo, lambda place: place.symlink_to("/dev/zero")):
+        lay(path)
+        found = committed.load()
+        assert found.table == table(1)
+        assert "it is no regular file" in found.problems[0]
+        path.unlink()
+    os.mkfifo(tmp_path / "frozen.json")
+    freeze = FreezeFile(tmp_path).load()
+    assert freeze is not None
+    assert "is unreadable" in freeze.reason
 
 
 def test_a_changed_digit_is_noticed(tmp_path: Path) -> None:

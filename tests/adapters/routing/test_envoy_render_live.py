@@ -221,6 +221,36 @@ async def test_a_dead_cells_keys_move_to_one_backup_each_and_come_home(tmp_path:
         assert await until("home") == before
 
 
+async def test_an_owner_that_fails_in_a_row_is_ejected_and_backups_serve_its_keys(
+    tmp_path: Path,
+) -> None:
+    def keyed(fleet: tuple[Cell, ...]) -> RoutingTable:
+        runs = [("eu-1", 2048), ("eu-2", 1024), ("eu-3", 1024)]
+        return table(fleet, keyed_route(CHECKOUT, runs, fleet))
+
+    async with bench(NAMES, keyed, tmp_path) as running:
+
+        async def asked() -> list[tuple[int, str]]:
+            return [
+                await running.ask("/checkout", method="POST", headers=key(n)) for n in range(60)
+            ]
+
+        before = await asked()
+        moved = {n for n, (_, name) in enumerate(before) if name == "eu-1"}
+        running.backends["eu-1"].status = 500
+        during = await asked()
+        failed = [n for n, (status, _) in enumerate(during) if status != 200]
+        # Envoy's workers hear of an ejection a moment after it was decided.
+        assert 0 <= len(failed) - running.settings.net.consecutive_5xx <= 5
+        assert set(failed) <= moved
+        away = {during[n][1] for n in moved - set(failed)}
+        assert away == {"eu-2", "eu-3"}, "health checks are green all the time"
+        running.backends["eu-1"].status = 200
+        async with asyncio.timeout(15):
+            while await asked() != before:
+                pass
+
+
 async def test_pushing_a_plan_breaks_no_request(tmp_path: Path) -> None:
     def first(fleet: tuple[Cell, ...]) -> RoutingTable:
         return table(fleet)

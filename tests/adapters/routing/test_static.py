@@ -70,7 +70,7 @@ def test_everything_that_guards_a_request_is_still_there() -> None:
     assert {c["type"] for c in clusters.values()} == {"STATIC"}
     assert all(c["health_checks"] and c["circuit_breakers"] for c in clusters.values())
     free, keyed = clusters["free/search"], clusters["keyed/checkout/eu-1"]
-    assert free["outlier_detection"]
+    assert free["outlier_detection"] == keyed["outlier_detection"]
     assert [e.get("priority", 0) for e in keyed["load_assignment"]["endpoints"]] == [0, 1, 1]
     said = json.dumps(configuration()["static_resources"]["listeners"])
     assert "retry_policy" in said

@@ -107,6 +107,7 @@ def test_a_flow_is_origin_and_class_and_a_choice_says_its_kind() -> None:
         "alternatives": [],
         "phases": {},
         "notices": [],
+        "intents": [],
     }
 
 

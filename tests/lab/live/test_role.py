@@ -35,7 +35,7 @@ def test_outlier_knows_no_keys() -> None:
 
 
 def test_foreshard_flies_with_its_shipped_forecast_or_the_one_that_is_named() -> None:
-    assert live_role("foreshard") == Process(name="foreshard", forecast="trend")
+    assert live_role("foreshard") == Process(name="foreshard", forecast="ensemble")
     assert live_role("foreshard-none") == Process(name="foreshard-none", forecast="none")
     with pytest.raises(LabError, match=r"foreshard-crystal.*there are foreshard, foreshard-"):
         live_role("foreshard-crystal")

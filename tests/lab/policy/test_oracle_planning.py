@@ -14,7 +14,7 @@ from foreshard.lab.policy.oracle import SHED_UTILISATION, Oracle, drafted, posed
 from foreshard.lab.policy.outlook import FULLEST, Outlook, fullness, outlook_of
 from foreshard.lab.policy.program import Draft, even_slots
 from foreshard.lab.policy.restarts import Nurse, is_curable
-from foreshard.lab.scenario.fault import FaultLine, Kind, Recovery
+from foreshard.lab.scenario.fault import FaultLine, Kind, Recovery, Shape
 from foreshard.lab.scenario.scenario import SHOP, Family, Load, Scenario
 from foreshard.lab.simulation.effects import Effects, Floats, calm
 from foreshard.lab.simulation.foresight import Foresight
@@ -161,8 +161,8 @@ def restarted(scenario: Scenario, *, until_s: float = 150.0) -> list[tuple[float
     weather = Weather(scenario, seed=1)
     truth, nurse, found = Foresight(weather), Nurse(scenario, shop()), []
     for now_s in np.arange(0.0, until_s):
-        weather.at(float(now_s), np.zeros((6, 3)))
         load = scenario.load.utilisation
+        weather.at(float(now_s), np.tile(asked(load).sum(axis=0) / 6.0, (6, 1)))
         for cell in nurse.visit(truth, asked(load), now_s=float(now_s)):
             found.append((float(now_s), cell))
             weather.restart(cell, float(now_s))
@@ -186,6 +186,11 @@ def test_a_lone_leak_is_left_to_die_by_itself_and_twins_are_parted() -> None:
     found = restarted(a_scenario(twins))
     assert len(found) == 1
     assert found[0][0] < 80.0
+
+
+def test_a_leak_whose_end_depends_on_load_is_not_waited_for() -> None:
+    leak = line(Kind.LEAK, magnitude=1.0, grows_s=60.0, shape=Shape.LOAD)
+    assert [cell for _, cell in restarted(a_scenario(leak))] == ["eu-1"]
 
 
 def test_no_restart_where_the_others_cannot_carry_the_work() -> None:

@@ -10,9 +10,10 @@ from foreshard.lab.scenario.scenario import CellMake, Family, Load, Offer, Scena
 from foreshard.lab.service import Site, Work
 from foreshard.lab.simulation.effects import Effects, Floats, calm
 from foreshard.lab.simulation.plant import Plant
-from foreshard.lab.simulation.routing import BACKUPS, NOBODY, Pick, Routing
+from foreshard.lab.simulation.routing import NOBODY, Pick, Routing
 from foreshard.model.safety_net import SafetyNet
 from foreshard.model.workload import Priority, RequestClass
+from foreshard.planning.table import BACKUPS
 
 ENDLESS = 100_000
 SLOTS = 1_024
@@ -87,7 +88,7 @@ def free(
     )
 
 
-def sticky(scenario: Scenario) -> Routing:
+def sticky(scenario: Scenario, *, ejects_keyed: bool = False) -> Routing:
     """The first class belongs to cells, in even parts; the next cells stand in."""
     routing, cells = free(scenario), len(scenario.sites)
     pick, slots = routing.pick.copy(), routing.slots.copy()
@@ -95,7 +96,8 @@ def sticky(scenario: Scenario) -> Routing:
     slots[:, 0] = np.arange(SLOTS) * cells // SLOTS
     near = (np.arange(cells)[:, None] + 1 + np.arange(BACKUPS)) % cells
     backups = np.tile(near.astype(np.int32), (len(scenario.offers), 1, 1))
-    return replace(routing, pick=pick, slots=slots, backups=backups)
+    net = SafetyNet(ejects_keyed=ejects_keyed)
+    return replace(routing, pick=pick, slots=slots, backups=backups, net=net)
 
 
 def without(scenario: Scenario, cell: int) -> Effects:

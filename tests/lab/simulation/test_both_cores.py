@@ -88,8 +88,8 @@ def stage(kind: str) -> tuple[Scenario, Routing]:
     if kind == "shed":
         scenario = replace(scenario, load=Load(utilisation=1.2))
         return scenario, free(scenario, shed=(0.0, 0.1, 0.8))
-    if kind == "sticky":
-        return scenario, sticky(scenario)
+    if kind in {"sticky", "keyed"}:
+        return scenario, sticky(scenario, ejects_keyed=kind == "keyed")
     if kind == "weights":
         return scenario, free(scenario, weight=(0.25, 0.2, 0.15, 0.15, 0.15, 0.1))
     if kind == "far":
@@ -120,6 +120,9 @@ CASES = [
     ("LEAST_REQUEST", "errors"),
     ("RANDOM", "pool"),
     ("sticky", "partition"),
+    ("keyed", "dead"),
+    ("keyed", "partition"),
+    ("keyed", "errors"),
     ("far", "slow"),
     ("shed", "calm"),
     ("sticky", "surge"),

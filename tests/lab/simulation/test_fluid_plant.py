@@ -121,6 +121,16 @@ def test_keys_of_a_dead_cell_move_two_to_four_seconds_after_its_death() -> None:
     assert failed[4:].max() < 1e-6
 
 
+def test_keys_of_a_dead_cell_are_served_by_others_once_it_is_ejected() -> None:
+    scenario = shop()
+    plant = FluidPlant(scenario, seed=1)
+    plant.route(sticky(scenario, ejects_keyed=True))
+    seconds(plant, 0.0, 10.0, still(scenario))
+    failed = seconds(plant, 10.0, 20.0, without(scenario, 0))[:, 0, 0, 0]
+    assert 5.0 <= failed[0] < 10.0
+    assert failed[1:].sum() < 1.0
+
+
 def test_keys_of_an_unreachable_cell_move_later() -> None:
     scenario = shop()
     plant = FluidPlant(scenario, seed=1)

@@ -17,6 +17,7 @@ from foreshard.lab.simulation.requests.core import RequestPlant
 from foreshard.lab.simulation.requests.steering import pulls
 from foreshard.lab.simulation.routing import Pick
 from foreshard.model.safety_net import SafetyNet
+from foreshard.model.workload import OwnedData
 from tests.lab.simulation.worlds import NO_EJECTION, offer, play, program, scenario, well
 
 # The first test in a fresh checkout compiles the kernels.
@@ -137,9 +138,9 @@ def test_retries_stay_within_their_budget() -> None:
     assert counts.tries.sum() - counts.arrived.sum() == pytest.approx(50.0, abs=25.0)
 
 
-def test_keyed_traffic_fails_over_two_to_four_seconds_after_a_death() -> None:
+def test_without_ejection_keys_fail_over_two_to_four_seconds_after_a_death() -> None:
     of = five_hundred(light(keyed=True), cells=4, duration_s=40.0, keys=1)
-    plant = begun(of, pick=Pick.SLOTS, net=NET)
+    plant = begun(of, pick=Pick.SLOTS, net=replace(NET, ejects_keyed=False))
     play(plant, well(of), from_s=0.0, to_s=10.0)
     before = plant.count().tries[0, :, 0]
     home = int(before.argmax())
@@ -170,6 +171,32 @@ def test_keys_of_a_dead_cell_are_spread_over_its_backups() -> None:
     tries = plant.count().tries[0, :, 0]
     assert tries[0] == 0.0
     assert tries[1:] / tries.sum() == pytest.approx(np.full(3, 1.0 / 3.0), abs=0.05)
+
+
+def test_an_owner_that_fails_in_a_row_is_ejected_and_its_keys_are_served_by_others() -> None:
+    of = five_hundred(light(keyed=True), cells=4, duration_s=20.0)
+    plant = begun(of, pick=Pick.SLOTS, net=NET)
+    play(plant, failing(of), from_s=0.0, to_s=4.0)
+    counts = plant.count()
+    assert counts.failed.sum() == NET.consecutive_5xx
+    assert counts.tries[0, 0, 0] == NET.consecutive_5xx
+    play(plant, well(of), from_s=4.0, to_s=8.0)
+    plant.count()
+    play(plant, well(of), from_s=8.0, to_s=12.0)
+    tries = plant.count().tries[0, :, 0]
+    assert tries / tries.sum() == pytest.approx(np.full(4, 0.25), abs=0.05)
+
+
+def test_an_owner_of_data_is_left_to_health_checks() -> None:
+    of = light(keyed=True)
+    bound = replace(
+        of, request_class=replace(of.request_class, data=OwnedData(replicas={"eu-0": ("eu-1",)}))
+    )
+    world = five_hundred(bound, cells=4, duration_s=5.0)
+    plant = begun(world, pick=Pick.SLOTS, net=NET)
+    play(plant, failing(world), from_s=0.0, to_s=4.0)
+    counts = plant.count()
+    assert counts.failed[0, 0, 0] == counts.tries[0, 0, 0] > 300.0
 
 
 def test_slots_have_their_keys_and_a_slot_of_nobodys_is_shed() -> None:

@@ -13,9 +13,10 @@ from foreshard.lab.scenario.scenario import CellMake, Family, Load, Offer, Scena
 from foreshard.lab.service import Site, Work
 from foreshard.lab.simulation.effects import Effects, calm
 from foreshard.lab.simulation.plant import Plant
-from foreshard.lab.simulation.routing import BACKUPS, Pick, Routing
+from foreshard.lab.simulation.routing import Pick, Routing
 from foreshard.model.safety_net import SafetyNet
 from foreshard.model.workload import Priority, RequestClass
+from foreshard.planning.table import BACKUPS
 
 __all__ = ["NO_EJECTION", "STEP_S", "offer", "play", "program", "scenario", "well"]
 

@@ -8,6 +8,19 @@ The file is JSON or YAML: a list of entries like
       starts_at_s: 2026-11-23T21:00:00Z    # ISO 8601 with a time zone, or epoch seconds
       ends_at_s: 2026-11-23T22:00:00Z
       note: the host is powered off        # optional, like known_at_s
+    - id: heap-bug
+      kind: known_bug
+      version: 4.2.1               # only cells that run it, of those named; also of a deploy
+      cells: all
+      starts_at_s: 2026-11-20T00:00:00Z
+      ends_at_s: 2026-12-20T00:00:00Z
+    - id: payments-down
+      kind: dependency
+      dependency: payments         # as request classes name it
+      level: partial_outage        # operational, degraded_performance, partial_outage,
+      cells: all                   # major_outage, under_maintenance
+      starts_at_s: 2026-11-23T21:00:00Z
+      ends_at_s: 2026-11-23T22:00:00Z
 
 Replace it by renaming a finished file over it. An empty file is an error and not "no events"
 (write `[]`): it is what a truncated write looks like, and a forgotten maintenance is an outage.
@@ -20,21 +33,22 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 
 import yaml
 
 from foreshard.model.errors import InvalidValueError, SourceError
-from foreshard.model.events import EventKind, SystemEvent
+from foreshard.model.events import DependencyLevel, EventKind, SystemEvent
 
 __all__ = ["FileEventSource"]
 
-# Larger than any calendar; a bigger file is the wrong file.
 # The end of the year 9999: what is later is a slip of the keyboard, and no date.
 END_OF_TIME_S = 253_402_300_800
+# Larger than any calendar; a bigger file is the wrong file.
 LARGEST_FILE_BYTES = 1024 * 1024
 
 REQUIRED = frozenset({"id", "kind", "cells", "starts_at_s", "ends_at_s"})
-OPTIONAL = frozenset({"known_at_s", "note"})
+OPTIONAL = frozenset({"known_at_s", "note", "version", "dependency", "level"})
 
 _Stamp = tuple[int, int, int]
 
@@ -82,6 +96,9 @@ class FileEventSource:
             raise SourceError(
                 f"events file {self._path}: {error.strerror}; create it, with [] for no events"
             ) from error
+        if not S_ISREG(found.st_mode):
+            # To read a pipe is to wait for ever.
+            raise SourceError(f"events file {self._path}: is no regular file; name one")
         if found.st_size > LARGEST_FILE_BYTES:
             raise SourceError(
                 f"events file {self._path}: has {found.st_size} bytes, more than "
@@ -137,11 +154,9 @@ def _event(entry: object, *, where: str, known: dict[str, float], written_s: flo
         raise SourceError(
             f"{where}: has {_listed(strange)}, known are {_listed(REQUIRED | OPTIONAL)}"
         )
-    name, note, kind = entry["id"], entry.get("note", ""), entry["kind"]
+    name, kind = entry["id"], entry["kind"]
     if not isinstance(name, str) or not name:
         raise SourceError(f"{where}: id is {name!r}, must be text")
-    if not isinstance(note, str):
-        raise SourceError(f"{where}: note is {note!r}, must be text")
     if kind not in tuple(EventKind):
         raise SourceError(f"{where}: kind is {kind!r}, must be one of {_listed(set(EventKind))}")
     known_at: object = entry.get("known_at_s", known.get(name, written_s))
@@ -153,10 +168,31 @@ def _event(entry: object, *, where: str, known: dict[str, float], written_s: flo
             known_at_s=_seconds(known_at, where=f"{where}: known_at_s"),
             starts_at_s=_seconds(entry["starts_at_s"], where=f"{where}: starts_at_s"),
             ends_at_s=_seconds(entry["ends_at_s"], where=f"{where}: ends_at_s"),
-            note=note,
+            note=_text(entry, "note", where=where),
+            version=_text(entry, "version", where=where),
+            dependency=_text(entry, "dependency", where=where),
+            level=_level(entry.get("level"), where=where),
         )
     except InvalidValueError as error:
         raise SourceError(f"{where}: {error}") from error
+
+
+def _text(entry: dict[str, object], key: str, *, where: str) -> str:
+    value = entry.get(key, "")
+    if not isinstance(value, str):
+        # YAML reads 4.2 as a number, and 4.20 as the same one.
+        raise SourceError(f"{where}: {key} is {value!r}, must be text: write it in quotes")
+    return value
+
+
+def _level(value: object, *, where: str) -> DependencyLevel | None:
+    if value is None:
+        return None
+    if value not in tuple(DependencyLevel):
+        raise SourceError(
+            f"{where}: level is {value!r}, must be one of {_listed(set(DependencyLevel))}"
+        )
+    return DependencyLevel(str(value))
 
 
 def _cells(value: object, *, where: str) -> frozenset[str]:

@@ -131,8 +131,7 @@ class ServeSink:
             if isinstance(error, PermissionError):
                 way_out = "ask as the user that it runs as (sudo -u)"
             raise SinkError(
-                f"serve process at {self._socket} cannot be reached "
-                f"({type(error).__name__}: {error}); {way_out}"
+                f"serve process at {self._socket} cannot be reached ({_reason(error)}); {way_out}"
             ) from error
         try:
             answer = Document(json.loads(content), at="answer")
@@ -141,3 +140,9 @@ class ServeSink:
         if status != 200:
             raise SinkError(f"serve process at {self._socket}: {answer.text('error')}")
         return answer
+
+
+def _reason(error: Exception) -> str:
+    """In the system's words where it has some."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or f"{type(error).__name__}: {error}"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from foreshard.adapters.routing.durable import replace_file
+from foreshard.adapters.routing.durable import read_file, replace_file
 from foreshard.adapters.routing.json_document import Document
 from foreshard.adapters.routing.table_json import (
     SCHEMA_VERSION,
@@ -114,7 +114,7 @@ class FreezeFile:
         Somebody froze the plan and we no longer know why: thawing by accident is worse.
         """
         try:
-            document = Document(json.loads(self._path.read_bytes()), at="frozen")
+            document = Document(json.loads(read_file(self._path)), at="frozen")
             return Freeze(reason=document.text("reason"), since_s=document.number("since_s"))
         except FileNotFoundError:
             return None
@@ -139,7 +139,7 @@ class FreezeFile:
 
 def _read_table(path: Path) -> RoutingTable:
     try:
-        document = Document(json.loads(path.read_bytes()), at="file")
+        document = Document(json.loads(read_file(path)), at="file")
     except ValueError as error:
         raise SinkError(f"not JSON ({error})") from error
     stored = document.text("checksum")

@@ -1,12 +1,33 @@
-"""This module is a file that a crash leaves old or new, never half: replaced whole, by name."""
+"""This module is a file that a crash leaves old or new, never half: replaced whole, by name.
+
+What is read back is a file too: a pipe in its place would be waited for, a device read for ever.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 from pathlib import Path
+from stat import S_ISREG
 
-__all__ = ["replace_file"]
+__all__ = ["read_file", "replace_file"]
+
+# A table of 10,000 cells and 4,096 slots a class has a few megabytes.
+MOST_BYTES = 256 * 1024 * 1024
+
+
+def read_file(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        OSError: It cannot be read, or is none of ours: no regular file, or one that is too large.
+    """
+    seen = path.stat()
+    if not S_ISREG(seen.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    if seen.st_size > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES} bytes", str(path))
+    return path.read_bytes()
 
 
 def replace_file(path: Path, content: bytes, *, previous: Path | None = None) -> None:

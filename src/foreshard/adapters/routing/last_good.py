@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from foreshard.adapters.routing.durable import replace_file
+from foreshard.adapters.routing.durable import read_file, replace_file
 from foreshard.adapters.routing.envoy.edition import Edition, Seal, pack, unpack
 from foreshard.model.errors import SinkError
 
@@ -106,4 +106,4 @@ class LastGood:
         return Kept(edition=None, problems=tuple(problems))
 
     def _read(self, path: Path) -> Edition:
-        return unpack(path.read_bytes(), self._seal, origin=self._origin)
+        return unpack(read_file(path), self._seal, origin=self._origin)

@@ -108,14 +108,26 @@ async def serving(settings: ServeSettings) -> AsyncIterator[int]:
         runner = web.AppRunner(control_app(control), access_log=None, shutdown_timeout=1.0)
         try:
             await runner.setup()
-            # Left by a killed process; the lock says that it is nobody's.
-            socket.unlink(missing_ok=True)
-            await web.UnixSite(runner, str(socket)).start()
+            await web.UnixSite(runner, str(_cleared(socket))).start()
             log.info("serve.started", port=port, data_dir=str(settings.data_dir))
             yield port
         finally:
             await runner.cleanup()
             await discovery.stop()
+
+
+def _cleared(socket: Path) -> Path:
+    """The place of the control socket, without the one that a killed process left.
+
+    Raises:
+        SinkError: Something else lies there.
+    """
+    # The lock says that it is nobody's.
+    if socket.is_socket():
+        socket.unlink()
+    elif socket.exists() or socket.is_symlink():
+        raise SinkError(f"{socket}: is no socket, so nobody could reach serve; move it away")
+    return socket
 
 
 @asynccontextmanager
@@ -135,7 +147,8 @@ async def _locked(directory: Path, patience_s: float) -> AsyncIterator[None]:
 def _opened(directory: Path) -> IO[str]:
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return (directory / LOCK).open("a")
+        # For both: to open a pipe for writing alone is to wait for a reader.
+        return (directory / LOCK).open("a+")
     except OSError as error:
         raise SinkError(f"data_dir {directory}: cannot be used ({error})") from error
 

@@ -21,7 +21,10 @@ import numpy as np
 
 from foreshard.model.errors import InvalidValueError
 
-__all__ = ["exact", "restored"]
+__all__ = ["WORDS", "exact", "restored", "reworded"]
+
+WORDS = frozenset({"because", "evidence", "note", "text"})
+"""Fields whose texts are for people; by all others the engine decides."""
 
 # Whose classes may be named in a file.
 _CORE = re.compile(r"foreshard\.(?:model|forecast|profile|planning|engine)(?:\.[a-z_]+)*:[A-Z]\w*")
@@ -78,6 +81,22 @@ def restored(document: Any) -> Any:  # noqa: ANN401 - JSON, and whatever it stoo
         return _restored(document)
     except (TypeError, ValueError, KeyError, AttributeError, ImportError) as error:
         raise InvalidValueError(f"this is no value of the core: {error!r}") from error
+
+
+def reworded(document: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - JSON
+    """The same with other words for people, from which the same is decided.
+
+    >>> reworded({"class": "...", "of": {"note": "at noon", "id": "at noon"}}, str.upper)
+    {'class': '...', 'of': {'note': 'AT NOON', 'id': 'at noon'}}
+    """
+    if isinstance(document, list):
+        return [reworded(item, change) for item in document]
+    if not isinstance(document, dict):
+        return document
+    return {
+        key: change(item) if key in WORDS and isinstance(item, str) else reworded(item, change)
+        for key, item in document.items()
+    }
 
 
 def _restored(document: Any) -> Any:  # noqa: ANN401 - JSON, and whatever it stood for

@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from foreshard.adapters.store.exact import exact
+from foreshard.adapters.store.exact import WORDS, exact
 from foreshard.model.errors import InvalidValueError, StoreError
 
 __all__ = ["SUFFIX", "TurnFiles", "essence", "lines_of"]
@@ -38,7 +38,11 @@ def essence(decision: object) -> str:
 
 def _wordless(document: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(document, dict):
-        return {key: _wordless(item) for key, item in document.items() if key != "text"}
+        return {
+            key: _wordless(item)
+            for key, item in document.items()
+            if key not in WORDS or not isinstance(item, str)
+        }
     return [_wordless(item) for item in document] if isinstance(document, list) else document
 
 

@@ -17,6 +17,7 @@ from foreshard.app.checking.looking import look_at_place, look_twice, resolved
 from foreshard.app.checking.surroundings import judge_surroundings
 from foreshard.app.gauges import gauge_of
 from foreshard.app.sealing import seal_of
+from foreshard.app.steering import trained_names
 from foreshard.config import Settings
 from foreshard.model.errors import ConfigError
 from foreshard.model.plan import Mode
@@ -88,7 +89,8 @@ def _key(settings: Settings) -> Iterator[Finding]:
 def _configuration(settings: Settings, file: str) -> Iterator[Finding]:
     counts = f"{len(settings.cells)} cells, {len(settings.classes)} request classes"
     yield green(Section.CONFIGURATION, f"{file}: {counts}, no error")
-    models = sorted(entry_points(group="foreshard.forecasters").names)
+    found = entry_points(group="foreshard.forecasters").names
+    models = sorted({*found, *trained_names()})
     model = settings.forecast.model
     if model not in (*models, "none"):
         yield Finding(
@@ -105,7 +107,7 @@ def _configuration(settings: Settings, file: str) -> Iterator[Finding]:
             mark=Mark.AMBER,
             says="forecast.model is none",
             means="nothing is foreseen: only what has failed already counts",
-            todo="set it to trend",
+            todo="leave it out, or set it to trend",
             weight=54,
         )
     if settings.mode is Mode.OBSERVE:

@@ -23,6 +23,7 @@ from foreshard.adapters.inspection.http import Answer, Asker, Silent
 from foreshard.adapters.metrics.envoy_counts import STATS_FILTER, parse_stats
 from foreshard.adapters.routing.client import SOCKET
 from foreshard.app.checking.facts import BalancerFacts, NodeFacts, PlaceFacts
+from foreshard.app.checking.finding import told
 from foreshard.config import Settings
 from foreshard.config.settings import BalancerSettings, ScrapeSettings
 from foreshard.model.errors import SourceError
@@ -32,6 +33,7 @@ __all__ = ["look_at_balancers", "look_at_nodes", "look_at_place", "look_twice", 
 
 # Between two looks: a cpu counter that ticks in 10 ms has moved, if anything has.
 GAP_S = 2.0
+MOST_ODD = 10
 # What Linux allows in sockaddr_un, less the closing zero; `serve` refuses more.
 MAX_SOCKET_PATH = 107
 CONNECTED = re.compile(r"^control_plane\.connected_state: (\d)", re.MULTILINE)
@@ -193,7 +195,7 @@ async def _events(settings: Settings, now_s: float) -> tuple[int | None, tuple[s
         return None, (), str(error)
     known = {cell.name for cell in settings.cells}
     odd = [
-        f"{event.id} is about {', '.join(strangers)}, which is no cell of this fleet"
+        f"{event.id} is about {told(strangers)}, which is no cell of this fleet"
         for event in events
         if (strangers := sorted(event.cells - known))
     ]
@@ -202,6 +204,14 @@ async def _events(settings: Settings, now_s: float) -> tuple[int | None, tuple[s
         for event in events
         if event.kind is EventKind.FREEZE and event.cells
     ]
+    needed = {of for each in settings.request_classes() for of in each.dependencies}
+    odd += [
+        f"{event.id} is about {event.dependency}, which no request class names as a dependency"
+        for event in events
+        if event.dependency and event.dependency not in needed
+    ]
+    if len(odd) > MOST_ODD:
+        odd[MOST_ODD:] = [f"and {len(odd) - MOST_ODD} more of this kind"]
     return len(events), tuple(odd), ""
 
 

@@ -18,6 +18,7 @@ from foreshard.app.lab.cast import core_for, policy_names
 from foreshard.app.lab.matrix import LIVE, Entry, Matrix
 from foreshard.app.lab.playing import record_of
 from foreshard.app.trying import settings_for
+from foreshard.config.plain_file import read_bytes
 from foreshard.config.scenario import read_scenario
 from foreshard.lab.simulation.record import RunRecord
 from foreshard.lab.trial.comparison import compared
@@ -29,6 +30,8 @@ __all__ = ["RUN_FORMAT", "Again", "again", "opened", "run_file"]
 
 # Of the JSON; a reader of another one would read nonsense.
 RUN_FORMAT = 1
+# So that a disk image does not fill the memory.
+MOST_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,7 @@ def opened(path: Path) -> Mapping[str, Any]:
     """
     hint = "name a file that `foreshard lab run --json FILE` wrote"
     try:
-        values = loads(path.read_text(encoding="utf-8"))
+        values = loads(read_bytes(path, most=MOST_BYTES))
     except OSError as error:
         raise LabError(f"run {path} cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from foreshard.app.starting.sighting import Sighting, cell_of, named
 from foreshard.config.draft import ClassDraft
+from foreshard.config.plain_file import read_bytes
 from foreshard.model.errors import ConfigError
 
 __all__ = ["class_of", "sighted"]
@@ -17,6 +18,9 @@ CELL = re.compile(
 )
 EXAMPLE = "eu-1=10.0.1.7:8080,10.0.1.8:8080@eu/eu-a"
 CLASS_EXAMPLE = "checkout=POST /checkout key=x-customer objective=0.4 timeout=2 priority=critical"
+LONGEST_SHOWN = 200
+# 10,000 cells of three nodes.
+MOST_BYTES = 1024 * 1024
 NUMBERS = {"objective": "objective_s", "timeout": "timeout_s", "weight": "weight"}
 WORDS = {"key": "key_header", "priority": "priority"}
 
@@ -76,17 +80,33 @@ def _lines(listed: Sequence[str]) -> list[str]:
         if "=" in text:
             lines.append(text)
             continue
-        try:
-            if Path(text).exists() and not Path(text).is_file():
-                raise ConfigError(f"--cells {text}: is no regular file; name a list of cells")
-            read = Path(text).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"--cells {text}: is neither a cell ({EXAMPLE}) nor a file that can be read "
-                f"({error})"
-            ) from error
-        lines += [stripped for line in read if (stripped := line.partition("#")[0].strip())]
+        stripped = (line.partition("#")[0].strip() for line in _written(text).splitlines())
+        lines += [line for line in stripped if line]
     return lines
+
+
+def _written(file: str) -> str:
+    try:
+        content = read_bytes(Path(file), most=MOST_BYTES + 1)
+        text = content.decode("utf-8")
+    except OSError as error:
+        raise ConfigError(_no_list(file, str(error.strerror))) from error
+    except ValueError as error:
+        # No UTF-8, or a name that no file has.
+        raise ConfigError(_no_list(file, str(error))) from error
+    if len(content) > MOST_BYTES:
+        raise ConfigError(
+            f"--cells {file}: has more than {MOST_BYTES} bytes, the room of 10,000 cells; name a "
+            "list of cells"
+        )
+    return text
+
+
+def _no_list(file: str, because: str) -> str:
+    return (
+        f"--cells {file[:LONGEST_SHOWN]}: is neither a cell ({EXAMPLE}) nor a file that can be "
+        f"read ({because})"
+    )
 
 
 def _number(text: str, value: str) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from foreshard.app.starting.gauges import Limits, proposed, read_page
 from foreshard.app.starting.sighting import Sighting, renamed
 from foreshard.config import parse
 from foreshard.config.draft import BalancerDraft, ClassDraft, Draft
+from foreshard.config.field import ADDRESS, WORDS
+from foreshard.config.plain_file import place_of, read_bytes
 from foreshard.config.schema import SCHEMA_FILE, schema_text
 from foreshard.config.template import template
 from foreshard.model.errors import ConfigError, SourceError
@@ -35,6 +38,9 @@ ANSWER_S = 5.0
 MOST_PAGES = 20
 METRICS_PATHS = ("/metrics", "/actuator/prometheus", "/q/metrics", "/prometheus")
 HEALTH_PATHS = ("/health", "/healthz", "/health/ready", "/actuator/health", "/ready", "/-/healthy")
+MOST_OF_A_SCHEMA = 1024 * 1024
+# As in most examples of Envoy.
+ADMIN_PORT = 9901
 OTHER_CLASSES = ClassDraft(name="all")
 
 
@@ -123,7 +129,7 @@ def write(draft: Draft, out: Path, *, is_forced: bool) -> None:
     text = template(draft, file=out.name)
     parse(text, name=f"what was found for {out}")
     try:
-        _replace(out, text, is_forced=is_forced)
+        _replace(place_of(out), text, is_forced=is_forced)
         _write_schema(out.parent / SCHEMA_FILE)
     except FileExistsError as error:
         raise ConfigError(f"{out}: is there already; --force overwrites it") from error
@@ -132,7 +138,7 @@ def write(draft: Draft, out: Path, *, is_forced: bool) -> None:
 
 
 async def _at_envoy(admin: str, clusters: Sequence[str]) -> Sighting:
-    address = _address(admin, default_port=9901)
+    address = _address(admin)
     async with Asker(timeout_s=ANSWER_S) as asker:
         info, hosts, dump = await asyncio.gather(
             asker.get(address, "/server_info"),
@@ -176,8 +182,9 @@ async def _drafted(sighting: Sighting, wishes: Wishes) -> Draft:
     balancers = sighting.balancers
     if wishes.admin or not balancers:
         origin = balancers[0].origin if balancers else cells[0].region
-        admin = _address(wishes.admin or "127.0.0.1:9901", default_port=9901)
-        balancers = (BalancerDraft(admin=admin, origin=origin),)
+        balancers = (
+            BalancerDraft(admin=wishes.admin or f"127.0.0.1:{ADMIN_PORT}", origin=origin),
+        )
     rest = [each.name for each in classes if not each.path_prefix and not each.method]
     draft = Draft(
         service=wishes.service or "service",
@@ -217,8 +224,9 @@ def _write_schema(path: Path) -> None:
     text = schema_text()
     if path.exists():
         try:
-            is_ours = json.loads(path.read_bytes())["title"] == json.loads(text)["title"]
-        except (ValueError, KeyError, TypeError):
+            kept = json.loads(read_bytes(path, most=MOST_OF_A_SCHEMA))
+            is_ours = kept["title"] == json.loads(text)["title"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             is_ours = False
         if not is_ours:
             return
@@ -283,10 +291,13 @@ def _body(said: Answer | Silent, who: str) -> str:
     return said.body
 
 
-def _address(text: str, *, default_port: int) -> str:
-    parts = urlsplit(text if "://" in text else f"//{text}")
+def _address(text: str) -> str:
+    """host:port of what people copy from a browser, or type in short."""
     try:
-        port = parts.port or default_port
+        parts = urlsplit(text if "://" in text else f"//{text}")
+        address = f"{parts.hostname or '127.0.0.1'}:{parts.port or ADMIN_PORT}"
     except ValueError as error:
         raise ConfigError(f"address {text!r}: {error}; write it like 127.0.0.1:9901") from error
-    return f"{parts.hostname or '127.0.0.1'}:{port}"
+    if re.fullmatch(ADDRESS, address) is None:
+        raise ConfigError(f"address {text!r}: {WORDS[ADDRESS]}")
+    return address

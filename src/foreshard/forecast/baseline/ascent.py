@@ -16,33 +16,78 @@ _PULL = 1.0
 # The slope never falls below this, or a score that misled once would not rank any more.
 _LEAST_SLOPE = 1e-2
 _ROUNDS = 50
+_HALVINGS = 40
 _ENOUGH = 1e-9
 
 
-def fit_ascent(score: NDArray[np.float64], came_true: NDArray[np.bool_]) -> tuple[float, float]:
+def fit_ascent(
+    score: NDArray[np.float64],
+    came_true: NDArray[np.bool_],
+    weight: NDArray[np.float32] | None = None,
+) -> tuple[float, float]:
     """Fit P = 1 / (1 + exp(-(offset + slope * score))).
 
     Args:
         score: [N], finite.
         came_true: [N].
+        weight: [N], how many each stands for; None = one each.
 
     Returns:
         Offset and slope, slope > 0.
     """
-    hits = float(np.sum(came_true))
-    misses = len(came_true) - hits
+    each = np.ones(len(score)) if weight is None else weight.astype(np.float64)
+    hits = float(each @ came_true)
+    misses = float(each.sum()) - hits
     high, low = (hits + 1.0) / (hits + 2.0), 1.0 / (misses + 2.0)
     target = np.where(came_true, high, low)
-    theta = np.array([np.log((hits + 1.0) / (misses + 1.0)), _PRIOR_SLOPE])
-    design = np.stack([np.ones(len(score)), score])
+    # Few in many are hits: from the share of hits on, and scores about their middle, it is near.
+    middle = float(score.mean()) if len(score) else 0.0
+    design = np.stack([np.ones(len(score)), score - middle])
+    start = np.array([np.log((hits + 1.0) / (misses + 1.0)), _PRIOR_SLOPE])
+    level, slope = _climb(design, target, each, start, free=2)
+    if slope < _LEAST_SLOPE:
+        # Held up, the slope takes another level with it.
+        level, slope = _climb(design, target, each, np.array([start[0], _LEAST_SLOPE]), free=1)
+    return level - slope * middle, slope
+
+
+def _climb(
+    design: NDArray[np.float64],
+    target: NDArray[np.float64],
+    each: NDArray[np.float64],
+    start: NDArray[np.float64],
+    *,
+    free: int,
+) -> tuple[float, float]:
+    """The optimum of the first `free` numbers, by Newton's method with halved steps."""
+    theta = start.copy()
+    cost = _cost(theta, design, target, each)
     for _ in range(_ROUNDS):
         p = 1.0 / (1.0 + np.exp(-np.clip(theta @ design, -500.0, 500.0)))
-        slack = p * (1.0 - p)
-        gradient = design @ (p - target) + [0.0, _PULL * (theta[1] - _PRIOR_SLOPE)]
-        bend = (design * slack) @ design.T + np.diag([1e-9, _PULL])
-        step = np.linalg.solve(bend, gradient)
-        # A full step may overshoot where the curve is flat.
-        theta = theta - step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))
+        gradient = design @ (each * (p - target)) + [0.0, _PULL * (theta[1] - _PRIOR_SLOPE)]
+        bend = (design * (each * p * (1.0 - p))) @ design.T + np.diag([1e-9, _PULL])
+        step = np.zeros(2)
+        step[:free] = np.linalg.solve(bend[:free, :free], gradient[:free])
+        # A whole step overshoots where the curve is flat, and may then swing for ever.
+        for _ in range(_HALVINGS):
+            tried = _cost(theta - step, design, target, each)
+            if tried <= cost:
+                break
+            step *= 0.5
+        else:
+            break
+        theta, cost = theta - step, tried
         if float(np.abs(step).max()) < _ENOUGH:
             break
-    return float(theta[0]), max(float(theta[1]), _LEAST_SLOPE)
+    return float(theta[0]), float(theta[1])
+
+
+def _cost(
+    theta: NDArray[np.float64],
+    design: NDArray[np.float64],
+    target: NDArray[np.float64],
+    each: NDArray[np.float64],
+) -> float:
+    odds = theta @ design
+    fit = float(each @ (np.logaddexp(0.0, odds) - target * odds))
+    return fit + 0.5 * _PULL * float(theta[1] - _PRIOR_SLOPE) ** 2

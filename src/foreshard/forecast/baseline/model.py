@@ -136,7 +136,8 @@ class BaselineLearner:
             each = _squeezed(bare, usual[:, :, None])
             worst = np.fmax.reduce(np.where(history.counts[:, :, None], each, np.nan), axis=1)
             use = (onsets.scored & known)[:, at] & ~np.isnan(worst)
-            offset[i], slope[i] = fit_ascent(worst[use], y[:, at][use])
+            weight = None if history.weight is None else history.weight[:, at][use]
+            offset[i], slope[i] = fit_ascent(worst[use], y[:, at][use], weight)
             progress((i + 1) / len(horizons_s))
         return BaselineModel(
             name=self.name,

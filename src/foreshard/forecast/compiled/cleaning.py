@@ -12,13 +12,20 @@ Array = NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def blunt_rows(value: Array, sd: Array, bounds: tuple[float, float, float], doubt: Array) -> Array:
-    """Readings [N, T] without spikes and without what was before a fall.
+def blunt_rows(
+    value: Array,
+    sd: Array,
+    bounds: tuple[float, float, float],
+    longest_step: int,
+    doubt: Array,
+) -> Array:
+    """Readings [N, T] without spikes and without what was before a fall, or an old leap.
 
     Args:
         value: [N, T], T >= 3, NaN = missing.
         sd: [N], measurement noise.
-        bounds: Of a spike in sd, of a fall in sd, and of a fall in limits.
+        bounds: Of a spike in sd, of a fall or leap in sd, and of the same in limits.
+        longest_step: Samples after which a leap is old.
         doubt: [N], filled: distance of the newest reading from the one before, in sd.
     """
     spike_sds, fall_sds, fall_limits = bounds
@@ -27,7 +34,7 @@ def blunt_rows(value: Array, sd: Array, bounds: tuple[float, float, float], doub
     held = np.empty(steps)
     for r in range(n):
         row = kept[r]
-        last = _last_fall(row, held, max(fall_sds * sd[r], fall_limits))
+        last = _last_break(row, held, max(fall_sds * sd[r], fall_limits), longest_step)
         row[: last + 1] = np.nan
         bound = spike_sds * sd[r]
         before = row[0]
@@ -42,17 +49,24 @@ def blunt_rows(value: Array, sd: Array, bounds: tuple[float, float, float], doub
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _last_fall(row: Array, held: Array, least: float) -> int:
-    """Index of the last reading before a fall that lasted on both sides; -1 = none."""
+def _last_break(row: Array, held: Array, least: float, longest_step: int) -> int:
+    """Last reading before a fall, or an old leap, that lasted on both sides; -1 = none."""
     steps = row.size
     for i in range(steps):
         # A gap (the process was away) does not hide a fall.
         held[i] = held[i - 1] if i > 0 and np.isnan(row[i]) else row[i]
     # A fall at the newest reading alone may be a spike.
     for i in range(steps - 3, -1, -1):
-        if not held[i] - held[i + 1] > least:
-            continue
-        stays = held[i] - held[i + 2] > 0.5 * least
-        if stays and (i == 0 or held[i - 1] - held[i + 1] > 0.5 * least):
+        if _breaks(held, i, least, 1.0):
+            return i
+        if i < steps - 1 - longest_step and _breaks(held, i, least, -1.0):
             return i
     return -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _breaks(held: Array, i: int, least: float, down: float) -> bool:
+    if not down * (held[i] - held[i + 1]) > least:
+        return False
+    stays = down * (held[i] - held[i + 2]) > 0.5 * least
+    return bool(stays and (i == 0 or down * (held[i - 1] - held[i + 1]) > 0.5 * least))

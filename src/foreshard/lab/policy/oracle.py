@@ -30,12 +30,10 @@ from foreshard.lab.simulation.effects import Floats
 from foreshard.lab.simulation.routing import Pick
 from foreshard.model.errors import DriverError, LabError
 from foreshard.model.routing import SlotRow
-from foreshard.model.workload import Flow
+from foreshard.model.workload import Flow, Priority
 from foreshard.planning.exact import ExactSolver
-from foreshard.planning.formulation import BANDS
+from foreshard.planning.formulation import refused_above
 from foreshard.planning.problem import (
-    HARD_UTILISATION,
-    SOFT_UTILISATION,
     Problem,
     reference_shares,
 )
@@ -52,7 +50,7 @@ DEMAND_AHEAD_S = (0.1, 0.6, 1.2)
 # Smaller changes of capacity and demand are not worth another plan.
 GRAIN = 0.01
 # The planner gives up sheddable work before utilisation rises above this.
-SHED_UTILISATION = SOFT_UTILISATION + BANDS[0] * (HARD_UTILISATION - SOFT_UTILISATION)
+SHED_UTILISATION = float(refused_above(np.array([Priority.SHEDDABLE]))[0])
 # A capacity of zero is one that is not eligible; the planner wants more than none.
 LEAST = 1e-6
 

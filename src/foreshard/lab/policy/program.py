@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from foreshard.lab.policy.setting import Setting
 from foreshard.lab.simulation.effects import Floats
-from foreshard.lab.simulation.routing import BACKUPS, NOBODY, Pick, Routing
+from foreshard.lab.simulation.routing import NOBODY, Pick, Routing
 from foreshard.model.errors import LabError
 from foreshard.model.routing import ClassRoute, RoutingTable, Row, SlotRow, WeightRow
 from foreshard.model.safety_net import SafetyNet
 from foreshard.planning.slots import assign_slots, slot_count_for
-from foreshard.planning.table import WEIGHT_OF_LARGEST, backups_of
+from foreshard.planning.table import BACKUPS, WEIGHT_OF_LARGEST, backups_of
 
 __all__ = ["Draft", "backups", "even_shares", "even_slots", "seated", "table_of_draft"]
 

@@ -2,7 +2,8 @@
 
 A restart costs the cell for `restart_s` (and a drain before); it is worth it when a fault that it
 cures would cost more than that, or when the fault kills several cells at once that could as well
-go one by one.
+go one by one, or kills at a moment that depends on what the cell will serve: not even an oracle
+knows that to the second, and what is inside then is lost.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from foreshard.lab.policy.outlook import FULLEST, Outlook, outlook_of
 from foreshard.lab.policy.policy import Truth
 from foreshard.lab.policy.setting import Setting
-from foreshard.lab.scenario.fault import FaultLine, Recovery
+from foreshard.lab.scenario.fault import FaultLine, Recovery, Shape
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.effects import Bools, Effects, Floats, calm
 
@@ -132,7 +133,9 @@ class Nurse:
         dying = (health <= 0.0).any(axis=0) & (health[0] > 0.0)
         first_s = np.where(dying, grid[np.argmax(health <= 0.0, axis=0)], np.inf)
         together = np.array([self._meets(first_s, c) for c in range(first_s.size)])
-        wanted = curable & (((lost_s > WORTH * cost_s) & ~dying) | (dying & together))
+        unsure = np.array([self._depends_on_load(name) for name in self._setting.fleet.names])
+        apart = dying & (together | unsure)
+        wanted = curable & (((lost_s > WORTH * cost_s) & ~dying) | apart)
         wanted &= health[0] > 0.0
         worst = sorted(np.flatnonzero(wanted).tolist(), key=lambda c: (first_s[c], -lost_s[c], c))
         return next((c for c in worst if self._carries(health[0], c, work)), None)
@@ -143,6 +146,10 @@ class Nurse:
         span_s = self._scenario.make.restart_s + EMPTY_S
         near = np.abs(first_s - first_s[cell]) < span_s
         return bool(near.sum() > 1)
+
+    def _depends_on_load(self, cell: str) -> bool:
+        """Whether a fault grows there with what is served."""
+        return any(f.shape is Shape.LOAD and cell in f.cells for f in self._scenario.faults)
 
     def _curable(self, now_s: float) -> Bools:
         return np.array(

@@ -2,14 +2,16 @@
 
 A key's slot belongs to one cell, slots in proportion to the size of cells. When a cell dies,
 health checks notice it after three failed ones, a second apart, and the nearest living cells
-take its keys over until it is back; nothing else ever moves a key. Classes without a key go by
-least request over all cells, with the whole net below.
+take its keys over until it is back; nothing else ever moves a key, ejection neither. Classes
+without a key go by least request over all cells, with the whole net below.
 
 Source: Envoy documentation, "Ring hash" and "Health checking"; Slack, "Slack's migration to a
 cellular architecture" (2023).
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from foreshard.lab.policy.peer import Fixed
 from foreshard.lab.policy.program import Draft, even_shares, even_slots
@@ -26,6 +28,6 @@ def sticky(setting: Setting) -> Fixed:
             share=even_shares(setting),
             free=Pick.LEAST_REQUEST,
             slots=even_slots(setting),
-            net=setting.net,
+            net=replace(setting.net, ejects_keyed=False),
         )
     )

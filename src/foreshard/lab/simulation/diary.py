@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from foreshard.controller.status import Cells
 from foreshard.model.plan import Act, Decision, Reason
 
 __all__ = ["Diary", "Risk", "Said"]
@@ -84,17 +85,17 @@ class Diary:
         self._latest: Decision | None = None
         self._values: dict[str, Mapping[str, Any]] = {}
         self._made_at_s = math.nan
-        self._horizons: tuple[str, ...] = ()
+        self._horizons_s: tuple[float, ...] = ()
         self._foreseen_s: list[float] = []
         self._p: list[npt.NDArray[np.float32]] = []
 
     @property
     def risk(self) -> Risk:
         """What was foreseen so far."""
-        shape = (0, len(self._cells), len(self._horizons))
+        shape = (0, len(self._cells), len(self._horizons_s))
         return Risk(
             at_s=np.array(self._foreseen_s),
-            horizons_s=tuple(float(horizon) for horizon in self._horizons),
+            horizons_s=self._horizons_s,
             p=np.stack(self._p) if self._p else np.zeros(shape, dtype=np.float32),
         )
 
@@ -159,12 +160,21 @@ class Diary:
             return
         made_at_s = round(now_s - age_s, 2)
         rows = inputs.get("cells") or {}
-        horizons = tuple(f"{horizon:g}" for horizon in forecast["horizons_s"])
+        horizons = tuple(float(horizon) for horizon in forecast["horizons_s"])
         kept = len(self._p) * 4 * len(self._cells) * len(horizons)
         if made_at_s == self._made_at_s or kept > MOST_RISK_BYTES:
             return
-        self._made_at_s, self._horizons = made_at_s, horizons
+        self._made_at_s, self._horizons_s = made_at_s, horizons
         self._foreseen_s.append(round(now_s - self._start_s, 6))
-        said = [rows.get(cell, {}).get("risk", {}).get("p", {}) for cell in self._cells]
-        p = [[each.get(horizon, math.nan) for horizon in horizons] for each in said]
+        if isinstance(rows, Cells):
+            told = [rows.probabilities(horizon) for horizon in horizons]
+        else:
+            told = [_told(rows, f"{horizon:g}") for horizon in horizons]
+        p = [[each.get(cell, math.nan) for each in told] for cell in self._cells]
         self._p.append(np.array(p, dtype=np.float32))
+
+
+def _told(rows: Mapping[str, Any], horizon: str) -> Mapping[str, float]:
+    """P by cell, of cells that are described."""
+    said = {cell: row.get("risk", {}).get("p", {}) for cell, row in rows.items()}
+    return {cell: p[horizon] for cell, p in said.items() if horizon in p}

@@ -17,14 +17,14 @@ from foreshard.model.errors import LabError
 from foreshard.model.routing import RoutingTable, SlotRow
 from foreshard.model.safety_net import SafetyNet
 from foreshard.model.topology import Fleet
+from foreshard.planning.table import BACKUPS
 
-__all__ = ["BACKUPS", "NOBODY", "Pick", "Routing", "routing_of"]
+__all__ = ["NOBODY", "Pick", "Routing", "routing_of"]
 
 Ints = npt.NDArray[np.int32]
 
 # A slot that is shed, a backup that there is not.
 NOBODY = -1
-BACKUPS = 3
 
 
 class Pick(IntEnum):
@@ -32,8 +32,9 @@ class Pick(IntEnum):
 
     `LEAST_REQUEST` is Envoy's: two choices while all weights are equal, else the earliest
     deadline of `weight / (in flight + 1) ** bias`. `RANDOM` goes by weight alone. `SLOTS` goes
-    by the hash of the key to the slot's owner; once the proxy's health checks have noticed the
-    owner's death its keys are spread over the living backups, as the renderer's clusters do.
+    by the hash of the key to the slot's owner; while the proxy's health checks hold the owner for
+    dead, or it is ejected, its keys are spread over the living backups, as the renderer's
+    clusters do.
     """
 
     LEAST_REQUEST = 0

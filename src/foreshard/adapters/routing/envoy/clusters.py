@@ -3,7 +3,9 @@
 A free class has one cluster that holds every cell of its row, weighted: ejection, retries and
 least-request work *across* cells, and the plan is a bias and an exclusion on top of them. A
 keyed class has one cluster for each cell, with the cell's backups as second priority: a dead
-cell's keys move to one backup each when its health checks fail, whoever is frozen.
+cell's keys move to one backup each when its health checks fail, and those of one that fails
+requests in a row at once, for as long as it is ejected, whoever is frozen. Where keys own data
+only a health check moves them: two proxies that disagree for seconds would write twice.
 
 Clusters depend on the fleet and the classes, never on a plan: moving traffic is a message of
 endpoints or of one route table, and nothing has to warm up. That is why a keyed cluster exists
@@ -62,13 +64,15 @@ def free_cluster(name: str, settings: EnvoySettings) -> Cluster:
     return cluster
 
 
-def keyed_cluster(name: str, settings: EnvoySettings) -> Cluster:
+def keyed_cluster(name: str, settings: EnvoySettings, *, owns_data: bool = False) -> Cluster:
     """One cell, then its backups; inside either, a key sticks to a node (Maglev)."""
     cluster = _cluster(name, settings)
     cluster.lb_policy = Cluster.MAGLEV
     cluster.maglev_lb_config.CopyFrom(
         Cluster.MaglevLbConfig(table_size=UInt64Value(value=settings.failover_table_size))
     )
+    if settings.net.ejects_keyed and not owns_data:
+        cluster.outlier_detection.CopyFrom(outlier_detection(settings.net))
     return cluster
 
 

@@ -8,9 +8,13 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
+from foreshard.model.errors import SinkError
+
 __all__ = ["ads", "duration", "packed", "socket"]
 
 NANOS = 1_000_000_000
+# google/protobuf/duration.proto: about 10,000 years.
+LONGEST_S = 315_576_000_000
 
 
 def packed(message: Message) -> AnyMessage:
@@ -21,7 +25,13 @@ def packed(message: Message) -> AnyMessage:
 
 
 def duration(seconds: float) -> Duration:
-    """Seconds as protobuf has them, to the nanosecond."""
+    """Seconds as protobuf has them, to the nanosecond.
+
+    Raises:
+        SinkError: They are more than a `Duration` may hold.
+    """
+    if not seconds <= LONGEST_S:
+        raise SinkError(f"a duration of {seconds:g} s is more than Envoy takes ({LONGEST_S:g} s)")
     nanos = round(seconds * NANOS)
     return Duration(seconds=nanos // NANOS, nanos=nanos % NANOS)
 

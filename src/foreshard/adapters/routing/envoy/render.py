@@ -63,7 +63,8 @@ def render(table: RoutingTable, *, origin: str, settings: EnvoySettings) -> Reso
             case SlotRow():
                 for home in _homes(route, row, table.cells):
                     cluster = keyed_name(name, home.name)
-                    clusters[cluster] = keyed_cluster(cluster, settings)
+                    owns = route.request_class.data is not None
+                    clusters[cluster] = keyed_cluster(cluster, settings, owns_data=owns)
                     backups = _backups(route, home, cells)
                     endpoints[cluster] = keyed_assignment(cluster, home, backups)
         routes[name] = route_table(route, row, settings)

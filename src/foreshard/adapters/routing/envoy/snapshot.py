@@ -122,7 +122,12 @@ async def views(
     whole = replace(table, classes=tuple(_lend(route, origins) for route in table.classes))
     by_origin = {}
     for origin in origins:
-        resources = await asyncio.to_thread(render, whole, origin)
+        try:
+            resources = await asyncio.to_thread(render, whole, origin)
+        except (ValueError, OverflowError) as error:
+            # A number that protobuf has no room for; which one only it can say.
+            because = f"{type(error).__name__}: {error}"
+            raise SinkError(f"table {table.version} cannot be rendered ({because})") from error
         by_origin[origin] = await snapshot(resources)
     at_s = time.time() if committed_at_s is None else committed_at_s
     return Views(version=table.version, committed_at_s=at_s, by_origin=by_origin)

@@ -34,6 +34,7 @@ class Balancers:
         self._checks = Checks(shape[2])
         self._ejections = Ejections(shape)
         self._keyed = np.zeros(shape)
+        self._owns_data = np.array([each.data is not None for each in scenario.classes])
 
     @property
     def choice(self) -> Choice:
@@ -82,12 +83,13 @@ class Balancers:
             return min(end_s, self._coming[0][0])
         return end_s
 
-    def look(self, effects: Effects, *, step_s: float) -> Floats:
+    def look(self, effects: Effects, *, now_s: float, step_s: float) -> Floats:
         """Check all cells; returns the share [O, K] that is shed."""
         self._checks.step(
             self.net, is_up=effects.is_up, is_reachable=effects.is_reachable, step_s=step_s
         )
-        self._keyed, shed = self.choice.keyed(self._checks.seen, effects.hot_ratio)
+        out = self._ejections.out(now_s)
+        self._keyed, shed = self.choice.keyed(self._checks.seen, out, effects.hot_ratio)
         return shed
 
     def spread(
@@ -117,12 +119,14 @@ class Balancers:
         return np.where(choice.is_keyed[:, :, None], self._keyed, choice.share)
 
     def told(self, tries: Floats, failed: Floats, *, now_s: float) -> None:
-        """Take what came of tries [O, K, C]; those of keyed classes tell nothing."""
-        is_free = ~self.choice.is_keyed[:, :, None]
+        """Take what came of tries [O, K, C]."""
+        is_keyed = self.choice.is_keyed
+        ejects = ~is_keyed | (self.net.ejects_keyed & ~self._owns_data)
         self._ejections.step(
             self.net,
-            tries * is_free,
-            failed * is_free,
+            tries * ejects[:, :, None],
+            failed * ejects[:, :, None],
+            is_compared=~is_keyed,
             now_s=now_s,
             proxies=self._scenario.proxies,
         )

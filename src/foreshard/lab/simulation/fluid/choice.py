@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from foreshard.lab.scenario.scenario import Scenario
-from foreshard.lab.simulation.effects import Floats
+from foreshard.lab.simulation.effects import Bools, Floats
 from foreshard.lab.simulation.fluid.slots import failed_over, owned
 from foreshard.lab.simulation.routing import Pick, Routing
 
@@ -92,19 +92,21 @@ class Choice:
         part = np.clip(age_s / self.routing.net.slow_start_s, SLOWEST, 1.0)
         return np.where(self._is_least[:, :, None], part, 1.0)
 
-    def keyed(self, seen: Floats, hot_ratio: float) -> tuple[Floats, Floats]:
+    def keyed(self, seen: Floats, out: Bools, hot_ratio: float) -> tuple[Floats, Floats]:
         """Shares [O, K, C] of the keyed classes by cell, and [O, K] what is shed.
 
         Args:
             seen: [C] share of the proxies that hold a cell for alive.
+            out: [O, K, C] who is ejected.
             hot_ratio: Share of requests that have key 0 on top of chance.
         """
         own = (1.0 - hot_ratio) * self._own + hot_ratio * self._hot
         shed = np.where(self.is_keyed, own[:, :, -1], self.routing.shed)
         given = own[:, :, :-1].copy()
-        if (seen < 1.0).any():
+        if (seen < 1.0).any() or out.any():
             for o, k in np.argwhere(self.is_keyed).tolist():
-                given[o, k] = failed_over(given[o, k], seen, self.routing.backups[k])
+                near = self.routing.backups[k]
+                given[o, k] = failed_over(given[o, k], seen, out[o, k], near)
         return _normal(given), shed
 
     def even(self, open_: Floats, flow: Floats) -> Floats:

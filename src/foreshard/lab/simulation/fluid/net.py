@@ -79,14 +79,22 @@ class Ejections:
         return np.asarray(self._until_s > now_s)
 
     def step(
-        self, net: SafetyNet, tries: Floats, failed: Floats, *, now_s: float, proxies: int
+        self,
+        net: SafetyNet,
+        tries: Floats,
+        failed: Floats,
+        *,
+        is_compared: Bools,
+        now_s: float,
+        proxies: int,
     ) -> None:
         """Take what came of the tries of one step.
 
         Args:
             net: Limits.
-            tries: [O, K, C] amounts that ended; zero for keyed classes.
+            tries: [O, K, C] amounts that ended; zero for classes that eject nobody.
             failed: [O, K, C] of them.
+            is_compared: [O, K] whether a class's cells stand in one cluster, to be compared.
             now_s: The end of the step.
             proxies: Among whom they are divided.
         """
@@ -102,24 +110,24 @@ class Ejections:
         is_due = self._run >= 1.0
         if now_s - self._judged_s >= net.eject_interval_s - 1e-9:
             self._judged_s = now_s
-            is_due |= self._is_often(net)
+            is_due |= self._is_often(net) & is_compared[:, :, None]
             is_in = self._until_s <= now_s
             self._is_quiet = not ((self._failed > FEW).any() or self._times.any())
             self._times = np.where(is_in, np.maximum(0.0, self._times - 1.0), self._times)
             self._tries[:] = self._failed[:] = 0.0
         if is_due.any():
-            self._eject(net, is_due, now_s)
+            self._eject(net, is_due, is_compared, now_s)
 
     def _is_often(self, net: SafetyNet) -> Bools:
         is_judged = self._tries >= net.failure_minimum_requests
         enough = is_judged.sum(axis=2, keepdims=True) >= net.failure_minimum_hosts
         return np.asarray(is_judged & enough & (self._failed > net.failure_ratio * self._tries))
 
-    def _eject(self, net: SafetyNet, is_due: Bools, now_s: float) -> None:
+    def _eject(self, net: SafetyNet, is_due: Bools, is_compared: Bools, now_s: float) -> None:
         is_out = self._until_s > now_s
         room = net.max_ejected_ratio * is_due.shape[2] - is_out.sum(axis=2, keepdims=True)
         due = is_due & ~is_out
-        due &= np.cumsum(due, axis=2) <= np.ceil(room)
+        due &= (np.cumsum(due, axis=2) <= np.ceil(room)) | ~is_compared[:, :, None]
         self._times += due
         lasts_s = np.minimum(net.eject_max_s, net.eject_base_s * self._times)
         # Judged once an interval, so half of one later in the mean.

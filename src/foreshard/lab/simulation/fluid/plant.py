@@ -155,7 +155,7 @@ class FluidPlant:
         rate_rps = self._arrivals.rate_rps(self._now_s + step_s / 2.0, demand)
         rate_rps = rate_rps * (not self._is_closed)
         fresh = rate_rps * step_s * self._arrivals.scatter(number, demand)
-        shed = self._balancers.look(self._effects, step_s=step_s)
+        shed = self._balancers.look(self._effects, now_s=self._now_s, step_s=step_s)
         asked = callers.ask(fresh, shed, step_s=step_s)
         share = self._balancers.spread(
             (asked.fresh + asked.repeated) / step_s,

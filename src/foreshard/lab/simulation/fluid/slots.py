@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from foreshard.lab.simulation.effects import Floats
+from foreshard.lab.simulation.effects import Bools, Floats
 from foreshard.lab.simulation.routing import NOBODY
 
 __all__ = ["failed_over", "owned", "slot_of"]
@@ -40,23 +40,25 @@ def owned(owner: npt.NDArray[np.int32], *, keys: int, cells: int) -> Floats:
     return np.asarray(counted / keys)
 
 
-def failed_over(own: Floats, seen: Floats, backups: npt.NDArray[np.int32]) -> Floats:
-    """[C] where keys go when some proxies have noticed that some owners are dead.
+def failed_over(own: Floats, seen: Floats, out: Bools, backups: npt.NDArray[np.int32]) -> Floats:
+    """[C] where keys go when some proxies have noticed that some owners are dead or fail.
 
-    What has nobody living to go to stays at home.
+    What has nobody living to go to stays at home; a backup that is ejected for its own keys is
+    passed over while there is another.
 
     Args:
         own: [C] share of the keys by owner.
         seen: [C] share of the proxies that hold a cell for alive.
+        out: [C] owners that are ejected.
         backups: [C, BACKUPS] who takes over.
     """
-    given = own.copy()
-    for home in np.flatnonzero((seen < 1.0) & (own > 0.0)).tolist():
+    given, able = own.copy(), seen * ~out
+    for home in np.flatnonzero((able < 1.0) & (own > 0.0)).tolist():
         others = backups[home][backups[home] != NOBODY]
-        alive = seen[others]
+        alive = able[others] if able[others].any() else seen[others]
         if alive.sum() <= 0.0:
             continue
-        moved = own[home] * (1.0 - seen[home]) * min(1.0, float(alive.max()))
+        moved = own[home] * (1.0 - able[home]) * min(1.0, float(alive.max()))
         given[home] -= moved
         np.add.at(given, others, moved * alive / alive.sum())
     return given

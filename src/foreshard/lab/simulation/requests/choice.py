@@ -16,7 +16,7 @@ from foreshard.lab.simulation.requests.prequal import hot_cold, probe
 from foreshard.lab.simulation.requests.world import NONE, World
 from foreshard.lab.simulation.routing import Pick
 
-__all__ = ["BIAS", "EXPECTED_IN_FLIGHT", "FINEST", "choose"]
+__all__ = ["BIAS", "EXPECTED_IN_FLIGHT", "FINEST", "choose", "owner"]
 
 # What `choose` says when it names no cell.
 SHED: Final = -1
@@ -44,7 +44,7 @@ def choose(w: World, i: int) -> int:
     p, k = request.proxy, request.k
     row = w.rows[p, k]
     if row.pick == SLOTS:
-        return _owner(w, i)
+        return _keeper(w, i)
     is_first = request.tries == 0
     if is_first and uniform(request.draw, SHEDDING + TURN * request.asks) < row.shed:
         return SHED
@@ -126,27 +126,47 @@ def _earliest(w: World, p: int, k: int) -> int:
 
 
 @kernel
-def _owner(w: World, i: int) -> int:
-    """Who owns the slot of a key, or stands in for an owner that is known to be dead."""
+def owner(w: World, i: int) -> int:
+    """Who owns the slot of a request's key; NONE = nobody, it is shed."""
     request = w.requests[i]
     p, k = request.proxy, request.k
     bits = mixed(np.uint64(request.key) + ONE)
     slot = int(bits & np.uint64(w.rows[p, k].slots - 1))
-    home = int(w.slots[p, k, slot])
+    return int(w.slots[p, k, slot])
+
+
+@kernel
+def _keeper(w: World, i: int) -> int:
+    """The owner of a key, or who stands in for one that is dead or ejected.
+
+    A backup that is ejected for its own keys is passed over while there is another: each owner's
+    cluster would find out for itself, after as many failures.
+    """
+    request = w.requests[i]
+    p, k = request.proxy, request.k
+    home = owner(w, i)
     if home == NONE:
         return SHED
-    if w.checks[p, home].is_alive:
+    if _serves(w, p, k, home):
         return home
     backups = w.backups[p, k, home]
-    living = 0
-    for c in backups:
-        living += c != NONE and w.checks[p, c].is_alive
-    if living == 0:
-        return home
-    turn = int((bits >> np.uint64(32)) % np.uint64(living))
+    well, living = 0, 0
     for c in backups:
         if c != NONE and w.checks[p, c].is_alive:
+            living += 1
+            well += _serves(w, p, k, c)
+    if living == 0:
+        return home
+    turn = int((mixed(np.uint64(request.key) + ONE) >> np.uint64(32)) % np.uint64(well or living))
+    for c in backups:
+        if c != NONE and w.checks[p, c].is_alive and (well == 0 or _serves(w, p, k, c)):
             if turn == 0:
                 return int(c)
             turn -= 1
     return home
+
+
+@kernel
+def _serves(w: World, p: int, k: int, c: int) -> bool:
+    """Whether a proxy takes a cell for one that answers this class."""
+    return bool(w.checks[p, c].is_alive and not w.links[p, k, c].is_out)

@@ -2,7 +2,9 @@
 
 As Envoy does it with the settings of `SafetyNet`: answers of 500 and above and local failures
 (no connection, resets, deadlines) are counted apart; ratios are judged and ejections end once an
-interval; each further ejection is longer, and forgotten by an interval without one.
+interval; each further ejection is longer, and forgotten by an interval without one. An owner of
+keys is ejected for failures in a row with its own keys only: it stands in a cluster of its own,
+with nobody to compare it with, and with backups enough that one may always go.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ SLOTS: Final = int(Pick.SLOTS)
 
 @kernel
 def told(w: World, p: int, k: int, c: int, verdict: int) -> None:
-    """Take what came of a try of a free class."""
+    """Take what came of a try."""
     link = w.links[p, k, c]
     if verdict == OK:
         link.good += 1
@@ -45,10 +47,12 @@ def _eject(w: World, p: int, k: int, c: int) -> None:
     """Leave a cell out for a while, if not too many are."""
     net = w.net[0]
     link = w.links[p, k, c]
+    row = w.rows[p, k]
     out = 0
     for other in range(len(w.cells)):
         out += w.links[p, k, other].is_out
-    if link.is_out or out >= net.max_ejected_ratio * w.rows[p, k].hosts:
+    is_many = row.pick != SLOTS and out >= net.max_ejected_ratio * row.hosts
+    if link.is_out or is_many:
         return
     link.run_5xx = 0
     link.run_local = 0
@@ -63,8 +67,8 @@ def _eject(w: World, p: int, k: int, c: int) -> None:
 def judge(w: World, p: int) -> None:
     """A proxy's interval is over."""
     for k in range(len(w.kinds)):
+        _forgive(w, p, k)
         if w.rows[p, k].pick != SLOTS:
-            _forgive(w, p, k)
             _compare(w, p, k)
             refresh(w, p, k)
 

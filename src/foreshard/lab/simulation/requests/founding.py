@@ -36,8 +36,8 @@ from foreshard.lab.simulation.requests.world import (
     held,
     records,
 )
-from foreshard.lab.simulation.routing import BACKUPS
 from foreshard.model.safety_net import SafetyNet
+from foreshard.planning.table import BACKUPS
 
 __all__ = ["enlarged", "founded"]
 
@@ -165,6 +165,7 @@ def _kinds(scenario: Scenario) -> Table:
         kind["dependency_s"] = work.dependency_s if work.dependency else 0.0
         kind["objective_s"], kind["timeout_s"] = of.objective_s, of.timeout_s
         kind["is_retriable"], kind["is_keyed"] = of.retriable, of.is_keyed
+        kind["owns_data"] = of.data is not None
     kinds["head"] = kinds["tail"] = NONE
     return kinds
 

@@ -21,6 +21,7 @@ from foreshard.lab.simulation.requests.agenda import (
     take,
 )
 from foreshard.lab.simulation.requests.chance import AGAIN, TURN, chances, uniform
+from foreshard.lab.simulation.requests.choice import owner
 from foreshard.lab.simulation.requests.compiled import kernel
 from foreshard.lab.simulation.requests.ejection import told
 from foreshard.lab.simulation.requests.verdict import LATE, OK, TURNED_AWAY
@@ -100,7 +101,8 @@ def _account(w: World, i: int, verdict: int) -> None:
         second = min(int(state.now_s), len(w.crossed) - 1)
         w.served[second, c, k] += 1.0
         w.crossed[second] += w.cells[c].region != w.home[o]
-    if row.pick != SLOTS:
+    ejects = w.net[0].ejects_keyed and not w.kinds[k].owns_data
+    if row.pick != SLOTS or (ejects and owner(w, i) == c):
         told(w, p, k, c, verdict)
 
 

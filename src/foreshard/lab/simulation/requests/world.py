@@ -48,6 +48,7 @@ NET: Final = _record(
     i4="choices consecutive_5xx consecutive_local failure_minimum_hosts "
     "failure_minimum_requests retries retry_budget_minimum host_attempts unhealthy_threshold "
     "healthy_threshold",
+    b1="ejects_keyed",
 )
 # left: expected arrivals until the next; at_s: until when they are counted off; due_s: the next.
 FLOW: Final = _record(f8="rate_rps demand left at_s due_s", u8="seed index", i4="origin k")
@@ -55,7 +56,7 @@ FLOW: Final = _record(f8="rate_rps demand left at_s due_s", u8="seed index", i4=
 KIND: Final = _record(
     f8="cpu_s first_s dependency_s objective_s timeout_s",
     i4="head tail",
-    b1="is_retriable is_keyed is_watched",
+    b1="is_retriable is_keyed owns_data is_watched",
 )
 # size: speed of its servers for its size; line_*: who waits for a connection; first, last: all
 # inside; spent_s: cpu seconds promised (first come) or used (sharing); the rest is for sharing.

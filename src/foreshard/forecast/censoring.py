@@ -1,0 +1,210 @@
+"""This module is which samples' futures an intervention has changed.
+
+Once work is taken off a cell, "it did not fail" says nothing of what would have been. A model that
+learns from such samples as if they were healthy learns that what made us act is harmless, and so
+unlearns what it is good at. They are marked as censored (`History.censored`): no negative label
+comes from them.
+
+Marking alone leaves a bias behind. Of the samples before a failure those are lost that were
+followed by an intervention, of the samples of a calm day none. Where a random part was withheld
+(`planning.holdout`) the samples before what was withheld stand for those that are lost: each
+counts for one over the probability of being left alone (inverse probability of censoring; Robins
+& Rotnitzky 1992). Without a holdout there is nothing to weigh, and only history from before
+acting helps.
+
+What was taken off is read from the plan's own record, the share of the fleet's demand that each
+cell was given. A share does not move with the hour; it falls when work is taken off, and by a
+little when a cell joins. Whether it fell is judged against what the cell had before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foreshard.forecast.onset import Onsets
+from foreshard.model.errors import ForecastError
+from foreshard.model.plan import Plan
+from foreshard.model.workload import Flow
+
+__all__ = ["Decided", "LeftAlone", "censored_by", "given_shares", "is_relieved", "weights_of"]
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+# So much of its share must be gone; a sixth cell beside five takes a sixth of each.
+LEAST_TAKEN = 0.2
+# A relief is over when all but this part of the share is back.
+NEARLY_BACK = 0.1
+# What a cell usually has follows slow changes of the plan within about so many samples.
+USUAL_SAMPLES = 240.0
+
+
+class Decided(Protocol):
+    """What is asked of a recorded decision; see `model.plan.Decision`."""
+
+    @property
+    def now_s(self) -> float:
+        """When."""
+
+    @property
+    def plan(self) -> Plan:
+        """What was live after it."""
+
+
+def given_shares(
+    record: Sequence[Decided],
+    *,
+    cells: tuple[str, ...],
+    time_s: Array,
+    demand_rps: Mapping[Flow, float],
+) -> Array:
+    """The share of all demand that each cell was given.
+
+    Args:
+        record: Decisions, rising in time.
+        cells: C names.
+        time_s: float64 [T], moments asked for, rising.
+        demand_rps: Typical demand of each flow, by which it counts; those absent count nothing.
+
+    Returns:
+        [C, T], in [0, 1]; NaN before the first decision.
+
+    Raises:
+        ForecastError: The record does not rise, or no flow has any demand.
+    """
+    total = sum(demand_rps.values())
+    if not total > 0.0:
+        raise ForecastError("censoring: no flow has any demand, so no share can be told")
+    when = np.array([each.now_s for each in record], dtype=np.float64)
+    if np.any(np.diff(when) < 0.0):
+        raise ForecastError("censoring: the record of decisions does not rise in time")
+    given = np.full((len(cells), len(record) + 1), np.nan)
+    for i, each in enumerate(record, start=1):
+        if i > 1 and each.plan is record[i - 2].plan:
+            given[:, i] = given[:, i - 1]
+            continue
+        for c, cell in enumerate(cells):
+            given[c, i] = (
+                sum(
+                    split.share(cell) * demand_rps.get(flow, 0.0)
+                    for flow, split in each.plan.splits.items()
+                )
+                / total
+            )
+    return np.asarray(given[:, np.searchsorted(when, time_s, side="right")])
+
+
+def is_relieved(share: Array) -> Flags:
+    """Where work is off a cell that it used to have.
+
+    Args:
+        share: [C, T] of all demand, see `given_shares`; NaN = not known, taken as unchanged.
+
+    Returns:
+        bool [C, T].
+    """
+    relieved = np.zeros(share.shape, dtype=bool)
+    usual = np.full(share.shape[0], np.nan)
+    off = np.zeros(share.shape[0], dtype=bool)
+    for t in range(share.shape[1]):
+        now = share[:, t]
+        heard = ~np.isnan(now)
+        usual = np.where(np.isnan(usual), now, usual)
+        least = np.where(off, 1.0 - NEARLY_BACK, 1.0 - LEAST_TAKEN)
+        with np.errstate(invalid="ignore"):
+            off = np.where(heard, now < least * usual, off)
+        follows = heard & ~off
+        usual = np.where(follows, usual + (now - usual) / USUAL_SAMPLES, usual)
+        # More work than usual is the new usual: a cell that came back must not seem relieved.
+        usual = np.where(follows, np.fmax(usual, now), usual)
+        relieved[:, t] = off
+    return relieved
+
+
+def censored_by(relieved: Flags, *, reach: int) -> Flags:
+    """Samples whose future was changed.
+
+    Args:
+        relieved: [C, T], see `is_relieved`, or whatever else was done to a cell (a restart).
+        reach: The longest horizon of a label, in samples, >= 1.
+
+    Returns:
+        bool [C, T]: a relief is on, or begins within `reach` samples.
+
+    Raises:
+        ForecastError: The reach is less than one sample.
+    """
+    if reach < 1:
+        raise ForecastError(f"censoring: reach is {reach} samples, must be at least 1")
+    samples = relieved.shape[1]
+    count = np.zeros((relieved.shape[0], samples + 1), dtype=np.int64)
+    np.cumsum(relieved, axis=1, out=count[:, 1:])
+    now = np.arange(samples)
+    until = np.minimum(now + reach + 1, samples)
+    return np.asarray(count[:, until] > count[:, now])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftAlone:
+    """An intervention that was withheld at random.
+
+    Attributes:
+        cell: Index of the cell.
+        begin: Sample at which it would have begun.
+        end: First sample at which it would have been over, > begin.
+        p: Probability with which it was withheld: 1 - propensity of the intent; in (0, 1].
+    """
+
+    cell: int
+    begin: int
+    end: int
+    p: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.p <= 1.0 or not self.begin < self.end:
+            raise ForecastError(
+                f"censoring: withheld from sample {self.begin} to {self.end} with probability "
+                f"{self.p}: must rise, and be in (0, 1]"
+            )
+
+
+def weights_of(
+    withheld: Sequence[LeftAlone], relieved: Flags, onsets: Onsets, *, reach: int
+) -> NDArray[np.float32]:
+    """For how many samples each stands, `History.weight`.
+
+    What was withheld weighs wherever, had it been done, `censored_by` would have marked. What was
+    done weighs nothing: neither while work is off the cell, when its gauges are not those of a
+    cell at work and may fail of the work that comes back, nor before, unless it failed before.
+
+    Args:
+        withheld: All that was withheld.
+        relieved: [C, T], see `is_relieved`.
+        onsets: Of the history.
+        reach: As in `censored_by`.
+
+    Returns:
+        float32 [C, T], >= 0.
+    """
+    weight = np.ones(relieved.shape, dtype=np.float32)
+    for each in withheld:
+        weight[each.cell, max(each.begin - reach, 0) : each.end] /= each.p
+    begins = np.zeros(relieved.shape, dtype=bool)
+    begins[onsets.cell, onsets.begin] = True
+    spoilt = censored_by(relieved, reach=reach) & ~(_next(begins) < _next(relieved))
+    weight[spoilt | relieved] = 0.0
+    return weight
+
+
+def _next(flag: Flags) -> NDArray[np.int64]:
+    """[C, T] index of the next flag after each sample; T = there is none."""
+    samples = flag.shape[1]
+    at = np.where(flag, np.arange(samples), samples)
+    following = np.minimum.accumulate(at[:, ::-1], axis=1)[:, ::-1]
+    none = np.full((len(flag), 1), samples, dtype=np.int64)
+    return np.concatenate((following[:, 1:], none), axis=1)

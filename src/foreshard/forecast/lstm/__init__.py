@@ -1,0 +1,1 @@
+"""One recurrent network for the whole fleet, in plain JAX: the extra `foreshard[lstm]`."""

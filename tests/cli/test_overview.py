@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from typing import Any
+
+from foreshard.cli.overview import overview
+
+
+def status(**forecast: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
+    cell = {"phase": "active", "age_s": 0.3, "risk": {"model": "ensemble-1"}}
+    return {
+        "now_s": 100.0,
+        "version": 7,
+        "cells": {
+            "eu-1": cell,
+            "eu-2": {**cell, "phase": "draining"},
+            "eu-3": {**cell, "age_s": None, "risk": {"model": "trend"}},
+        },
+        "forecast": {"model": "ensemble-1", "age_s": 2.4, "degraded": "", **forecast},
+        "balancers_silent": False,
+        "shed": {"report": 0.25, "search": 0.0},
+    }
+
+
+def test_how_things_stand_is_said_in_some_lines() -> None:
+    assert overview(status(outlook_age_s=31.0), now_s=104.2, frozen="lunch").splitlines() == [
+        "engine: its last word is 4 s old, plan version 7",
+        "cells: 3, 2 active, 1 draining",
+        "silent: eu-3",
+        "forecast: ensemble-1, 2 s old",
+        "  2 cells stand on ensemble-1",
+        "  1 cells stand on trend",
+        "  its newest step is 31 s old",
+        "shed: 25% of report",
+        "frozen: lunch",
+    ]
+
+
+def test_a_degraded_forecast_is_said_with_its_reason() -> None:
+    told = overview(status(model="trend", degraded="its worker is dead"), now_s=100.0)
+    assert "  degraded to trend alone: its worker is dead" in told.splitlines()
+
+
+def test_no_forecast_is_no_news() -> None:
+    told = overview(status(model=None, age_s=None), now_s=100.0)
+    assert "forecast: none" in told.splitlines()

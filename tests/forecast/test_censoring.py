@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from foreshard.forecast.censoring import (
+    LeftAlone,
+    censored_by,
+    given_shares,
+    is_relieved,
+    weights_of,
+)
+from foreshard.forecast.history import History
+from foreshard.forecast.onset import BreachRule, find_onsets
+from foreshard.model.errors import ForecastError
+from foreshard.model.plan import Plan, Split
+from foreshard.model.workload import Flow
+
+CHECKOUT, SEARCH = Flow("eu", "checkout"), Flow("eu", "search")
+DEMAND = {CHECKOUT: 30.0, SEARCH: 10.0}
+
+
+@dataclass(frozen=True)
+class Entry:
+    now_s: float
+    plan: Plan
+
+
+def plan(a: float, *, search_a: float | None = None) -> Plan:
+    b = a if search_a is None else search_a
+    return Plan(
+        splits={
+            CHECKOUT: Split(shares={"a": a, "b": 1.0 - a}),
+            SEARCH: Split(shares={"a": b, "b": 1.0 - b}),
+        }
+    )
+
+
+def test_shares_are_those_of_the_newest_decision() -> None:
+    record = [Entry(10.0, plan(0.5)), Entry(20.0, plan(0.0, search_a=0.5))]
+    time_s = np.array([5.0, 10.0, 19.0, 20.0, 100.0])
+    share = given_shares(record, cells=("a", "b"), time_s=time_s, demand_rps=DEMAND)
+    np.testing.assert_allclose(share[0], [np.nan, 0.5, 0.5, 0.125, 0.125])
+    np.testing.assert_allclose(share.sum(axis=0)[1:], 1.0)
+
+
+def test_a_record_that_does_not_rise_is_refused() -> None:
+    record = [Entry(20.0, plan(0.5)), Entry(10.0, plan(0.5))]
+    with pytest.raises(ForecastError, match="does not rise"):
+        given_shares(record, cells=("a",), time_s=np.array([0.0]), demand_rps=DEMAND)
+    with pytest.raises(ForecastError, match="no flow has any demand"):
+        given_shares([], cells=("a",), time_s=np.array([0.0]), demand_rps={})
+
+
+def test_a_cell_that_lost_half_of_its_work_is_relieved_until_it_is_back() -> None:
+    share = np.array([[0.2] * 10 + [0.1] * 10 + [0.15] * 5 + [0.2] * 10])
+    assert np.flatnonzero(is_relieved(share)[0]).tolist() == list(range(10, 25))
+
+
+def test_a_cell_that_joins_takes_work_from_all_and_relieves_nobody() -> None:
+    share = np.array([[1.0 / 5.0] * 10 + [1.0 / 6.0] * 10])
+    assert not is_relieved(share).any()
+
+
+def test_slow_changes_of_the_plan_are_no_relief() -> None:
+    share = np.linspace(0.3, 0.1, 4_000)[None, :]
+    assert not is_relieved(share).any()
+
+
+def test_silence_changes_nothing() -> None:
+    share = np.array([[0.2] * 5 + [np.nan] * 5 + [0.05] + [np.nan] * 5 + [0.2]])
+    assert np.flatnonzero(is_relieved(share)[0]).tolist() == list(range(10, 16))
+
+
+def test_what_came_before_a_relief_within_reach_is_censored() -> None:
+    relieved = np.zeros((1, 30), dtype=bool)
+    relieved[0, 20:22] = True
+    assert np.flatnonzero(censored_by(relieved, reach=5)[0]).tolist() == list(range(15, 22))
+
+
+@given(
+    npst.arrays(np.bool_, st.tuples(st.integers(1, 3), st.integers(1, 30))),
+    st.integers(1, 40),
+)
+def test_a_sample_is_censored_exactly_if_a_relief_is_in_its_future(
+    relieved: np.ndarray, reach: int
+) -> None:
+    found = censored_by(relieved, reach=reach)
+    for c in range(relieved.shape[0]):
+        for t in range(relieved.shape[1]):
+            assert found[c, t] == relieved[c, t : t + reach + 1].any()
+
+
+def test_no_reach_is_refused() -> None:
+    with pytest.raises(ForecastError, match="reach is 0"):
+        censored_by(np.zeros((1, 1), dtype=bool), reach=0)
+
+
+def weighed(
+    withheld: list[LeftAlone], relieved: list[int], onset: int | None = None
+) -> list[float]:
+    flags = np.zeros((1, 40), dtype=bool)
+    flags[0, relieved] = True
+    value = np.full((1, 1, 40), 0.5, dtype=np.float32)
+    if onset is not None:
+        value[0, 0, onset : onset + 3] = 1.0
+    history = History.of_gauges(value, cells=("a",), gauges=("g",), step_s=60.0)
+    onsets = find_onsets(history, BreachRule(sustain=3, merge_gap_s=0.0, quiet_s=0.0))
+    found: list[float] = weights_of(withheld, flags, onsets, reach=5)[0].tolist()
+    return found
+
+
+def test_what_was_withheld_stands_for_what_was_done() -> None:
+    found = weighed([LeftAlone(cell=0, begin=20, end=25, p=0.25)], [])
+    assert found == [1.0] * 15 + [4.0] * 10 + [1.0] * 15
+
+
+def test_what_was_done_weighs_nothing() -> None:
+    assert weighed([], [20, 21]) == [1.0] * 15 + [0.0] * 7 + [1.0] * 18
+
+
+def test_a_failure_before_the_relief_was_seen_and_counts() -> None:
+    found = weighed([], list(range(20, 25)), onset=17)
+    # From the sample before the onset back it is known; between onset and relief it is not.
+    assert found[:17] == [1.0] * 17
+    assert found[17:25] == [0.0] * 8
+
+
+def test_a_failure_of_the_work_that_comes_back_teaches_nothing() -> None:
+    assert weighed([], list(range(10, 20)), onset=20)[5:20] == [0.0] * 15
+
+
+def test_weights_are_right_on_average_whoever_is_withheld() -> None:
+    rng = np.random.default_rng(1)
+    total, p = np.zeros(40), 0.2
+    for _ in range(4_000):
+        alone = rng.random() < p
+        withheld = [LeftAlone(cell=0, begin=20, end=25, p=p)] if alone else []
+        total += weighed(withheld, [] if alone else list(range(20, 25)))
+    np.testing.assert_allclose(total / 4_000, 1.0, atol=0.15)
+
+
+def test_an_impossible_withholding_is_refused() -> None:
+    with pytest.raises(ForecastError, match=r"probability 0\.0"):
+        LeftAlone(cell=0, begin=1, end=2, p=0.0)
+    with pytest.raises(ForecastError, match="from sample 2 to 2"):
+        LeftAlone(cell=0, begin=2, end=2, p=0.5)
