@@ -13,6 +13,7 @@ from foreshard.forecast.feature.plain import past_of, season_of
 from foreshard.forecast.feature.span import Spans
 from foreshard.forecast.feature.table import describe, lines_of
 from foreshard.forecast.history import History
+from foreshard.forecast.past import EVERY, coarsened
 from foreshard.model.errors import ForecastError
 from foreshard.testing.conformance.learner import sample_history
 
@@ -68,11 +69,26 @@ def test_sample_by_sample_gives_what_bulk_gives(moments: list[int]) -> None:
 
 def test_a_memory_of_a_week_gives_what_the_whole_history_gives() -> None:
     at = HISTORY.samples - 1
-    first = at - SPANS.reach - SPANS.block
+    first = at - SPANS.reach
     later = HISTORY.between(first, HISTORY.samples)
     np.testing.assert_allclose(
         described(later, 2, at - first), described(HISTORY, 2, at), atol=1e-5
     )
+
+
+def test_a_short_memory_with_blocks_behind_it_still_knows_the_week() -> None:
+    at = HISTORY.samples - 1
+    near = replace(HISTORY.between(at - 99, HISTORY.samples), older=coarsened(HISTORY, EVERY))
+    short, whole = described(near, 2, 99), described(HISTORY, 2, at)
+    for name in ("mean_7d", "max_7d", "at_limit_7d", "near_7d", "since_limit", "mean_1h"):
+        np.testing.assert_allclose(
+            short[:, column(name)], whole[:, column(name)], atol=1e-5, err_msg=name
+        )
+    for name in ("ahead_1d", "ahead_7d", "ahead_max"):
+        exact, rough = whole[:, column(name, 1)], short[:, column(name, 1)]
+        # A block knows no edge and no holding: never too low, and hardly too high.
+        assert (rough >= exact - 1e-6).all(), name
+        assert (rough <= exact + 0.15).all(), name
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(300, 2000))

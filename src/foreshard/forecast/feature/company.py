@@ -10,14 +10,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from foreshard.forecast.feature.blocks import mean_before
 from foreshard.forecast.feature.column import AHEAD, SHARED
-from foreshard.forecast.feature.recent import mean_before
-from foreshard.forecast.feature.season import highest_held
 
 __all__ = ["describe_others", "describe_peers", "describe_work", "slope_before"]
 
 Array = NDArray[np.float32]
 Index = NDArray[np.int64]
+
+# Nothing further back is kept of loads and peers.
+_NO_BLOCKS = (np.zeros(0, dtype=np.float32), 0, 1)
 
 _OTHERS = (
     ("now", "other_now"),
@@ -126,7 +128,9 @@ def describe_peers(
                     own = x[r, t - k] if heard else 0.0
                     mean_of[hour - 1 - k] = (total[p, t - k] - own) / n
         unit = 1.0 / limits[i]
-        above = mean_before(x[r], t, quarter) - mean_before(mean_of, hour - 1, quarter)
+        above = mean_before(x[r], _NO_BLOCKS, t, quarter) - mean_before(
+            mean_of, _NO_BLOCKS, hour - 1, quarter
+        )
         steeper = slope_before(x[r], t, hour) - slope_before(mean_of, hour - 1, hour)
         out[i, _PEERS] = above * unit
         out[i, _PEERS + 1] = steeper * per_hour * unit
@@ -156,20 +160,26 @@ def describe_work(
     for i in range(rows.size):
         r, t = rows[i], at[i]
         w = work[r // gauges]
-        present, usual = mean_before(w, t, hour), mean_before(w, t, day)
+        present, usual = mean_before(w, _NO_BLOCKS, t, hour), mean_before(w, _NO_BLOCKS, t, day)
         out[i, _COST] = np.nan
         for h in range(horizons.size):
             out[i, first + h * width + _LOAD_AHEAD] = np.nan
         if not present > _LEAST_LOAD * usual:
             continue
-        cost, was = mean_before(x[r], t, hour) / present, mean_before(x[r], t, day) / usual
+        cost, was = (
+            mean_before(x[r], _NO_BLOCKS, t, hour) / present,
+            mean_before(x[r], _NO_BLOCKS, t, day) / usual,
+        )
         if cost > 0.0 and was > 0.0:
             out[i, _COST] = np.log(cost / was)
-        now = mean_before(w, t, quarter)
+        now = mean_before(w, _NO_BLOCKS, t, quarter)
         for h in range(horizons.size):
             then = t - day
             if then < 0 or not now > 0.0:
                 continue
-            ahead = highest_held(w, then + 1, then + horizons[h], t)
+            ahead = -np.inf
+            for k in range(then + 1, min(then + horizons[h], t) + 1):
+                # Never true of a NaN.
+                ahead = max(ahead, w[k])
             if ahead > 0.0:
                 out[i, first + h * width + _LOAD_AHEAD] = np.log(ahead / now)

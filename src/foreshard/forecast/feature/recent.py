@@ -6,19 +6,24 @@ read from blocks. `plain.past_of` says the same in NumPy.
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from foreshard.forecast.feature.blocks import UNHEARD
 from foreshard.forecast.feature.column import SHARED
 from foreshard.forecast.feature.span import DAYS
 
-__all__ = ["describe_past", "mean_before"]
+__all__ = ["describe_past"]
 
 Array = NDArray[np.float32]
 Index = NDArray[np.int64]
 
-_NEAR = 0.8
+# In the width of the levels that they are compared with.
+_NEAR = cast("float", np.float32(0.8))
+_NOTHING = cast("float", np.float32(0.0))
 _NOW = SHARED.index("now")
 _MEAN = SHARED.index("mean_3m")
 _MAX = SHARED.index("max_5m")
@@ -39,54 +44,38 @@ _ABOVE_DAY = SHARED.index("above_day")
 _LEAST_ROOM = 1e-3
 
 
-@njit(cache=True, nogil=True)
-def mean_before(x: Array, t: int, window: int) -> float:
-    """Mean of the last `window` samples of x [T] up to t; NaN = none was heard."""
-    total, count = 0.0, 0
-    for k in range(max(t - window + 1, 0), t + 1):
-        if not np.isnan(x[k]):
-            total += x[k]
-            count += 1
-    return total / count if count > 0 else np.nan
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def describe_past(
-    x: Array,
-    blocks: tuple[Array, Array, Array, int, int],
-    where: tuple[Index, Index, Array],
+    row: tuple[Array, tuple[Array, int, int]],
+    t: int,
+    limit: float,
     spans: tuple[tuple[int, int, int, int, int], int, int, float],
     out: Array,
 ) -> None:
-    """Fill in the features of the past, fractions of the limit.
+    """Fill in the features of the past of one row, fractions of the limit.
 
     Args:
-        x: [R, T].
-        blocks: Highest, sum and number [R, K], length, and where block 0 begins.
-        where: Row, sample and limit of each of N places; the limit in the unit of x.
+        row: Levels [T], and the blocks of `blocks.highest_between`.
+        t: Sample.
+        limit: In the unit of the levels.
         spans: Recent windows, an hour, a day, and samples in an hour.
-        out: [N, F].
+        out: [F].
     """
-    rows, at, limits = where
-    highest, total, number, length, first = blocks
+    x, (highest, begins, length) = row
     windows, hour, day, per_hour = spans
-    for i in range(rows.size):
-        r, t, limit = rows[i], at[i], limits[i]
-        _windows(x[r], t, limit, (windows, per_hour), out[i])
-        since, since_near = _crossings(x[r], t, limit, (hour, windows[4]), out[i])
-        back, back_near = _week(
-            (highest[r], total[r], number[r]), t - first, limit, (length, day), out[i]
-        )
-        since = since if since >= 0 else back
-        since_near = since_near if since_near >= 0 else back_near
-        out[i, _SINCE] = np.log1p(since if since >= 0 else DAYS * day)
-        out[i, _SINCE_NEAR] = np.log1p(since_near if since_near >= 0 else DAYS * day)
-        usual = out[i, _DAY_MEAN + 2]
-        out[i, _ROOM] = (out[i, _NOW] - usual) / max(1.0 - usual, _LEAST_ROOM)
-        out[i, _ABOVE_DAY] = out[i, _MEAN + 2] - out[i, _DAY_MEAN]
+    _windows(x, t, limit, (windows, per_hour), out)
+    since, since_near = _crossings(x, t, limit, (hour, windows[4]), out)
+    back, back_near = _week(highest, t - begins, limit, (length, day), out)
+    since = since if since >= 0 else back
+    since_near = since_near if since_near >= 0 else back_near
+    out[_SINCE] = np.log1p(since if since >= 0 else DAYS * day)
+    out[_SINCE_NEAR] = np.log1p(since_near if since_near >= 0 else DAYS * day)
+    usual = out[_DAY_MEAN + 2]
+    out[_ROOM] = (out[_NOW] - usual) / max(1.0 - usual, _LEAST_ROOM)
+    out[_ABOVE_DAY] = out[_MEAN + 2] - out[_DAY_MEAN]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _windows(
     x: Array,
     t: int,
@@ -112,7 +101,7 @@ def _windows(
     out[_BEND] = out[_SLOPE + 1] - out[_SLOPE + 2]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _moments(x: Array, t: int, window: int) -> tuple[float, float, float, float, float, float]:
     """Mean, standard deviation, slope a sample, mean time, lowest and highest; or NaN."""
     n, s, q, sk, skk, skv = 0, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -135,7 +124,7 @@ def _moments(x: Array, t: int, window: int) -> tuple[float, float, float, float,
     return mean, np.sqrt(max(q / n - mean * mean, 0.0)), slope, sk / n, low, high
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _crossings(
     x: Array, t: int, limit: float, spans: tuple[int, int], out: Array
 ) -> tuple[int, int]:
@@ -160,44 +149,62 @@ def _crossings(
     return since, since_near
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _week(
-    blocks: tuple[Array, Array, Array],
-    back: int,
-    limit: float,
-    spans: tuple[int, int],
-    out: Array,
+    highest: Array, back: int, limit: float, spans: tuple[int, int], out: Array
 ) -> tuple[int, int]:
     """Samples since a block [K] of a row was at the limit and near it, -1 = not in the week.
 
     `back` samples ago the first block began.
     """
-    highest, total, number = blocks
     length, day = spans
     unit = 1.0 / limit
-    last, in_day = (back + 1) // length - 1, day // length
-    s, n, high, full, near = 0.0, 0.0, -np.inf, 0, 0
-    since, since_near = -1, -1
+    last, in_day = min((back + 1) // length, highest.size) - 1, max(day // length, 1)
+    total, n, high, full, near = 0.0, 0, UNHEARD, 0, 0
     for d in range(DAYS):
         newest = last - d * in_day
-        for k in range(newest, max(newest - in_day, -1), -1):
-            v = highest[k]
-            # Never true of a NaN.
-            if v >= _NEAR * limit:
-                age = back - k * length - length // 2
-                near += 1
-                since_near = since_near if since_near >= 0 else age
-                if v >= limit:
-                    full += 1
-                    since = since if since >= 0 else age
-            s += total[k]
-            n += number[k]
-            high = max(high, v)
+        of_day = highest[max(newest - in_day + 1, 0) : max(newest + 1, 0)]
+        s, count, best, at_limit, close = _day(of_day, limit, _NEAR * limit)
+        total += s
+        n += count
+        full += at_limit
+        near += close
+        high = max(high, best)
         if d == 0:
-            out[_DAY_MEAN] = s / n * unit if n > 0.0 else np.nan
-            out[_DAY_MEAN + 1] = high * unit if n > 0.0 else np.nan
+            out[_DAY_MEAN] = total / n * unit if n > 0 else np.nan
+            out[_DAY_MEAN + 1] = high * unit if n > 0 else np.nan
             out[_DAY_MEAN + 4] = full
-    out[_DAY_MEAN + 2] = s / n * unit if n > 0.0 else np.nan
-    out[_DAY_MEAN + 3] = high * unit if n > 0.0 else np.nan
+    out[_DAY_MEAN + 2] = total / n * unit if n > 0 else np.nan
+    out[_DAY_MEAN + 3] = high * unit if n > 0 else np.nan
     out[_DAY_MEAN + 5], out[_DAY_MEAN + 6] = full, near
-    return since, since_near
+    first = max(last - DAYS * in_day + 1, 0)
+    since = _newest(highest, first, last, limit) if full > 0 else -1
+    since_near = _newest(highest, first, last, _NEAR * limit) if near > 0 else -1
+    return (
+        back - since * length - length // 2 if since >= 0 else -1,
+        back - since_near * length - length // 2 if since_near >= 0 else -1,
+    )
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+def _day(highest: Array, limit: float, near: float) -> tuple[float, int, float, int, int]:
+    """Sum, number and highest of blocks [K] that were heard; those at the limit, and near it."""
+    total, n, best, full, close = _NOTHING, 0, UNHEARD, 0, 0
+    for k in range(highest.size):
+        v = highest[k]
+        is_heard = v > UNHEARD
+        total += v if is_heard else _NOTHING
+        n += is_heard
+        best = max(best, v)
+        full += v >= limit
+        close += v >= near
+    return total, n, best, full, close
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _newest(highest: Array, first: int, last: int, level: float) -> int:
+    """The newest block from first to last that reached a level, -1 = none."""
+    for k in range(last, first - 1, -1):
+        if highest[k] >= level:
+            return k
+    return -1

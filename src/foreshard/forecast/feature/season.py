@@ -12,106 +12,141 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from foreshard.forecast.feature.blocks import UNHEARD, highest_between, mean_before
 from foreshard.forecast.feature.column import AHEAD, SHARED
-from foreshard.forecast.feature.recent import mean_before
 from foreshard.forecast.feature.span import DAYS
 
-__all__ = ["describe_hours", "describe_season", "highest_held"]
+__all__ = ["describe_hours", "describe_season", "levels_before"]
 
 Array = NDArray[np.float32]
 Index = NDArray[np.int64]
 
 _NEAR = 0.9
-_YESTERDAY = SHARED.index("above_yesterday_15m")
+_HOURS = 24
 _HOURLY = SHARED.index("hourly_share")
-_MEAN_15M = SHARED.index("mean_15m")
-_SLOPE_15M = SHARED.index("slope_15m")
 _AHEAD = AHEAD.index("ahead_1d")
 _MEAN, _SHARE, _WIDE = (AHEAD.index(f"ahead_{k}") for k in ("mean", "share", "wide_share"))
 _LIFTED, _CARRIED = AHEAD.index("lifted_mean"), AHEAD.index("carried_15m")
 
 
-@njit(cache=True, nogil=True)
-def highest_held(held: Array, first: int, last: int, known: int) -> float:
-    """Highest of held [T] from first to last, of what is known; NaN = nothing was heard."""
-    best = -np.inf
-    for k in range(max(first, 0), min(last, known) + 1):
-        # Never true of a NaN.
-        best = max(best, held[k])
-    return best if best > -np.inf else np.nan
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def describe_season(
-    x: Array,
-    held: Array,
-    where: tuple[Index, Index, Array],
-    spans: tuple[int, int, int, int, int, float],
-    columns: tuple[int, Array],
-) -> None:
-    """Fill in the features of one horizon.
-
-    Args:
-        x: [R, T].
-        held: [R, T], see `blocks.hold`.
-        where: Row, sample and limit of each of N places.
-        spans: Horizon, tolerance, a day, 15 min, sustain, and samples in an hour.
-        columns: Where the features of the horizon begin in a table [N, F], and the table; those
-            of the past are there already.
-    """
-    rows, at, limits = where
-    horizon, _, _, _, _, per_hour = spans
-    first, out = columns
-    for i in range(rows.size):
-        r = rows[i]
-        own = out[i, first:]
-        _days_before((x[r], held[r]), at[i], limits[i], (out[i, _MEAN_15M], spans), own)
-        for k in range(2):
-            rise = out[i, _SLOPE_15M + k] * horizon / per_hour
-            own[_CARRIED + k] = out[i, _MEAN_15M + k] + rise
-
-
-@njit(cache=True, nogil=True)
-def _days_before(
-    lines: tuple[Array, Array],
+    row: tuple[Array, tuple[Array, int, int]],
     t: int,
     limit: float,
-    told: tuple[float, tuple[int, int, int, int, int, float]],
-    own: Array,
+    spans: tuple[int, int, int, int],
+    told: tuple[float, Array, Array],
+    out: Array,
 ) -> None:
-    """The features of one horizon of one row, as the days before went on at this time."""
-    x, held = lines
-    level, (horizon, tolerance, day, quarter, sustain, _) = told
+    """Fill in the features of one horizon of one row.
+
+    Args:
+        row: What was held [T] (`blocks.hold`), and the blocks of `blocks.highest_between`.
+        t: Sample.
+        limit: In the unit of the levels.
+        spans: Horizon, tolerance, a day, and sustain.
+        told: Level now, in the unit of the limit, levels on the days before [DAYS]
+            (`levels_before`), and room to work in [2, DAYS].
+        out: [F'], of the horizon.
+    """
+    held, far = row
+    level, usual, (exact, lifted) = told
+    horizon, tolerance, day, sustain = spans
     unit, known = 1.0 / limit, t - sustain + 1
-    exact, lifted = np.empty(DAYS), np.empty(DAYS)
-    own[_AHEAD:_CARRIED] = np.nan
+    out[_AHEAD:_CARRIED] = np.nan
     n, full, near, wide = 0, 0, 0, 0
-    for d in range(1, min(DAYS, (t + 1) // day) + 1):
+    oldest = min(far[1], 0)
+    for d in range(1, DAYS + 1):
         then = t - d * day
-        best = highest_held(held, then + 1, then + horizon, known)
-        before = highest_held(held, then - tolerance + 1, then, known)
-        after = highest_held(held, then + horizon + 1, then + horizon + tolerance, known)
-        around = np.fmax(best, np.fmax(before, after))
+        if then + 1 < oldest:
+            break
+        last = then + horizon
+        best = highest_between(held, far, then + 1, min(last, known))
+        before = highest_between(held, far, then - tolerance + 1, then)
+        after = highest_between(held, far, last + 1, min(last + tolerance, known))
+        around = max(best, before, after)
         if d in (1, 2, 3, DAYS):
-            own[_AHEAD + min(d, 4) - 1] = best * unit
+            out[_AHEAD + min(d, 4) - 1] = _told(best, unit)
         if d == 1:
-            own[_WIDE + 1] = around * unit
-        if np.isnan(best):
+            out[_WIDE + 1] = _told(around, unit)
+        if not best > UNHEARD:
             continue
         exact[n] = best * unit
-        lifted[n] = level + (best - mean_before(x, then, quarter)) * unit
+        lifted[n] = level + (best - usual[d - 1]) * unit
         n += 1
-        full += best >= limit
-        near += best >= _NEAR * limit
-        wide += around >= limit
+        full += int(best >= limit)
+        near += int(best >= _NEAR * limit)
+        wide += int(around >= limit)
     if n > 0:
-        _two_highest(exact[:n], own, _MEAN)
-        _two_highest(lifted[:n], own, _LIFTED)
-        own[_SHARE], own[_SHARE + 1], own[_WIDE] = full / n, near / n, wide / n
+        _two_highest(exact[:n], out, _MEAN)
+        _two_highest(lifted[:n], out, _LIFTED)
+        out[_SHARE], out[_SHARE + 1], out[_WIDE] = full / n, near / n, wide / n
 
 
-@njit(cache=True, nogil=True)
-def _two_highest(values: NDArray[np.float64], out: Array, place: int) -> None:
+@njit(cache=True, nogil=True, error_model="numpy")
+def levels_before(
+    row: tuple[Array, tuple[Array, int, int]], t: int, spans: tuple[int, int], found: Array
+) -> None:
+    """Means of the window that ended at this time on each of the days before.
+
+    Args:
+        row: Levels [T], and the blocks of `blocks.highest_between`.
+        t: Sample.
+        spans: A day, and the window.
+        found: [DAYS] at most; filled in.
+    """
+    x, far = row
+    day, window = spans
+    oldest = min(far[1], 0)
+    for d in range(1, found.size + 1):
+        then = t - d * day
+        found[d - 1] = mean_before(x, far, then, window) if then >= oldest else np.nan
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def describe_hours(
+    row: tuple[Array, tuple[Array, int, int]],
+    t: int,
+    limit: float,
+    spans: tuple[int, int, int],
+    out: Array,
+) -> None:
+    """Fill in what returns every hour, in one row.
+
+    Args:
+        row: What was held [T] (`blocks.hold`), and the blocks of `blocks.highest_between`.
+        t: Sample.
+        limit: In the unit of the levels.
+        spans: An hour, 5 min, and sustain.
+        out: [F].
+    """
+    held, far = row
+    hour, slack, sustain = spans
+    n, full, best, newest = 0, 0, UNHEARD, UNHEARD
+    oldest = min(far[1], 0)
+    for h in range(1, _HOURS + 1):
+        then = t - h * hour
+        if then < oldest:
+            break
+        v = highest_between(held, far, then, min(then + slack, t - sustain + 1))
+        if h == 1:
+            newest = v
+        n += int(v > UNHEARD)
+        full += int(v >= limit)
+        best = max(best, v)
+    out[_HOURLY] = full / n if n > 0 else np.nan
+    out[_HOURLY + 1] = _told(best, 1.0 / limit)
+    out[_HOURLY + 2] = _told(newest, 1.0 / limit)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _told(level: float, unit: float) -> float:
+    """A level in fractions of the limit; NaN = nothing was heard."""
+    return level * unit if level > UNHEARD else np.nan
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _two_highest(values: Array, out: Array, place: int) -> None:
     """Mean, highest and second of values [N], NaN = unknown, into three columns."""
     best, second, total, n = np.nan, np.nan, 0.0, 0
     for v in values:
@@ -125,48 +160,3 @@ def _two_highest(values: NDArray[np.float64], out: Array, place: int) -> None:
             second = v
     out[place] = total / n if n > 0 else np.nan
     out[place + 1], out[place + 2] = best, second
-
-
-@njit(cache=True, nogil=True)
-def describe_hours(
-    x: Array,
-    held: Array,
-    where: tuple[Index, Index, Array],
-    spans: tuple[int, int, int, int, int],
-    out: Array,
-) -> None:
-    """Fill in how the level stands to yesterday's, and what returns every hour.
-
-    Args:
-        x: [R, T].
-        held: [R, T], see `blocks.hold`.
-        where: Row, sample and limit of each of N places.
-        spans: An hour, a day, 15 min, 5 min, and sustain.
-        out: [N, F]; the features of the past are there already.
-    """
-    rows, at, limits = where
-    hour, day, quarter, slack, sustain = spans
-    for i in range(rows.size):
-        r, t, limit = rows[i], at[i], limits[i]
-        unit = 1.0 / limit
-        known = t - sustain + 1
-        for k, window in enumerate((quarter, hour)):
-            then = mean_before(x[r], t - day, window) if t - day >= 0 else np.nan
-            out[i, _YESTERDAY + k] = out[i, _MEAN_15M + k] - then * unit
-        n, full, best, newest = 0, 0, np.nan, np.nan
-        for h in range(1, 25):
-            then = t - h * hour
-            if then < 0:
-                break
-            v = highest_held(held[r], then, then + slack, known)
-            if h == 1:
-                newest = v
-            if np.isnan(v):
-                continue
-            n += 1
-            full += v >= limit
-            if not best >= v:
-                best = v
-        out[i, _HOURLY] = full / n if n > 0 else np.nan
-        out[i, _HOURLY + 1] = best * unit
-        out[i, _HOURLY + 2] = newest * unit

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from foreshard.forecast.past import EVERY
 from foreshard.model.errors import ForecastError
 
-__all__ = ["BLOCK_S", "DAYS", "Spans"]
+__all__ = ["DAYS", "Spans"]
 
 _RECENT_S = (180.0, 300.0, 900.0, 3_600.0, 10_800.0)
 DAYS = 7
-BLOCK_S = 900.0
 _DAY_S = 86_400.0
 _HOUR_S = 3_600.0
 
@@ -21,7 +21,6 @@ class Spans:
 
     Attributes:
         recent: Five windows, rising: 3, 5, 15, 60 and 180 min where the step allows.
-        block: A quarter of an hour.
         hour: An hour.
         day: A day.
         per_hour: Samples in an hour, for slopes.
@@ -31,7 +30,6 @@ class Spans:
     """
 
     recent: tuple[int, int, int, int, int]
-    block: int
     hour: int
     day: int
     per_hour: float
@@ -55,7 +53,6 @@ class Spans:
         horizons = tuple(max(round(h / step_s), 1) for h in horizons_s)
         return cls(
             recent=(a, b, c, d, e),
-            block=max(round(BLOCK_S / step_s), 1),
             hour=max(round(_HOUR_S / step_s), 1),
             day=round(_DAY_S / step_s),
             per_hour=_HOUR_S / step_s,
@@ -67,4 +64,5 @@ class Spans:
     @property
     def reach(self) -> int:
         """Samples back to the oldest that counts."""
-        return DAYS * self.day + max(self.tolerance) + self.recent[2]
+        longest = max(*self.tolerance, self.recent[2], self.hour)
+        return DAYS * self.day + longest + EVERY

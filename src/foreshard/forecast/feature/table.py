@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foreshard.forecast.feature.blocks import hold, summarise
-from foreshard.forecast.feature.column import AHEAD, SHARED, columns_of
+from foreshard.forecast.feature.blocks import UNHEARD, hold, summarise
+from foreshard.forecast.feature.column import AHEAD, SHARED
 from foreshard.forecast.feature.company import describe_others, describe_peers, describe_work
-from foreshard.forecast.feature.recent import describe_past
-from foreshard.forecast.feature.season import describe_hours, describe_season
+from foreshard.forecast.feature.row import describe_rows
 from foreshard.forecast.feature.span import Spans
 from foreshard.forecast.history import ALONE, History
+from foreshard.forecast.past import EVERY
 
 __all__ = ["Lines", "describe", "lines_of"]
 
@@ -40,7 +40,7 @@ class Lines:
         gauges: G.
         x: [R, T], fraction of the limit.
         held: [R, T], see `hold`.
-        blocks: See `summarise`; with their length and where the first begins.
+        far: Highest of each block [R, K], at which sample the first begins, and their length.
         load: [C, T].
         has_load: Some of it is known.
         peers: Sum and number [P, T] of each group of siblings and gauge, and the group of a row.
@@ -51,7 +51,7 @@ class Lines:
     gauges: int
     x: Array
     held: Array
-    blocks: tuple[Array, Array, Array, int, int]
+    far: tuple[Array, int, int]
     load: Array
     has_load: bool
     peers: tuple[Array, Array, Index]
@@ -62,14 +62,12 @@ def lines_of(history: History, spans: Spans) -> Lines:
     """The rows of a history."""
     c, g = history.counts.shape
     x = np.ascontiguousarray(history.value).reshape(c * g, history.samples)
-    # Blocks begin at multiples of their length since time began.
-    first = -(round(history.begins_s / history.step_s) % spans.block)
     return Lines(
         spans=spans,
         gauges=g,
         x=x,
         held=hold(x, spans.sustain),
-        blocks=(*summarise(x, spans.block, first), spans.block, first),
+        far=_far_of(history, x),
         load=np.ascontiguousarray(history.load),
         has_load=not bool(np.isnan(history.load).all()),
         peers=_peers_of(history),
@@ -98,20 +96,13 @@ def describe(lines: Lines, cell: Index, at: Index, limit: Array) -> Array:
     where = (rows, moments, limit.ravel()[wanted].astype(np.float32))
     out = np.full((len(wanted), width), np.nan, dtype=np.float32)
     quarter, day, sustain = spans.recent[2], spans.day, spans.sustain
-    describe_past(
-        lines.x, lines.blocks, where, (spans.recent, spans.hour, day, spans.per_hour), out
+    describe_rows(
+        (lines.x, lines.held, lines.far),
+        where,
+        (spans.recent, spans.hour, day, spans.per_hour),
+        (np.array(spans.horizons), np.array(spans.tolerance), sustain),
+        out,
     )
-    describe_hours(
-        lines.x, lines.held, where, (spans.hour, day, quarter, spans.recent[1], sustain), out
-    )
-    for i, (horizon, tolerance) in enumerate(zip(spans.horizons, spans.tolerance, strict=True)):
-        describe_season(
-            lines.x,
-            lines.held,
-            where,
-            (horizon, tolerance, day, quarter, sustain, spans.per_hour),
-            (columns_of(i)[1].start, out),
-        )
     if len(lines.peers[0]):
         describe_peers(lines.x, lines.peers, where, (quarter, spans.hour, spans.per_hour), out)
     if lines.has_load:
@@ -130,6 +121,18 @@ def describe(lines: Lines, cell: Index, at: Index, limit: Array) -> Array:
         describe_others(whole, len(spans.horizons))
         whole[np.isnan(limit)] = np.nan
     return whole
+
+
+def _far_of(history: History, x: Array) -> tuple[Array, int, int]:
+    """Blocks of the history, from what is kept of it further back where there is that."""
+    older = history.older
+    if older is not None and older.samples:
+        # A block stands at its last step.
+        begins = round((older.begins_s - history.begins_s) / history.step_s) - (EVERY - 1)
+        highest = np.ascontiguousarray(older.value).reshape(len(x), -1)
+        return np.where(np.isnan(highest), UNHEARD, highest), begins, EVERY
+    first = (1 - round(history.begins_s / history.step_s)) % EVERY
+    return summarise(x, EVERY, first), first, EVERY
 
 
 def _peers_of(history: History) -> tuple[Array, Array, Index]:

@@ -2,7 +2,7 @@
 
 Small trees, each of a random part of rows and columns: a fleet that ran into its limits a hundred
 times has little to say, and larger trees learn it by heart. The settings were chosen on the first
-half of real telemetry, and hardly matter (see docs/decisions/0012).
+half of real telemetry, and hardly matter (see docs/decisions/0015).
 """
 
 from __future__ import annotations

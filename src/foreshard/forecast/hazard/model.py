@@ -201,7 +201,7 @@ def _read_part(history: History, at: Index, spans: Spans) -> tuple[History, Inde
     """The part of a history that features at some samples read, and the samples within it."""
     if not len(at):
         return history, at
-    first = max(int(at.min()) - spans.reach - spans.block, 0)
+    first = max(int(at.min()) - spans.reach, 0)
     return history.between(first, int(at.max()) + 1), at - first
 
 

@@ -38,12 +38,13 @@ def next_onsets(
     sustain, merge_gap, quiet = rule
     following, is_free = found
     steps = held.size
-    last, count = -merge_gap - quiet - 1, 0
+    apart = max(merge_gap, 2)
+    last, count = -apart - quiet, 0
     for t in range(steps):
         following[t] = NEVER
         if held[t] >= limit:
             # Fragments closer than the gap are one, and one has no gap at all.
-            if t - last >= max(merge_gap, 2):
+            if t - last >= apart:
                 following[t] = t
                 count += 1
             else:

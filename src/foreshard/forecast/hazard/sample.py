@@ -132,12 +132,17 @@ def draw_places(
                 at=at,
                 limit=np.where(is_free[:, at].T, level[None], np.nan),
                 ahead=told[:, at].T,
-                weight=(1.0 / keep[taken]).astype(np.float32),
+                weight=(_counted(history, i, at) / keep[taken]).astype(np.float32),
                 is_real=np.full(len(at), k == s - 1),
             )
         )
     names = ("cell", "at", "limit", "ahead", "weight", "is_real")
     return Places(**{name: np.concatenate([getattr(p, name) for p in drawn]) for name in names})
+
+
+def _counted(history: History, cell: int, at: Index) -> Array | float:
+    """What each sample stands for besides itself."""
+    return 1.0 if history.weight is None else history.weight[cell, at]
 
 
 def _onsets(
