@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from foreshard.forecast.baseline import HeadroomLearner
 from foreshard.forecast.ensemble import EVIDENCE_S, EnsembleLearner, EnsembleModel, restore
+from foreshard.forecast.forecaster import Json
 from foreshard.forecast.hazard import HazardLearner
 from foreshard.forecast.history import History
 from foreshard.model.errors import ForecastError
@@ -71,3 +73,22 @@ def test_an_ensemble_of_learned_models_alone_is_refused() -> None:
 def test_any_members_do() -> None:
     model = EnsembleLearner(members=(HeadroomLearner(),)).fit(TRAIN, RULE, HORIZONS_S, seed=1)
     assert model.stands_on(("leaky",)) == ("headroom",)
+
+
+def test_a_damaged_snapshot_is_refused_in_words(model: EnsembleModel) -> None:
+    good = model.snapshot()
+    bad: dict[str, dict[str, NDArray[np.generic]]] = {
+        "shape": {"learned_slope": np.eye(2)},
+        "do not match": {"seen_s": np.ones(1)},
+        "no numbers called": {"0_any_slope": np.array(["x"])},
+    }
+    for match, arrays in bad.items():
+        with pytest.raises(ForecastError, match=match):
+            restore(replace(good, arrays={**good.arrays, **arrays}))
+
+
+def test_a_member_that_nobody_knows_is_refused(model: EnsembleModel) -> None:
+    good = model.snapshot()
+    members: list[Json] = [{"kind": "oracle", "settings": {}}]
+    with pytest.raises(ForecastError, match="'oracle' is not known"):
+        restore(replace(good, settings={**good.settings, "members": members}))

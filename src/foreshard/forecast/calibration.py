@@ -16,7 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Correction", "fit_correction", "log_odds", "probability"]
+from foreshard.forecast.learner import Snapshot
+from foreshard.model.errors import ForecastError
+
+__all__ = ["Correction", "correction_in", "fit_correction", "log_odds", "probability"]
 
 Array = NDArray[np.float64]
 
@@ -57,6 +60,21 @@ class Correction:
         """The one that leaves the scores of so many horizons as they are."""
         return cls(offset=np.zeros(horizons), slope=np.eye(horizons))
 
+    def __post_init__(self) -> None:
+        if self.slope.shape[:1] != self.offset.shape or self.slope.ndim != 2:
+            raise ForecastError(
+                f"correction: offset has shape {self.offset.shape}, slope {self.slope.shape}, "
+                "must be [H] and [H, K]"
+            )
+        if not (np.isfinite(self.offset).all() and np.isfinite(self.slope).all()):
+            raise ForecastError("correction: offset or slope is not finite")
+        if (self.slope < 0.0).any():
+            raise ForecastError(f"correction: slope {self.slope.min()} is below 0")
+
+    def arrays(self, of: str) -> dict[str, NDArray[np.generic]]:
+        """It as arrays of a snapshot; see `correction_in`."""
+        return {f"{of}_offset": self.offset, f"{of}_slope": self.slope}
+
     def apply(self, z: Array) -> Array:
         """Probabilities [H, ...] from log odds [K, ...]; NaN where one of them is."""
         shape = (-1, *(1 for _ in range(z.ndim - 1)))
@@ -64,6 +82,26 @@ class Correction:
         p = probability(moved + self.offset.reshape(shape))
         unsaid = np.asarray(np.isnan(z).any(axis=0))
         return np.where(unsaid[None], np.nan, p)
+
+
+def correction_in(snapshot: Snapshot, of: str, shape: tuple[int, int]) -> Correction:
+    """The curves that `Correction.arrays` put into a snapshot.
+
+    Args:
+        snapshot: See `Snapshot`.
+        of: Under which name.
+        shape: [H, K] that they must have.
+
+    Raises:
+        ForecastError: They are not there, or are no curves of this shape.
+    """
+    found = Correction(offset=snapshot.array(f"{of}_offset"), slope=snapshot.array(f"{of}_slope"))
+    if found.slope.shape != shape:
+        raise ForecastError(
+            f"{snapshot.kind}: snapshot's {of}_slope has shape {found.slope.shape}, must be "
+            f"{shape}"
+        )
+    return found
 
 
 def fit_correction(

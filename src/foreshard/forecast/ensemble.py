@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from foreshard.forecast import baseline, hazard, trend_model
 from foreshard.forecast.baseline import HeadroomLearner
-from foreshard.forecast.calibration import Correction, fit_correction, log_odds
+from foreshard.forecast.calibration import Correction, correction_in, fit_correction, log_odds
 from foreshard.forecast.forecaster import Json
 from foreshard.forecast.hazard import HazardLearner
 from foreshard.forecast.history import History
@@ -108,10 +108,8 @@ class EnsembleModel:
         }
         arrays: dict[str, NDArray[np.generic]] = {
             "seen_s": np.array(list(self.seen_s.values()), dtype=np.float64),
-            "learned_offset": self.learned.offset,
-            "learned_slope": self.learned.slope,
-            "untaught_offset": self.untaught.offset,
-            "untaught_slope": self.untaught.slope,
+            **self.learned.arrays("learned"),
+            **self.untaught.arrays("untaught"),
         }
         texts: dict[str, str] = {}
         for i, part in enumerate(parts):
@@ -184,8 +182,9 @@ class EnsembleLearner:
         if [member.name for member in early] == names:
             z, came, weight = _later(history, rule, early, cut)
             learned = _stacked(z, came, weight, first)
-            alone = _stacked(z * np.array(untaught)[:, None, None], came, weight, bare)
-            alone.slope[:, ~np.array(untaught)] = 0.0
+            mask = np.array(untaught)
+            alone = _stacked(z * mask[:, None, None], came, weight, bare)
+            alone = Correction(offset=alone.offset, slope=alone.slope * mask)
         progress(1.0)
         heard = ~np.isnan(history.value).all(axis=1)
         seen_s = (heard.sum(axis=1) * history.step_s).tolist()
@@ -239,16 +238,18 @@ def restore(snapshot: Snapshot) -> EnsembleModel:
                 )
             )
         )
+    horizons_s, cells = snapshot.numbers("horizons_s"), snapshot.words("cells")
+    shape, seen_s = (len(horizons_s), len(members)), snapshot.array("seen_s")
+    if seen_s.shape != (len(cells),) or any(m.horizons_s != horizons_s for m in members):
+        raise ForecastError(
+            "ensemble: the snapshot's members or cells do not match; it is damaged"
+        )
     return EnsembleModel(
-        horizons_s=snapshot.numbers("horizons_s"),
+        horizons_s=horizons_s,
         members=tuple(members),
-        learned=Correction(
-            offset=snapshot.array("learned_offset"), slope=snapshot.array("learned_slope")
-        ),
-        untaught=Correction(
-            offset=snapshot.array("untaught_offset"), slope=snapshot.array("untaught_slope")
-        ),
-        seen_s=dict(zip(snapshot.words("cells"), snapshot.array("seen_s").tolist(), strict=True)),
+        learned=correction_in(snapshot, "learned", shape),
+        untaught=correction_in(snapshot, "untaught", shape),
+        seen_s=dict(zip(cells, seen_s.tolist(), strict=True)),
     )
 
 
@@ -280,12 +281,13 @@ def _later(
     at = np.arange(cut, history.samples, every, dtype=np.int64)
     z = _aligned([member.risk(history, at).any for member in members])[:, :, 0]
     onsets = find_onsets(history, rule)
+    counted = 1.0 if history.weight is None else history.weight[:, at]
     came, weight = [], []
     for horizon_s in members[0].horizons_s:
         h = history.steps(horizon_s)
         y, known = labels(onsets, h)
         came.append(y[:, at].ravel())
-        weight.append((onsets.scored & known)[:, at].ravel() * (every / h))
+        weight.append(((onsets.scored & known)[:, at] * counted).ravel() * (every / h))
     z = z.reshape(*z.shape[:2], -1)
     return z, np.stack(came), np.stack(weight) * ~np.isnan(z).any(axis=(0, 1))
 

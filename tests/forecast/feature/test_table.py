@@ -107,6 +107,22 @@ def test_shuffling_the_future_changes_no_feature(seed: int, at: int) -> None:
         np.testing.assert_array_equal(described(shuffled, cell, at), described(HISTORY, cell, at))
 
 
+@given(st.integers(0, 39), st.integers(0, 23))
+@settings(max_examples=20, deadline=None)
+def test_no_block_reaches_beyond_its_sample_whatever_the_step(at: int, begins: int) -> None:
+    value = np.random.default_rng(1).random((1, 1, 400), dtype=np.float32)
+    whole = History.of_gauges(value, cells=("a",), gauges=("g",), step_s=3600.0)
+    first = 300 + begins
+    near = replace(whole.between(first, 400), older=coarsened(whole, EVERY))
+    spans = Spans.of(3600.0, (3600.0, 86_400.0), 1)
+    cut = near.until(at + 1)
+    limit = np.ones((1, 1), dtype=np.float32)
+    found = [
+        describe(lines_of(h, spans), np.array([0]), np.array([at]), limit) for h in (near, cut)
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+
+
 def test_a_lower_limit_is_the_same_as_higher_values() -> None:
     doubled = replace(
         HISTORY, value=HISTORY.value * np.float32(2.0), load=HISTORY.load * np.float32(2.0)

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from foreshard.forecast.feature.column import SHARED
+from foreshard.forecast.feature.column import COLUMNS
 from foreshard.forecast.hazard import HazardLearner, HazardModel, restore
+from foreshard.forecast.hazard.forest import grow
 from foreshard.forecast.hazard.model import chosen
 from foreshard.forecast.hazard.reason import reasons_for
 from foreshard.forecast.history import History
@@ -95,14 +97,20 @@ def test_breaches_that_others_declare_are_learned_as_well() -> None:
     assert np.nanmean(p[(level > 0.85) & (level < 0.9)]) > 5.0 * np.nanmean(p[level < 0.6])
 
 
-def test_a_censored_past_teaches_no_calm() -> None:
-    censored = replace(TRAIN, censored=np.ones_like(TRAIN.censored))
-    model = HazardLearner().fit(censored, RULE, HORIZONS_S, seed=1)
+def test_a_censored_past_teaches_no_calm(model: HazardModel) -> None:
+    chance = np.random.default_rng(0)
+    censored = replace(TRAIN, censored=chance.random(TRAIN.censored.shape) < 0.8)
     risk, plain = (
         m.risk(HISTORY, AT).any[-1, 0, LEAKY]
-        for m in (model, HazardLearner().fit(TRAIN, RULE, HORIZONS_S, seed=1))
+        for m in (HazardLearner().fit(censored, RULE, HORIZONS_S, seed=1), model)
     )
     assert np.nanmean(risk) > np.nanmean(plain)
+
+
+def test_where_every_calm_is_censored_nothing_can_be_learned() -> None:
+    censored = replace(TRAIN, censored=np.ones_like(TRAIN.censored))
+    with pytest.raises(ForecastError, match="that it did not; there is nothing to learn from"):
+        HazardLearner().fit(censored, RULE, HORIZONS_S, seed=1)
 
 
 def test_a_snapshot_of_another_kind_is_refused(model: HazardModel) -> None:
@@ -124,4 +132,34 @@ def test_damaged_trees_are_refused(model: HazardModel, text: str) -> None:
 
 
 def test_the_model_says_which_features_it_was_made_with(model: HazardModel) -> None:
-    assert model.snapshot().settings["columns"] == list(SHARED)
+    assert model.snapshot().settings["columns"] == list(COLUMNS)
+
+
+def test_trees_of_another_width_are_refused(model: HazardModel) -> None:
+    good = model.snapshot()
+    rows = np.random.default_rng(0).random((400, 2), dtype=np.float32)
+    narrow = grow(rows, rows[:, 0] > 0.5, np.ones(400, dtype=np.float32), seed=1)
+    with pytest.raises(ForecastError, match="other features"):
+        restore(replace(good, texts={**good.texts, "forest_1": narrow.text}))
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "match"),
+    [
+        ("any_slope", np.eye(2), "shape"),
+        ("any_offset", np.full(3, np.nan), "not finite"),
+        ("gauge_slope", -np.eye(3), "below 0"),
+    ],
+)
+def test_damaged_curves_are_refused(
+    model: HazardModel, name: str, array: NDArray[np.float64], match: str
+) -> None:
+    good = model.snapshot()
+    with pytest.raises(ForecastError, match=match):
+        restore(replace(good, arrays={**good.arrays, name: array}))
+
+
+def test_a_fleet_without_limits_is_refused_in_words() -> None:
+    bare = replace(TRAIN, counts=np.zeros_like(TRAIN.counts))
+    with pytest.raises(ForecastError, match="limit that counts"):
+        HazardLearner().fit(bare, RULE, HORIZONS_S, seed=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["AHEAD", "SHARED", "WORDS", "columns_of"]
+__all__ = ["AHEAD", "COLUMNS", "SHARED", "WORDS", "columns_of"]
 
 # Levels, slopes and distances are fractions of the limit; slopes are for one hour.
 WORDS: Mapping[str, str] = MappingProxyType(
@@ -90,6 +90,8 @@ _FIRST_AHEAD = tuple(WORDS).index("ahead_1d")
 # Of a row; and of a row and a horizon.
 SHARED: tuple[str, ...] = tuple(WORDS)[:_FIRST_AHEAD]
 AHEAD: tuple[str, ...] = tuple(WORDS)[_FIRST_AHEAD:]
+# Of a row, as the trees of one horizon see it.
+COLUMNS: tuple[str, ...] = (*SHARED, *AHEAD)
 
 
 def columns_of(horizon: int) -> tuple[slice, slice]:

@@ -55,7 +55,7 @@ def describe_past(
     """Fill in the features of the past of one row, fractions of the limit.
 
     Args:
-        row: Levels [T], and the blocks of `blocks.highest_between`.
+        row: Levels [T], and the blocks of `blocks.highest_between` that are over at t.
         t: Sample.
         limit: In the unit of the levels.
         spans: Recent windows, an hour, a day, and samples in an hour.
@@ -159,7 +159,7 @@ def _week(
     """
     length, day = spans
     unit = 1.0 / limit
-    last, in_day = min((back + 1) // length, highest.size) - 1, max(day // length, 1)
+    last, in_day = highest.size - 1, max(day // length, 1)
     total, n, high, full, near = 0.0, 0, UNHEARD, 0, 0
     for d in range(DAYS):
         newest = last - d * in_day

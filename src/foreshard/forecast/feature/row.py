@@ -49,7 +49,9 @@ def describe_rows(
     room = np.empty((2, DAYS), np.float32)
     for i in range(rows.size):
         r, t, limit = rows[i], at[i], limits[i]
-        far = (highest[r], begins, length)
+        # What is not over yet tells of what comes after the sample.
+        over = min(max((t + 1 - begins) // length, 0), highest.shape[1])
+        far = (highest[r, :over], begins, length)
         describe_past((x[r], far), t, limit, spans, out[i])
         levels_before((x[r], far), t, (day, windows[2]), usual)
         levels_before((x[r], far), t, (day, hour), hourly)

@@ -2,7 +2,7 @@
 
 Small trees, each of a random part of rows and columns: a fleet that ran into its limits a hundred
 times has little to say, and larger trees learn it by heart. The settings were chosen on the first
-half of real telemetry, and hardly matter (see docs/decisions/0015).
+half of real telemetry, and hardly matter (see docs/decisions/0017).
 """
 
 from __future__ import annotations
@@ -66,6 +66,11 @@ class Forest:
             return cls(text, lightgbm.Booster(model_str=text))
         except (lightgbm.basic.LightGBMError, ValueError) as error:
             raise ForecastError(f"hazard: the text of the trees is damaged ({error})") from error
+
+    @property
+    def width(self) -> int:
+        """Features of a row."""
+        return self.trees.num_feature()
 
     def predict(self, table: Array) -> NDArray[np.float64]:
         """Probabilities [N] of rows [N, F]."""

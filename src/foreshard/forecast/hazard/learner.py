@@ -19,7 +19,7 @@ from foreshard.forecast.feature.span import Spans
 from foreshard.forecast.feature.table import Lines, describe, lines_of
 from foreshard.forecast.hazard.forest import Forest, grow
 from foreshard.forecast.hazard.model import KIND, HazardModel, any_of, chosen
-from foreshard.forecast.hazard.sample import Places, draw_places, levels_of
+from foreshard.forecast.hazard.sample import LEVELS, Places, draw_places, levels_of
 from foreshard.forecast.history import History
 from foreshard.forecast.learner import Progress, ignore_progress
 from foreshard.forecast.onset import BreachRule, Onsets, find_onsets, labels
@@ -48,12 +48,14 @@ class _Shown:
     Attributes:
         rows: [N, F].
         came_true: [H, N].
+        known: [H, N], it is known what became of it.
         weight: [N].
         at: [N], samples.
     """
 
     rows: Array
     came_true: NDArray[np.bool_]
+    known: NDArray[np.bool_]
     weight: Array
     at: NDArray[np.int64]
 
@@ -79,10 +81,12 @@ class HazardLearner:
             ForecastError: The history is too short, or no gauge ever rose towards a limit.
         """
         days = history.samples * history.step_s / 86_400.0
-        if days < _LEAST_DAYS or not history.cells:
+        if days < _LEAST_DAYS:
             raise ForecastError(
                 f"hazard: there are {days:.1f} days of history, it takes at least {_LEAST_DAYS:g}"
             )
+        if not history.counts.any():
+            raise ForecastError("hazard: no gauge of any cell has a limit that counts")
         spans = Spans.of(history.step_s, horizons_s, rule.sustain)
         lines = lines_of(history, spans)
         onsets = find_onsets(history, rule)
@@ -93,18 +97,17 @@ class HazardLearner:
         forests = _grown(shown, history.samples, seed)
         if forests is None:
             raise ForecastError(
-                "hazard: no gauge with a limit that counts rose to a level above its usual one "
-                f"{_FEWEST_ONSETS} times in {days:.1f} days; there is nothing to learn from"
+                f"hazard: in {days:.1f} days it is not known {_FEWEST_ONSETS} times that a gauge "
+                "with a limit that counts rose to a level above its usual one, and as often that "
+                "it did not; there is nothing to learn from"
             )
         progress(1.0)
-        heard = ~np.isnan(history.value).all(axis=1)
         return HazardModel(
             horizons_s=horizons_s,
             sustain=rule.sustain,
             forests=forests,
             of_gauge=of_gauge,
             of_any=of_any,
-            seen=dict(zip(history.cells, heard.sum(axis=1).tolist(), strict=True)),
         )
 
 
@@ -125,7 +128,7 @@ def _shown(lines: Lines, history: History, sought: tuple[BreachRule, Onsets], se
 
 
 def _rows_of(lines: Lines, places: Places) -> _Shown:
-    rows, came, weight, at = [], [], [], []
+    rows, came, known, weight, at = [], [], [], [], []
     at_once = 50_000
     horizons = np.array(lines.spans.horizons)
     for first in range(0, len(places.at), at_once):
@@ -136,11 +139,13 @@ def _rows_of(lines: Lines, places: Places) -> _Shown:
         which = np.nonzero(told)[0]
         rows.append(table[told])
         came.append(places.ahead[part][told][None] <= horizons[:, None])
+        known.append(came[-1] | (places.sight[part][which][None] >= horizons[:, None]))
         weight.append(places.weight[part][which])
         at.append(places.at[part][which])
     if not rows:
         return _Shown(
             np.zeros((0, 1), dtype=np.float32),
+            np.zeros((len(horizons), 0), dtype=bool),
             np.zeros((len(horizons), 0), dtype=bool),
             np.zeros(0, dtype=np.float32),
             np.zeros(0, dtype=np.int64),
@@ -148,6 +153,7 @@ def _rows_of(lines: Lines, places: Places) -> _Shown:
     return _Shown(
         np.concatenate(rows),
         np.concatenate(came, axis=1),
+        np.concatenate(known, axis=1),
         np.concatenate(weight),
         np.concatenate(at),
     )
@@ -155,13 +161,14 @@ def _rows_of(lines: Lines, places: Places) -> _Shown:
 
 def _grown(shown: _Shown, end: int, seed: int) -> tuple[Forest, ...] | None:
     """Trees for each horizon, from what was known at sample `end`; None = too little happened."""
-    used = shown.at < end
-    if shown.came_true[0, used].sum() < _FEWEST_ONSETS:
-        return None
-    return tuple(
-        grow(chosen(shown.rows[used], i), shown.came_true[i, used], shown.weight[used], seed=seed)
-        for i in range(len(shown.came_true))
-    )
+    forests = []
+    for i, came_true in enumerate(shown.came_true):
+        used = np.flatnonzero((shown.at < end) & shown.known[i])
+        came = came_true[used]
+        if min(came.sum(), len(came) - came.sum()) < _FEWEST_ONSETS:
+            return None
+        forests.append(grow(chosen(shown.rows, i, used), came, shown.weight[used], seed=seed))
+    return tuple(forests)
 
 
 def _corrections(
@@ -182,13 +189,14 @@ def _corrections(
             continue
         later = (shown.at >= first) & (shown.at < last)
         raw = _spoken(forests, shown.rows[later])
-        single.append((raw, shown.came_true[:, later], shown.weight[later][None] / horizons))
+        weight = shown.known[:, later] * shown.weight[later] / horizons
+        single.append((raw, shown.came_true[:, later], weight))
         places.append(_any_later(lines, history, forests, (first, last), (onsets.scored, truth)))
     if not single:
         return Correction.none(many), Correction.none(many)
     z, came, weight = (np.concatenate(part, axis=1) for part in zip(*single, strict=True))
-    # A dozen levels of a gauge are one story.
-    of_gauge = fit_correction(log_odds(z), came, weight / 12.0)
+    # All the levels of a gauge are one story.
+    of_gauge = fit_correction(log_odds(z), came, weight / len(LEVELS))
     raw, came, weight = (np.concatenate(part, axis=1) for part in zip(*places, strict=True))
     z = log_odds(any_of(of_gauge.apply(log_odds(raw))))
     return of_gauge, fit_correction(z, came, weight)
@@ -217,9 +225,10 @@ def _any_later(
     table = describe(lines, cell, at, limit).reshape(len(cell) * g, -1)
     raw[:, told] = _spoken(forests, table[told])
     came = np.stack([y[cell, at] for y, _ in labelled])
+    counted = 1.0 if history.weight is None else history.weight[cell, at]
     weight = np.stack(
         [
-            known[cell, at] * every / h
+            known[cell, at] * counted * every / h
             for (_, known), h in zip(labelled, lines.spans.horizons, strict=True)
         ]
     )

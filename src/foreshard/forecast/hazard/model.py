@@ -15,8 +15,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from foreshard.forecast.calibration import Correction, log_odds
-from foreshard.forecast.feature.column import SHARED, columns_of
+from foreshard.forecast.calibration import Correction, correction_in, log_odds
+from foreshard.forecast.feature.column import COLUMNS, SHARED, columns_of
 from foreshard.forecast.feature.span import Spans
 from foreshard.forecast.feature.table import Lines, describe, lines_of
 from foreshard.forecast.forecaster import Json
@@ -39,9 +39,10 @@ _LEAST_LOAD = 0.01
 _AGE = SHARED.index("age")
 
 
-def chosen(table: Array, horizon: int) -> Array:
-    """The columns of a horizon, of a table [N, F]."""
-    return np.hstack([table[:, part] for part in columns_of(horizon)])
+def chosen(table: Array, horizon: int, rows: Index | None = None) -> Array:
+    """The columns of a horizon of a table [N, F]; of some rows [M], all by default."""
+    wanted = table if rows is None else table[rows]
+    return np.hstack([wanted[:, part] for part in columns_of(horizon)])
 
 
 def any_of(p: Scores) -> Scores:
@@ -61,7 +62,6 @@ class HazardModel:
         forests: [H].
         of_gauge: Of the probabilities of a gauge.
         of_any: Of those of any gauge.
-        seen: Samples of each cell that were learned from.
     """
 
     horizons_s: tuple[float, ...]
@@ -69,7 +69,6 @@ class HazardModel:
     forests: tuple[Forest, ...]
     of_gauge: Correction
     of_any: Correction
-    seen: Mapping[str, int]
     name: ClassVar[str] = KIND
 
     def risk(self, history: History, at: Index, *, loads: tuple[float, ...] = (1.0,)) -> Risk:
@@ -99,16 +98,9 @@ class HazardModel:
         settings: Mapping[str, Json] = {
             "horizons_s": list(self.horizons_s),
             "sustain": self.sustain,
-            "cells": list(self.seen),
-            "columns": list(SHARED),
+            "columns": list(COLUMNS),
         }
-        arrays = {
-            "seen": np.array(list(self.seen.values()), dtype=np.float64),
-            "gauge_offset": self.of_gauge.offset,
-            "gauge_slope": self.of_gauge.slope,
-            "any_offset": self.of_any.offset,
-            "any_slope": self.of_any.slope,
-        }
+        arrays = {**self.of_gauge.arrays("gauge"), **self.of_any.arrays("any")}
         texts = {f"forest_{i}": forest.text for i, forest in enumerate(self.forests)}
         return Snapshot(kind=KIND, settings=settings, arrays=arrays, texts=texts)
 
@@ -169,24 +161,23 @@ def restore(snapshot: Snapshot) -> HazardModel:
     """
     if snapshot.kind != KIND:
         raise ForecastError(f"hazard: snapshot is of kind {snapshot.kind!r}, not {KIND!r}")
-    if snapshot.words("columns") != SHARED:
+    forests = tuple(
+        Forest.of(snapshot.texts.get(f"forest_{i}", ""))
+        for i in range(len(snapshot.numbers("horizons_s")))
+    )
+    if snapshot.words("columns") != COLUMNS or any(f.width != len(COLUMNS) for f in forests):
         raise ForecastError("hazard: the model was trained on other features; train it anew")
     horizons_s = snapshot.numbers("horizons_s")
     sustain = snapshot.settings.get("sustain")
-    if not isinstance(sustain, int):
-        raise ForecastError(f"hazard: snapshot's sustain is {sustain!r}, must be a whole number")
-    texts = [snapshot.texts.get(f"forest_{i}", "") for i in range(len(horizons_s))]
+    if not isinstance(sustain, int) or sustain < 1:
+        raise ForecastError(f"hazard: snapshot's sustain is {sustain!r}, must be 1 or more")
+    many = len(horizons_s)
     return HazardModel(
         horizons_s=horizons_s,
         sustain=sustain,
-        forests=tuple(Forest.of(text) for text in texts),
-        of_gauge=Correction(
-            offset=snapshot.array("gauge_offset"), slope=snapshot.array("gauge_slope")
-        ),
-        of_any=Correction(offset=snapshot.array("any_offset"), slope=snapshot.array("any_slope")),
-        seen=dict(
-            zip(snapshot.words("cells"), snapshot.array("seen").astype(int).tolist(), strict=True)
-        ),
+        forests=forests,
+        of_gauge=correction_in(snapshot, "gauge", (many, many)),
+        of_any=correction_in(snapshot, "any", (many, many)),
     )
 
 

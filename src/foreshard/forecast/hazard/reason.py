@@ -11,14 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foreshard.forecast.feature.column import AHEAD, SHARED, WORDS
+from foreshard.forecast.feature.column import COLUMNS, WORDS
 from foreshard.forecast.hazard.model import HazardModel, chosen
 from foreshard.forecast.history import History
 from foreshard.model.errors import ForecastError
 
 __all__ = ["Reason", "reasons_for"]
-
-_NAMES = (*SHARED, *AHEAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +80,7 @@ def reasons_for(
     return tuple(
         Reason(
             gauge=history.gauges[g],
-            feature=_NAMES[i],
+            feature=COLUMNS[i],
             value=float(row[0, i]),
             effect=float(adds[i]),
         )

@@ -46,16 +46,17 @@ class Places:
         cell, at: [N].
         limit: [N, G], NaN = the gauge has none, or is in an episode.
         ahead: [N, G], samples to the next onset of the gauge before its level; `NEVER` = none.
+        sight: [N], so many samples ahead it is known what followed; an onset is known at any
+            distance, that there was none is not where an intervention or silence hides it.
         weight: [N].
-        is_real: [N], the level is the real limit.
     """
 
     cell: Index
     at: Index
     limit: Array
     ahead: NDArray[np.int32]
+    sight: NDArray[np.int32]
     weight: Array
-    is_real: NDArray[np.bool_]
 
 
 def levels_of(history: History) -> Array:
@@ -97,12 +98,17 @@ def draw_places(
         between: First sample, and the one before which all of them and what follows must lie.
     """
     rule, onsets = sought
-    c, _, s = levels.shape
+    c = len(levels)
     first, end = between
     longest = lines.spans.horizons[-1]
     stop = max(end - longest, first)
     span = stop - first
-    sets = [(i, k) for i in range(c) for k in range(s) if not np.isnan(levels[i, :, k]).all()]
+    sets = [
+        (i, k)
+        for i in range(c)
+        for k in range(levels.shape[2])
+        if not np.isnan(levels[i, :, k]).all()
+    ]
     # Thin everything alike where even the usual share is too much.
     expected = len(sets) * span / _EVERY_CALM * 1.6
     thin = min(1.0, most / max(expected, 1.0))
@@ -113,11 +119,12 @@ def draw_places(
             following, is_free = _onsets(lines, history, level, i, rule, end)
         else:
             following, is_free = _declared(onsets, level, i, end)
-        # Where an intervention changed what came after, nothing having happened proves nothing.
         told = np.where(following == NEVER, NEVER, following - np.arange(end)[None])
         soonest = told.min(axis=0)[first:stop]
-        hidden = history.censored[i, first:stop] & (soonest > longest)
-        usable = np.asarray(is_free.any(axis=0))[first:stop] & ~hidden
+        sight = _sight(history, onsets, i, end)
+        usable = np.asarray(is_free.any(axis=0))[first:stop]
+        # It must be known what followed within one horizon at least.
+        usable &= (soonest <= longest) | (sight[first:stop] >= lines.spans.horizons[0])
         keep = np.where(
             soonest <= lines.spans.horizons[0],
             1.0,
@@ -132,12 +139,20 @@ def draw_places(
                 at=at,
                 limit=np.where(is_free[:, at].T, level[None], np.nan),
                 ahead=told[:, at].T,
+                sight=sight[at],
                 weight=(_counted(history, i, at) / keep[taken]).astype(np.float32),
-                is_real=np.full(len(at), k == s - 1),
             )
         )
-    names = ("cell", "at", "limit", "ahead", "weight", "is_real")
+    names = ("cell", "at", "limit", "ahead", "sight", "weight")
     return Places(**{name: np.concatenate([getattr(p, name) for p in drawn]) for name in names})
+
+
+def _sight(history: History, onsets: Onsets, cell: int, end: int) -> NDArray[np.int32]:
+    """[T], how far ahead it is known that nothing came: not past silence nor an intervention."""
+    silent = np.append(np.flatnonzero(onsets.blind[cell, :end]), NEVER)
+    now = np.arange(end)
+    ahead = silent[np.searchsorted(silent[:-1], now, side="right")] - now - 1
+    return np.where(history.censored[cell, :end], 0, ahead).astype(np.int32)
 
 
 def _counted(history: History, cell: int, at: Index) -> Array | float:
