@@ -1,0 +1,111 @@
+"""This module is stretches of a row: what was held, and the highest of each block and stretch.
+
+Blocks begin at whole multiples of their length since time began, not since the history does, so
+that a history that began later has the same ones. They are those of the memory in flight
+(`past.coarsened`), in which what is further back is kept in no other way.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["UNHEARD", "highest_between", "highest_of", "hold", "mean_before", "summarise"]
+
+Array = NDArray[np.float32]
+
+# Below every level: the highest of nothing, without the price of NaN.
+UNHEARD = cast("float", np.float32(-np.inf))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def hold(x: Array, sustain: int) -> Array:
+    """[R, T], the level held from a sample on for `sustain` samples; `UNHEARD` = not heard.
+
+    Of a sample it is known only `sustain - 1` samples later.
+    """
+    rows, steps = x.shape
+    held = np.full((rows, steps), UNHEARD, np.float32)
+    for r in range(rows):
+        for t in range(steps - sustain + 1):
+            least = x[r, t]
+            for k in range(t + 1, t + sustain):
+                # A NaN anywhere stays.
+                if np.isnan(x[r, k]) or x[r, k] < least:
+                    least = x[r, k]
+            if not np.isnan(least):
+                held[r, t] = least
+    return held
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def summarise(x: Array, length: int, first: int) -> Array:
+    """Highest reading of each whole block, [R, K]; `UNHEARD` = there is none.
+
+    Args:
+        x: [R, T].
+        length: Of a block.
+        first: Sample at which block 0 begins, in [0, length).
+    """
+    rows, steps = x.shape
+    many = max((steps - first) // length, 0)
+    highest = np.full((rows, many), UNHEARD, np.float32)
+    for r in range(rows):
+        for t in range(first, first + many * length):
+            k = (t - first) // length
+            # Never true of a NaN.
+            highest[r, k] = max(highest[r, k], x[r, t])
+    return highest
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"nnan", "nsz", "reassoc"})
+def highest_of(x: Array, first: int, last: int) -> float:
+    """Highest of x [T] from first to last, both within it; x knows no NaN."""
+    best = UNHEARD
+    for k in range(first, last + 1):
+        best = max(best, x[k])
+    return best
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def highest_between(held: Array, far: tuple[Array, int, int], first: int, last: int) -> float:
+    """Highest of held [T] from first to last; `UNHEARD` = nothing was heard.
+
+    What began before the samples do is read from blocks that reach further back, if there are any:
+    a little too high, as a block knows no edge and no holding.
+
+    Args:
+        held: [T].
+        far: Highest of each block [K], at which sample the first begins, and their length.
+        first: May be below 0.
+        last: At most T - 1.
+    """
+    highest, begins, length = far
+    if first >= 0 or begins > first:
+        return highest_of(held, max(first, 0), last)
+    last_block = min((last - begins) // length, highest.size - 1)
+    return highest_of(highest, (first - begins) // length, last_block)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def mean_before(x: Array, far: tuple[Array, int, int], t: int, window: int) -> float:
+    """Mean of the last `window` samples of x [T] up to t; NaN = none was heard.
+
+    Where they began before the samples do, that of the blocks; see `highest_between`.
+    """
+    highest, begins, length = far
+    first, total, count = t - window + 1, 0.0, 0
+    if first >= 0 or begins > first:
+        for k in range(max(first, 0), t + 1):
+            if not np.isnan(x[k]):
+                total += x[k]
+                count += 1
+    else:
+        for k in range((first - begins) // length, min((t - begins) // length + 1, highest.size)):
+            if highest[k] > UNHEARD:
+                total += highest[k]
+                count += 1
+    return total / count if count > 0 else np.nan

@@ -1,0 +1,185 @@
+"""This module is the features of what stands beside a gauge: others of its cell, peers, load.
+
+The other gauges of a cell count by rank (the worst, the second worst), each before its own limit.
+Contrast with the sibling cells is against their mean without the cell itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from foreshard.forecast.feature.blocks import mean_before
+from foreshard.forecast.feature.column import AHEAD, SHARED
+
+__all__ = ["describe_others", "describe_peers", "describe_work", "slope_before"]
+
+Array = NDArray[np.float32]
+Index = NDArray[np.int64]
+
+# Nothing further back is kept of loads and peers.
+_NO_BLOCKS = (np.zeros(0, dtype=np.float32), 0, 1)
+
+_OTHERS = (
+    ("now", "other_now"),
+    ("max_15m", "other_max_15m"),
+    ("mean_1h", "other_mean_1h"),
+    ("slope_15m", "other_slope_15m"),
+    ("since_limit", "other_since_limit"),
+)
+_OTHERS_AHEAD = (("ahead_mean", "other_ahead_mean"), ("ahead_max", "other_ahead_max"))
+_LOAD_AHEAD = AHEAD.index("load_ahead")
+_COST = SHARED.index("cost_drift")
+_PEERS = SHARED.index("above_peers")
+# Below this part of the day's mean load the cost of work is all noise.
+_LEAST_LOAD = 0.05
+
+
+@njit(cache=True, nogil=True)
+def slope_before(x: Array, t: int, window: int) -> float:
+    """Slope a sample of the last `window` samples of x [T] up to t; NaN = fewer than two."""
+    n, s, sk, skk, skv = 0, 0.0, 0.0, 0.0, 0.0
+    for k in range(min(window, t + 1)):
+        v = x[t - k]
+        if not np.isnan(v):
+            n += 1
+            s += v
+            sk -= k
+            skk += float(k) * k
+            skv -= k * v
+    bend = n * skk - sk * sk
+    return (n * skv - sk * s) / bend if bend > 0.0 else np.nan
+
+
+def describe_others(table: Array, horizons: int) -> None:
+    """Fill in the features of the other gauges of each cell, from those of the gauges themselves.
+
+    Args:
+        table: [N, G, F], all others are there already; NaN where a gauge has no limit.
+        horizons: H.
+    """
+    pairs = [(SHARED.index(of), SHARED.index(to)) for of, to in _OTHERS]
+    for h in range(horizons):
+        first = len(SHARED) + h * len(AHEAD)
+        pairs += [(first + AHEAD.index(of), first + AHEAD.index(to)) for of, to in _OTHERS_AHEAD]
+    since, second = SHARED.index("other_since_limit"), SHARED.index("second_now")
+    for of, to in pairs:
+        # The shortest time is the worst, of all else the highest value.
+        value = -table[:, :, of] if to == since else table[:, :, of]
+        best, next_best, third = _three_highest(value)
+        is_best = np.arange(value.shape[1])[None] == best[1][:, None]
+        worst = np.where(is_best, next_best[0][:, None], best[0][:, None])
+        table[:, :, to] = -worst if to == since else worst
+        if of == SHARED.index("now"):
+            is_next = np.arange(value.shape[1])[None] == next_best[1][:, None]
+            is_used = is_best | is_next
+            table[:, :, second] = np.where(is_used, third[0][:, None], next_best[0][:, None])
+
+
+def _three_highest(value: Array) -> list[tuple[Array, NDArray[np.intp]]]:
+    """Highest, second and third of value [N, G] and where they stand; NaN = there is none."""
+    left = np.where(np.isnan(value), -np.inf, value)
+    found = []
+    rows = np.arange(len(left))
+    for _ in range(3):
+        where = left.argmax(axis=1)
+        top = left[rows, where]
+        found.append((np.where(np.isfinite(top), top, np.nan).astype(np.float32), where))
+        left[rows, where] = -np.inf
+    return found
+
+
+@njit(cache=True, nogil=True)
+def describe_peers(
+    x: Array,
+    peers: tuple[Array, Array, Index],
+    where: tuple[Index, Index, Array],
+    spans: tuple[int, int, float],
+    out: Array,
+) -> None:
+    """Fill in how far a gauge stands above the same one in the sibling cells.
+
+    Args:
+        x: [R, T].
+        peers: Sum and number of the readings of each group of siblings and gauge, [P, T]; and
+            which of them a row belongs to, -1 = none, [R].
+        where: Row, sample and limit of each of N places.
+        spans: 15 min, an hour, and samples in an hour.
+        out: [N, F].
+    """
+    rows, at, limits = where
+    total, number, group = peers
+    quarter, hour, per_hour = spans
+    mean_of = np.empty(hour, np.float32)
+    for i in range(rows.size):
+        r, t = rows[i], at[i]
+        p = group[r]
+        out[i, _PEERS] = np.nan
+        out[i, _PEERS + 1] = np.nan
+        if p < 0:
+            continue
+        for k in range(hour):
+            mean_of[hour - 1 - k] = np.nan
+            if t - k >= 0:
+                heard = not np.isnan(x[r, t - k])
+                n = number[p, t - k] - heard
+                if n > 0:
+                    own = x[r, t - k] if heard else 0.0
+                    mean_of[hour - 1 - k] = (total[p, t - k] - own) / n
+        unit = 1.0 / limits[i]
+        above = mean_before(x[r], _NO_BLOCKS, t, quarter) - mean_before(
+            mean_of, _NO_BLOCKS, hour - 1, quarter
+        )
+        steeper = slope_before(x[r], t, hour) - slope_before(mean_of, hour - 1, hour)
+        out[i, _PEERS] = above * unit
+        out[i, _PEERS + 1] = steeper * per_hour * unit
+
+
+@njit(cache=True, nogil=True)
+def describe_work(
+    x: Array,
+    load: tuple[Array, int],
+    where: tuple[Index, Index],
+    spans: tuple[NDArray[np.int64], int, int, int],
+    columns: tuple[int, int, Array],
+) -> None:
+    """Fill in what the load tells: cost for it that drifts, and how it went on yesterday.
+
+    Args:
+        x: [R, T].
+        load: [C, T], NaN = unknown; and gauges in a cell.
+        where: Row and sample of each of N places.
+        spans: Horizons [H], a day, 15 min, and an hour.
+        columns: Where the first horizon's features begin, features of a horizon, table [N, F].
+    """
+    rows, at = where
+    work, gauges = load
+    horizons, day, quarter, hour = spans
+    first, width, out = columns
+    for i in range(rows.size):
+        r, t = rows[i], at[i]
+        w = work[r // gauges]
+        present, usual = mean_before(w, _NO_BLOCKS, t, hour), mean_before(w, _NO_BLOCKS, t, day)
+        out[i, _COST] = np.nan
+        for h in range(horizons.size):
+            out[i, first + h * width + _LOAD_AHEAD] = np.nan
+        if not present > _LEAST_LOAD * usual:
+            continue
+        cost, was = (
+            mean_before(x[r], _NO_BLOCKS, t, hour) / present,
+            mean_before(x[r], _NO_BLOCKS, t, day) / usual,
+        )
+        if cost > 0.0 and was > 0.0:
+            out[i, _COST] = np.log(cost / was)
+        now = mean_before(w, _NO_BLOCKS, t, quarter)
+        for h in range(horizons.size):
+            then = t - day
+            if then < 0 or not now > 0.0:
+                continue
+            ahead = -np.inf
+            for k in range(then + 1, min(then + horizons[h], t) + 1):
+                # Never true of a NaN.
+                ahead = max(ahead, w[k])
+            if ahead > 0.0:
+                out[i, first + h * width + _LOAD_AHEAD] = np.log(ahead / now)

@@ -1,0 +1,210 @@
+"""This module is the features of the last hours and of the week: level, spread, slope, crossings.
+
+One pass back through the last three hours gives those of all windows; the day and the week are
+read from blocks. `plain.past_of` says the same in NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from foreshard.forecast.feature.blocks import UNHEARD
+from foreshard.forecast.feature.column import SHARED
+from foreshard.forecast.feature.span import DAYS
+
+__all__ = ["describe_past"]
+
+Array = NDArray[np.float32]
+Index = NDArray[np.int64]
+
+# In the width of the levels that they are compared with.
+_NEAR = cast("float", np.float32(0.8))
+_NOTHING = cast("float", np.float32(0.0))
+_NOW = SHARED.index("now")
+_MEAN = SHARED.index("mean_3m")
+_MAX = SHARED.index("max_5m")
+_MIN = SHARED.index("min_5m")
+_SD = SHARED.index("sd_15m")
+_SLOPE = SHARED.index("slope_5m")
+_LINE = SHARED.index("line_5m")
+_BEND = SHARED.index("bend")
+_AT_LIMIT = SHARED.index("at_limit_1h")
+_SINCE = SHARED.index("since_limit")
+_SINCE_NEAR = SHARED.index("since_near")
+_AGE = SHARED.index("age")
+_HEARD = SHARED.index("heard")
+_DAY_MEAN = SHARED.index("mean_1d")
+_ROOM = SHARED.index("room")
+_ABOVE_DAY = SHARED.index("above_day")
+# A gauge that usually stands at its limit has this much room.
+_LEAST_ROOM = 1e-3
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def describe_past(
+    row: tuple[Array, tuple[Array, int, int]],
+    t: int,
+    limit: float,
+    spans: tuple[tuple[int, int, int, int, int], int, int, float],
+    out: Array,
+) -> None:
+    """Fill in the features of the past of one row, fractions of the limit.
+
+    Args:
+        row: Levels [T], and the blocks of `blocks.highest_between` that are over at t.
+        t: Sample.
+        limit: In the unit of the levels.
+        spans: Recent windows, an hour, a day, and samples in an hour.
+        out: [F].
+    """
+    x, (highest, begins, length) = row
+    windows, hour, day, per_hour = spans
+    _windows(x, t, limit, (windows, per_hour), out)
+    since, since_near = _crossings(x, t, limit, (hour, windows[4]), out)
+    back, back_near = _week(highest, t - begins, limit, (length, day), out)
+    since = since if since >= 0 else back
+    since_near = since_near if since_near >= 0 else back_near
+    out[_SINCE] = np.log1p(since if since >= 0 else DAYS * day)
+    out[_SINCE_NEAR] = np.log1p(since_near if since_near >= 0 else DAYS * day)
+    usual = out[_DAY_MEAN + 2]
+    out[_ROOM] = (out[_NOW] - usual) / max(1.0 - usual, _LEAST_ROOM)
+    out[_ABOVE_DAY] = out[_MEAN + 2] - out[_DAY_MEAN]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _windows(
+    x: Array,
+    t: int,
+    limit: float,
+    spans: tuple[tuple[int, int, int, int, int], float],
+    out: Array,
+) -> None:
+    """Level, extremes, spread and slope of x [T] in each window that ends at t."""
+    windows, per_hour = spans
+    unit = 1.0 / limit
+    out[_NOW] = x[t] * unit
+    for w in range(5):
+        mean, spread, slope, middle, low, high = _moments(x, t, windows[w])
+        out[_MEAN + w] = mean * unit
+        if w > 0:
+            out[_MAX + w - 1] = high * unit
+        if 0 < w < 4:
+            out[_MIN + w - 1] = low * unit
+            out[_SLOPE + w - 1] = slope * per_hour * unit
+            out[_LINE + w - 1] = (mean + slope * (windows[w] - middle)) * unit
+        if 1 < w < 4:
+            out[_SD + w - 2] = spread * unit
+    out[_BEND] = out[_SLOPE + 1] - out[_SLOPE + 2]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _moments(x: Array, t: int, window: int) -> tuple[float, float, float, float, float, float]:
+    """Mean, standard deviation, slope a sample, mean time, lowest and highest; or NaN."""
+    n, s, q, sk, skk, skv = 0, 0.0, 0.0, 0.0, 0.0, 0.0
+    low, high = np.inf, -np.inf
+    for k in range(min(window, t + 1)):
+        v = x[t - k]
+        if not np.isnan(v):
+            n += 1
+            s += v
+            q += v * v
+            sk -= k
+            skk += float(k) * k
+            skv -= k * v
+            low, high = min(low, v), max(high, v)
+    if n == 0:
+        return np.nan, np.nan, np.nan, np.nan, np.nan, np.nan
+    mean = s / n
+    bend = n * skk - sk * sk
+    slope = (n * skv - sk * s) / bend if bend > 0.0 else np.nan
+    return mean, np.sqrt(max(q / n - mean * mean, 0.0)), slope, sk / n, low, high
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _crossings(
+    x: Array, t: int, limit: float, spans: tuple[int, int], out: Array
+) -> tuple[int, int]:
+    """Samples since x [T] was at the limit and near it, -1 = not in the last hours."""
+    hour, longest = spans
+    since, since_near, full, heard, age = -1, -1, 0, 0, -1
+    for k in range(min(longest, t + 1)):
+        v = x[t - k]
+        if np.isnan(v):
+            continue
+        if age < 0:
+            age = k
+        if k < hour:
+            heard += 1
+            full += v >= limit
+        if since < 0 and v >= limit:
+            since = k
+        if since_near < 0 and v >= _NEAR * limit:
+            since_near = k
+    out[_AT_LIMIT], out[_HEARD] = full, heard / hour
+    out[_AGE] = age if age >= 0 else np.nan
+    return since, since_near
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _week(
+    highest: Array, back: int, limit: float, spans: tuple[int, int], out: Array
+) -> tuple[int, int]:
+    """Samples since a block [K] of a row was at the limit and near it, -1 = not in the week.
+
+    `back` samples ago the first block began.
+    """
+    length, day = spans
+    unit = 1.0 / limit
+    last, in_day = highest.size - 1, max(day // length, 1)
+    total, n, high, full, near = 0.0, 0, UNHEARD, 0, 0
+    for d in range(DAYS):
+        newest = last - d * in_day
+        of_day = highest[max(newest - in_day + 1, 0) : max(newest + 1, 0)]
+        s, count, best, at_limit, close = _day(of_day, limit, _NEAR * limit)
+        total += s
+        n += count
+        full += at_limit
+        near += close
+        high = max(high, best)
+        if d == 0:
+            out[_DAY_MEAN] = total / n * unit if n > 0 else np.nan
+            out[_DAY_MEAN + 1] = high * unit if n > 0 else np.nan
+            out[_DAY_MEAN + 4] = full
+    out[_DAY_MEAN + 2] = total / n * unit if n > 0 else np.nan
+    out[_DAY_MEAN + 3] = high * unit if n > 0 else np.nan
+    out[_DAY_MEAN + 5], out[_DAY_MEAN + 6] = full, near
+    first = max(last - DAYS * in_day + 1, 0)
+    since = _newest(highest, first, last, limit) if full > 0 else -1
+    since_near = _newest(highest, first, last, _NEAR * limit) if near > 0 else -1
+    return (
+        back - since * length - length // 2 if since >= 0 else -1,
+        back - since_near * length - length // 2 if since_near >= 0 else -1,
+    )
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+def _day(highest: Array, limit: float, near: float) -> tuple[float, int, float, int, int]:
+    """Sum, number and highest of blocks [K] that were heard; those at the limit, and near it."""
+    total, n, best, full, close = _NOTHING, 0, UNHEARD, 0, 0
+    for k in range(highest.size):
+        v = highest[k]
+        is_heard = v > UNHEARD
+        total += v if is_heard else _NOTHING
+        n += is_heard
+        best = max(best, v)
+        full += v >= limit
+        close += v >= near
+    return total, n, best, full, close
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _newest(highest: Array, first: int, last: int, level: float) -> int:
+    """The newest block from first to last that reached a level, -1 = none."""
+    for k in range(last, first - 1, -1):
+        if highest[k] >= level:
+            return k
+    return -1

@@ -1,0 +1,74 @@
+"""This module is one pass over rows: what is read of a row is read while it is near at hand."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from foreshard.forecast.feature.column import AHEAD, SHARED
+from foreshard.forecast.feature.recent import describe_past
+from foreshard.forecast.feature.season import describe_hours, describe_season, levels_before
+from foreshard.forecast.feature.span import DAYS
+
+__all__ = ["describe_rows"]
+
+Array = NDArray[np.float32]
+Index = NDArray[np.int64]
+
+_MEAN_15M = SHARED.index("mean_15m")
+_SLOPE_15M = SHARED.index("slope_15m")
+_YESTERDAY = SHARED.index("above_yesterday_15m")
+_CARRIED = AHEAD.index("carried_15m")
+_FIRST, _WIDTH = len(SHARED), len(AHEAD)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def describe_rows(
+    lines: tuple[Array, Array, tuple[Array, int, int]],
+    where: tuple[Index, Index, Array],
+    spans: tuple[tuple[int, int, int, int, int], int, int, float],
+    ahead: tuple[Index, Index, int],
+    out: Array,
+) -> None:
+    """Fill in what a row tells by itself.
+
+    Args:
+        lines: Levels and what was held [R, T]; and highest of each block [R, K], at which sample
+            the first begins, and their length.
+        where: Row, sample and limit of each of N places; the limit in the unit of the levels.
+        spans: Recent windows, an hour, a day, and samples in an hour.
+        ahead: Horizons [H], how far a season may be off [H], and sustain.
+        out: [N, F].
+    """
+    x, held, (highest, begins, length) = lines
+    rows, at, limits = where
+    windows, hour, day, per_hour = spans
+    horizons, tolerances, sustain = ahead
+    usual, hourly = np.empty(DAYS, np.float32), np.empty(1, np.float32)
+    room = np.empty((2, DAYS), np.float32)
+    for i in range(rows.size):
+        r, t, limit = rows[i], at[i], limits[i]
+        # What is not over yet tells of what comes after the sample.
+        over = min(max((t + 1 - begins) // length, 0), highest.shape[1])
+        far = (highest[r, :over], begins, length)
+        describe_past((x[r], far), t, limit, spans, out[i])
+        levels_before((x[r], far), t, (day, windows[2]), usual)
+        levels_before((x[r], far), t, (day, hour), hourly)
+        describe_hours((held[r], far), t, limit, (hour, windows[1], sustain), out[i])
+        level = out[i, _MEAN_15M]
+        out[i, _YESTERDAY] = level - usual[0] / limit
+        out[i, _YESTERDAY + 1] = out[i, _MEAN_15M + 1] - hourly[0] / limit
+        for h in range(horizons.size):
+            own = out[i, _FIRST + h * _WIDTH : _FIRST + (h + 1) * _WIDTH]
+            describe_season(
+                (held[r], far),
+                t,
+                limit,
+                (horizons[h], tolerances[h], day, sustain),
+                (level, usual, room),
+                own,
+            )
+            for k in range(2):
+                rise = out[i, _SLOPE_15M + k] * horizons[h] / per_hour
+                own[_CARRIED + k] = out[i, _MEAN_15M + k] + rise

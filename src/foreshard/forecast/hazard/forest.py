@@ -1,0 +1,101 @@
+"""This module is boosted trees (LightGBM), one ensemble a horizon, that travel as text.
+
+Small trees, each of a random part of rows and columns: a fleet that ran into its limits a hundred
+times has little to say, and larger trees learn it by heart. The settings were chosen on the first
+half of real telemetry, and hardly matter (see docs/decisions/0017).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+from foreshard.model.errors import ForecastError
+
+__all__ = ["Forest", "grow"]
+
+Array = NDArray[np.float32]
+
+ROUNDS = 240
+_SETTINGS: dict[str, Any] = {
+    "objective": "binary",
+    "num_leaves": 15,
+    "learning_rate": 0.04,
+    "feature_fraction": 0.3,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "lambda_l2": 5.0,
+    "max_bin": 127,
+    "deterministic": True,
+    "force_col_wise": True,
+    "num_threads": 2,
+    "verbose": -1,
+}
+# A leaf is made of so many rows, or fewer where there are few.
+_LEAF_ROWS = 200
+_LEAF_SHARE = 1 / 200
+_FEWEST_LEAF_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forest:
+    """Trees that say how likely an onset is.
+
+    Attributes:
+        text: As LightGBM writes them.
+        trees: The same.
+    """
+
+    text: str
+    trees: lightgbm.Booster
+
+    @classmethod
+    def of(cls, text: str) -> Forest:
+        """The trees that a text tells of.
+
+        Raises:
+            ForecastError: It tells of none.
+        """
+        if not text.startswith("tree\n"):
+            raise ForecastError("hazard: the text of the trees is damaged; train the model anew")
+        try:
+            return cls(text, lightgbm.Booster(model_str=text))
+        except (lightgbm.basic.LightGBMError, ValueError) as error:
+            raise ForecastError(f"hazard: the text of the trees is damaged ({error})") from error
+
+    @property
+    def width(self) -> int:
+        """Features of a row."""
+        return self.trees.num_feature()
+
+    def predict(self, table: Array) -> NDArray[np.float64]:
+        """Probabilities [N] of rows [N, F]."""
+        if not len(table):
+            return np.zeros(0)
+        return np.asarray(self.trees.predict(table, num_threads=2), dtype=np.float64)
+
+    def contributions(self, table: Array) -> NDArray[np.float64]:
+        """What each feature adds to the log odds (TreeSHAP), [N, F + 1]; the last is the mean."""
+        return np.asarray(self.trees.predict(table, pred_contrib=True), dtype=np.float64)
+
+
+def grow(table: Array, came_true: NDArray[np.bool_], weight: Array, *, seed: int) -> Forest:
+    """Grow trees.
+
+    Args:
+        table: [N, F].
+        came_true: [N], some but not all.
+        weight: [N].
+        seed: The same seed grows the same.
+    """
+    rows = int(np.clip(_LEAF_SHARE * len(table), _FEWEST_LEAF_ROWS, _LEAF_ROWS))
+    settings = {**_SETTINGS, "min_data_in_leaf": rows, "seed": seed}
+    shown = lightgbm.Dataset(
+        table, label=came_true.astype(np.float32), weight=weight, params={"verbose": -1}
+    )
+    text = lightgbm.train(settings, shown, num_boost_round=ROUNDS).model_to_string()
+    return Forest.of(text)

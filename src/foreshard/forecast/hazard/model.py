@@ -1,0 +1,203 @@
+"""This module is the fitted hazard model: features in, calibrated probabilities out.
+
+Each gauge has a probability before its own limit; `any` is that of the first to come, as if they
+came independently, and then put right, as they do not. A load of `k` times the present one is a
+limit of `1 / k` for the gauges that follow the load. Probabilities never fall with the horizon or
+with the load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foreshard.forecast.calibration import Correction, correction_in, log_odds
+from foreshard.forecast.feature.column import COLUMNS, SHARED, columns_of
+from foreshard.forecast.feature.span import Spans
+from foreshard.forecast.feature.table import Lines, describe, lines_of
+from foreshard.forecast.forecaster import Json
+from foreshard.forecast.hazard.forest import Forest
+from foreshard.forecast.history import History
+from foreshard.forecast.learner import Risk, Snapshot
+from foreshard.model.errors import ForecastError
+
+__all__ = ["HazardModel", "any_of", "chosen", "restore"]
+
+Array = NDArray[np.float32]
+Scores = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+KIND = "hazard"
+# Rows that are worked on at once: bounds memory, and changes no result.
+_ROWS_AT_ONCE = 60_000
+# The least part of the present load that a limit is scaled for.
+_LEAST_LOAD = 0.01
+_AGE = SHARED.index("age")
+
+
+def chosen(table: Array, horizon: int, rows: Index | None = None) -> Array:
+    """The columns of a horizon of a table [N, F]; of some rows [M], all by default."""
+    wanted = table if rows is None else table[rows]
+    return np.hstack([wanted[:, part] for part in columns_of(horizon)])
+
+
+def any_of(p: Scores) -> Scores:
+    """[H, N] from [H, N, G]: at least one, if they came independently; NaN = of none is known."""
+    known = ~np.isnan(p)
+    first: Scores = 1.0 - np.prod(np.where(known, 1.0 - p, 1.0), axis=2)
+    return np.where(known.any(axis=2), first, np.nan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HazardModel:
+    """See the module.
+
+    Attributes:
+        horizons_s: H, rising.
+        sustain: Samples at the limit that make a breach.
+        forests: [H].
+        of_gauge: Of the probabilities of a gauge.
+        of_any: Of those of any gauge.
+    """
+
+    horizons_s: tuple[float, ...]
+    sustain: int
+    forests: tuple[Forest, ...]
+    of_gauge: Correction
+    of_any: Correction
+    name: ClassVar[str] = KIND
+
+    def risk(self, history: History, at: Index, *, loads: tuple[float, ...] = (1.0,)) -> Risk:
+        """See `RiskModel`."""
+        (c, g), a, h = history.counts.shape, len(at), len(self.horizons_s)
+        by_gauge = np.full((h, len(loads), c, g, a), np.nan, dtype=np.float32)
+        some = np.full((h, len(loads), c, a), np.nan, dtype=np.float32)
+        read, moments = _read_part(history, at, self._spans(history))
+        lines = lines_of(read, self._spans(history))
+        cells = np.arange(c)
+        at_once = max(_ROWS_AT_ONCE // (c * g), 1)
+        for first in range(0, a, at_once):
+            part = slice(first, min(first + at_once, a))
+            n = part.stop - first
+            cell, when = np.repeat(cells, n), np.tile(moments[part], c)
+            own, any_p = self._of_places(lines, read, cell, when, loads)
+            by_gauge[..., part] = own.reshape(h, len(loads), c, n, g).swapaxes(3, 4)
+            some[..., part] = any_p.reshape(h, len(loads), c, n)
+        if history.declared is None:
+            some[:, :, ~history.counts.any(axis=1)] = 0.0
+        else:
+            by_gauge[:] = np.nan
+        return Risk(any=some, by_gauge=by_gauge)
+
+    def snapshot(self) -> Snapshot:
+        """See `RiskModel`."""
+        settings: Mapping[str, Json] = {
+            "horizons_s": list(self.horizons_s),
+            "sustain": self.sustain,
+            "columns": list(COLUMNS),
+        }
+        arrays = {**self.of_gauge.arrays("gauge"), **self.of_any.arrays("any")}
+        texts = {f"forest_{i}": forest.text for i, forest in enumerate(self.forests)}
+        return Snapshot(kind=KIND, settings=settings, arrays=arrays, texts=texts)
+
+    def table(self, history: History, at: Index) -> Array:
+        """The features [C, A, G, F] that `risk` is made from at the present load."""
+        c, a = len(history.cells), len(at)
+        read, moments = _read_part(history, at, self._spans(history))
+        lines = lines_of(read, self._spans(history))
+        cell, when = np.repeat(np.arange(c), a), np.tile(moments, c)
+        found = describe(lines, cell, when, _limits(read, cell, 1.0))
+        return found.reshape(c, a, *found.shape[1:])
+
+    def _spans(self, history: History) -> Spans:
+        return Spans.of(history.step_s, self.horizons_s, self.sustain)
+
+    def _of_places(
+        self,
+        lines: Lines,
+        history: History,
+        cell: Index,
+        at: Index,
+        loads: tuple[float, ...],
+    ) -> tuple[Array, Array]:
+        """[H, L, N, G] of gauges and [H, L, N] of any, at N places."""
+        present = describe(lines, cell, at, _limits(history, cell, 1.0))
+        follows = history.scales_with_load & history.counts.any(axis=0)
+        own: list[Scores] = []
+        some: list[Scores] = []
+        for load in loads:
+            table = present
+            if load != 1.0 and follows.any():
+                # What the load does not move stays as it is, whatever becomes of its neighbours.
+                moved = describe(lines, cell, at, _limits(history, cell, load))
+                table = np.where(follows[None, :, None], moved, present)
+            p = self._corrected(table)
+            # The same curve for each as for any: where one gauge is all there is, they agree.
+            own.append(self.of_any.apply(log_odds(p)))
+            some.append(self.of_any.apply(log_odds(any_of(p))))
+        gauges, anyone = _rising(np.stack(own, axis=1)), _rising(np.stack(some, axis=1))
+        return gauges.astype(np.float32), anyone.astype(np.float32)
+
+    def _corrected(self, table: Array) -> Scores:
+        """Probabilities [H, N, G] of gauges; NaN = it has no limit, or was not heard."""
+        n, g, width = table.shape
+        rows = table.reshape(n * g, width)
+        told = np.flatnonzero(~np.isnan(rows[:, _AGE]))
+        raw = np.full((len(self.forests), n * g), np.nan)
+        for i, forest in enumerate(self.forests):
+            raw[i, told] = forest.predict(chosen(rows[told], i))
+        return self.of_gauge.apply(log_odds(raw)).reshape(len(self.forests), n, g)
+
+
+def restore(snapshot: Snapshot) -> HazardModel:
+    """The model that made a snapshot.
+
+    Raises:
+        ForecastError: It is no snapshot of `hazard`, or one of another edition.
+    """
+    if snapshot.kind != KIND:
+        raise ForecastError(f"hazard: snapshot is of kind {snapshot.kind!r}, not {KIND!r}")
+    forests = tuple(
+        Forest.of(snapshot.texts.get(f"forest_{i}", ""))
+        for i in range(len(snapshot.numbers("horizons_s")))
+    )
+    if snapshot.words("columns") != COLUMNS or any(f.width != len(COLUMNS) for f in forests):
+        raise ForecastError("hazard: the model was trained on other features; train it anew")
+    horizons_s = snapshot.numbers("horizons_s")
+    sustain = snapshot.settings.get("sustain")
+    if not isinstance(sustain, int) or sustain < 1:
+        raise ForecastError(f"hazard: snapshot's sustain is {sustain!r}, must be 1 or more")
+    many = len(horizons_s)
+    return HazardModel(
+        horizons_s=horizons_s,
+        sustain=sustain,
+        forests=forests,
+        of_gauge=correction_in(snapshot, "gauge", (many, many)),
+        of_any=correction_in(snapshot, "any", (many, many)),
+    )
+
+
+def _limits(history: History, cell: Index, load: float) -> Array:
+    """[N, G] limits under a load, NaN = none that counts."""
+    moved = np.where(history.scales_with_load, 1.0 / max(load, _LEAST_LOAD), 1.0)
+    limit: Array = np.where(history.counts[cell], moved, np.nan).astype(np.float32)
+    return limit
+
+
+def _read_part(history: History, at: Index, spans: Spans) -> tuple[History, Index]:
+    """The part of a history that features at some samples read, and the samples within it."""
+    if not len(at):
+        return history, at
+    first = max(int(at.min()) - spans.reach, 0)
+    return history.between(first, int(at.max()) + 1), at - first
+
+
+def _rising(p: Scores) -> Scores:
+    """Probabilities [H, L, ...] that fall neither with the horizon nor with the load."""
+    np.maximum.accumulate(p, axis=0, out=p)
+    np.maximum.accumulate(p, axis=1, out=p)
+    return p
