@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -62,6 +63,17 @@ def test_what_led_up_to_an_intervention_proves_nothing(settings: Settings) -> No
     keep(history, settings)
     found = recorded(settings, until_s=NOW_S, refused=refused).history.censored
     # The longest horizon is an hour: twelve steps.
+    assert np.flatnonzero(found[2]).tolist() == list(range(288, 310))
+    assert not found[:2].any()
+
+
+def test_a_cell_that_lost_work_proves_nothing_whoever_took_it(settings: Settings) -> None:
+    history = drifting(3)
+    load = history.load.copy()
+    load[:] = 0.5
+    load[2, 300:310] = 0.2
+    keep(replace(history, load=load), settings)
+    found = recorded(settings, until_s=NOW_S, refused=refused).history.censored
     assert np.flatnonzero(found[2]).tolist() == list(range(288, 310))
     assert not found[:2].any()
 

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as npst
 
 from foreshard.forecast.censoring import (
     LeftAlone,
+    carried_shares,
     censored_by,
     given_shares,
     is_relieved,
@@ -70,6 +71,30 @@ def test_a_cell_that_joins_takes_work_from_all_and_relieves_nobody() -> None:
 def test_slow_changes_of_the_plan_are_no_relief() -> None:
     share = np.linspace(0.3, 0.1, 4_000)[None, :]
     assert not is_relieved(share).any()
+
+
+def test_what_was_taken_over_for_two_hours_may_be_given_back() -> None:
+    third, half = 1.0 / 3.0, 1.0 / 2.0
+    drained = [third] * 300 + [0.02] * 120 + [third] * 300
+    other = [third] * 300 + [half] * 120 + [third] * 300
+    found = is_relieved(np.array([drained, other, other]))
+    assert np.flatnonzero(found[0]).tolist() == list(range(300, 420))
+    assert not found[1:].any()
+
+
+def test_a_plan_that_stays_is_the_new_usual_some_day() -> None:
+    found = is_relieved(np.array([[0.2] * 300 + [0.1] * 8_000]))[0]
+    assert found[300:1_740].all()
+    assert not found[-1_440:].any()
+
+
+def test_shares_are_carried_where_the_work_is() -> None:
+    load = np.array([[0.6, 0.3, np.nan, np.nan], [0.2, 0.1, 0.2, np.nan], [0.2, 0.1, 0.2, 0.4]])
+    share = carried_shares(load.astype(np.float32))
+    np.testing.assert_allclose(share[:, 0], [0.6, 0.2, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(share[:, 1], share[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(share[:, 2], [np.nan, 0.5, 0.5], rtol=1e-6)
+    assert np.isnan(share[:, 3]).all()
 
 
 def test_silence_changes_nothing() -> None:

@@ -13,7 +13,7 @@ from foreshard.adapters.store import segment
 from foreshard.adapters.store.segments import segments_in, spans_of
 from foreshard.app.places import history_dir
 from foreshard.config import Settings
-from foreshard.forecast.censoring import censored_by
+from foreshard.forecast.censoring import carried_shares, censored_by, is_relieved
 from foreshard.forecast.history import History
 from foreshard.forecast.layout import Rows, laid_out, with_siblings
 from foreshard.forecast.past import Past
@@ -162,7 +162,8 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
     if history is None:
         raise StoreError(f"history {directory}: no file can be read")
     reach = max(history.steps(h) for h in settings.forecast.horizons_s)
-    changed = replace(history, censored=censored_by(history.censored, reach=reach))
+    relieved = history.censored | is_relieved(carried_shares(history.load))
+    changed = replace(history, censored=censored_by(relieved, reach=reach))
     return Record(history=with_siblings(changed, siblings_of(settings)), portion=portion.because)
 
 

@@ -12,9 +12,10 @@ counts for one over the probability of being left alone (inverse probability of 
 & Rotnitzky 1992). Without a holdout there is nothing to weigh, and only history from before
 acting helps.
 
-What was taken off is read from the plan's own record, the share of the fleet's demand that each
-cell was given. A share does not move with the hour; it falls when work is taken off, and by a
-little when a cell joins. Whether it fell is judged against what the cell had before.
+What was taken off is read from the share of the fleet's demand that each cell was given (by the
+plan's own record) or carried (by the loads that were heard). A share does not move with the hour;
+it falls when work is taken off, and by a little when a cell joins. Whether it fell is judged
+against what the cell had before.
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ from foreshard.model.errors import ForecastError
 from foreshard.model.plan import Plan
 from foreshard.model.workload import Flow
 
-__all__ = ["Decided", "LeftAlone", "censored_by", "given_shares", "is_relieved", "weights_of"]
+__all__ = [
+    "Decided",
+    "LeftAlone",
+    "carried_shares",
+    "censored_by",
+    "given_shares",
+    "is_relieved",
+    "weights_of",
+]
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -40,8 +49,10 @@ Flags = NDArray[np.bool_]
 LEAST_TAKEN = 0.2
 # A relief is over when all but this part of the share is back.
 NEARLY_BACK = 0.1
-# What a cell usually has follows slow changes of the plan within about so many samples.
+# What a cell usually has follows slow changes of the plan within about so many samples; and where
+# it is held to be relieved within so many, so that a plan that stays is the new usual some day.
 USUAL_SAMPLES = 240.0
+RELIEVED_SAMPLES = 1_440.0
 
 
 class Decided(Protocol):
@@ -99,11 +110,28 @@ def given_shares(
     return np.asarray(given[:, np.searchsorted(when, time_s, side="right")])
 
 
+def carried_shares(load: NDArray[np.float32]) -> Array:
+    """The share of all work that each cell did, where the plan's own record is not at hand.
+
+    Args:
+        load: float32 [C, T], see `History.load`; NaN = unknown.
+
+    Returns:
+        [C, T], in [0, 1]; NaN where a cell's own load is unknown, and at moments at which that of
+        more than half of the cells is, for then the whole is not known.
+    """
+    known = ~np.isnan(load)
+    total = np.where(known, load, 0.0).sum(axis=0, dtype=np.float64)
+    told = (2 * known.sum(axis=0) >= len(load)) & (total > 0.0)
+    return np.where(told, load / np.where(told, total, 1.0), np.nan)
+
+
 def is_relieved(share: Array) -> Flags:
     """Where work is off a cell that it used to have.
 
     Args:
-        share: [C, T] of all demand, see `given_shares`; NaN = not known, taken as unchanged.
+        share: [C, T] of all demand, see `given_shares` and `carried_shares`; NaN = not known,
+            taken as unchanged.
 
     Returns:
         bool [C, T].
@@ -118,10 +146,9 @@ def is_relieved(share: Array) -> Flags:
         least = np.where(off, 1.0 - NEARLY_BACK, 1.0 - LEAST_TAKEN)
         with np.errstate(invalid="ignore"):
             off = np.where(heard, now < least * usual, off)
-        follows = heard & ~off
-        usual = np.where(follows, usual + (now - usual) / USUAL_SAMPLES, usual)
-        # More work than usual is the new usual: a cell that came back must not seem relieved.
-        usual = np.where(follows, np.fmax(usual, now), usual)
+        # What a cell takes over for an hour is not its own: giving it back is no relief.
+        pace = np.where(off, RELIEVED_SAMPLES, USUAL_SAMPLES)
+        usual = np.where(heard, usual + (now - usual) / pace, usual)
         relieved[:, t] = off
     return relieved
 
