@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from foreshard.engine.credence import Credence, believed, no_credence
-from foreshard.model.telemetry import CellMetrics, CellReading, Fresh, Gauge, Health, Observation
+from foreshard.model.telemetry import (
+    CellMetrics,
+    CellReading,
+    ClassTraffic,
+    Fresh,
+    Gauge,
+    Health,
+    Observation,
+)
 from tests.engine.shop import CELLS, fleet_of
 
 FLEET = fleet_of(CELLS)
@@ -25,6 +33,8 @@ class Tellers:
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
     now_s: float = 0.0
     started_s: dict[str, float] = field(default_factory=dict)
+    rate_rps: dict[str, float] = field(default_factory=dict)
+    used: dict[str, float] = field(default_factory=lambda: dict(USED))
 
     def look(self, times: int) -> frozenset[str]:
         names: frozenset[str] = frozenset()
@@ -49,11 +59,12 @@ class Tellers:
                 limit=1.0,
                 scales_with_load=name in SCALES,
             )
-            for name, used in USED.items()
+            for name, used in self.used.items()
         }
         said = CellMetrics(gauges=gauges, started_at_s=self.started_s.get(cell, 0.0))
         fresh = Fresh(metrics=said, age_s=0.0)
-        return CellReading(health=Health.UP, reading=fresh)
+        traffic = {"search": ClassTraffic(rate_rps=self.rate_rps.get(cell, 100.0))}
+        return CellReading(health=Health.UP, reading=fresh, traffic=traffic)
 
     def scale(self, factor: float, *, cell: str = ODD, gauges: tuple[str, ...] = ()) -> None:
         self.factor |= {(cell, name): factor for name in gauges or tuple(USED)}
@@ -101,6 +112,41 @@ def test_a_leak_while_work_leaves_is_believed() -> None:
     tellers.look(120)
     tellers.scale(1.5, gauges=("memory",))
     tellers.scale(0.5, gauges=("cpu", "connections"))
+    assert not tellers.look(60)
+
+
+@pytest.mark.parametrize("factor", [1.08, 0.92])
+def test_gauges_that_stand_still_are_no_witnesses_of_a_small_change(factor: float) -> None:
+    few = {name: USED[name] for name in ("cpu", "connections", "memory", "disk")}
+    tellers = Tellers(used=few)
+    tellers.look(120)
+    tellers.scale(factor, gauges=("cpu", "connections"))
+    assert not tellers.look(60)
+
+
+@pytest.mark.parametrize("factor", [1.5, 0.5])
+def test_load_that_moves_every_gauge_is_believed(factor: float) -> None:
+    tellers = Tellers()
+    tellers.look(120)
+    tellers.scale(factor)
+    tellers.rate_rps[ODD] = 100.0 * factor
+    assert not tellers.look(60)
+
+
+@pytest.mark.parametrize("factor", [1.5, 0.5])
+def test_work_that_goes_the_other_way_explains_nothing(factor: float) -> None:
+    tellers = Tellers()
+    tellers.look(120)
+    tellers.scale(factor)
+    tellers.rate_rps[ODD] = 100.0 / factor
+    assert tellers.look(15) == {ODD}
+
+
+def test_one_resource_beside_load_is_too_few_witnesses() -> None:
+    """A leak beside a rush may well be of the same factor."""
+    tellers = Tellers()
+    tellers.look(120)
+    tellers.scale(1.3, gauges=("cpu", "connections", "memory"))
     assert not tellers.look(60)
 
 

@@ -5,6 +5,10 @@ of one cell move by the same factor, those that follow load and those that do no
 siblings they do not, then it is not the cell that changed but whoever tells of it (a scale, a
 unit, an exporter that says zero). Then its gauges are not heard until they have stood still for
 a while: what balancers see of its requests is, as ever.
+
+A witness is one who could have said something else. Gauges that follow load are one together;
+a gauge that stands still agrees with nobody; and where the cell's requests, which balancers count,
+went the same way, the load explains it, whatever the gauges are declared to follow.
 """
 
 from __future__ import annotations
@@ -24,11 +28,13 @@ __all__ = ["Credence", "believed", "no_credence"]
 
 # What gauges say now, and what they used to say, are means over about so long.
 NOW_S, USUAL_S = 5.0, 300.0
-# A common change of less than this is nothing to speak of; within the second, or within this part
-# of the change, gauges agree.
-LEAST_CHANGE, AGREES, AGREES_PART = 0.03, 0.04, 0.3
-# So many gauges must agree, and such a part of all.
-LEAST_AGREEING, AGREEING_PART = 3, 0.66
+# A change of less than this is nothing to speak of; within the second, or within this part of the
+# change, gauges agree.
+LEAST_CHANGE, AGREES, AGREES_PART = 0.03, 0.02, 0.3
+# So many witnesses must agree, and such a part of all gauges.
+LEAST_WITNESSES, AGREEING_PART = 3, 0.66
+# Requests that changed by this part of what the gauges did, and in the same direction, explain it.
+EXPLAINS_PART = 0.3
 # Not believed for at least so long after the last sign of it, and no sign before so much was heard
 # of one process: what another one used says nothing.
 HELD_S, HEARD_S = 60.0, 60.0
@@ -48,6 +54,7 @@ class Credence:
         scales: By gauge, whether it follows load.
         now: [C] by gauge.
         usual: [C] by gauge.
+        rate_now, rate_usual: [C] requests a second that balancers counted.
         heard_s: [C] for how long this process has been heard.
         started_s: [C] when it started, NaN = not known.
         odd_s: [C] when they last changed by one factor.
@@ -57,6 +64,8 @@ class Credence:
     scales: Mapping[str, bool]
     now: Mapping[str, Floats]
     usual: Mapping[str, Floats]
+    rate_now: Floats
+    rate_usual: Floats
     heard_s: Floats
     started_s: Floats
     odd_s: Floats
@@ -69,6 +78,8 @@ def no_credence(cells: int) -> Credence:
         scales={},
         now={},
         usual={},
+        rate_now=np.full(cells, np.nan),
+        rate_usual=np.full(cells, np.nan),
         heard_s=np.zeros(cells),
         started_s=np.full(cells, np.nan),
         odd_s=np.full(cells, -np.inf),
@@ -111,10 +122,13 @@ def believed(
 def _heard(credence: Credence, observation: Observation, fleet: Fleet) -> Credence:
     """What gauges said until now."""
     said: dict[str, Floats] = {}
+    rate = np.full(len(fleet.names), np.nan)
     scales, started_s = dict(credence.scales), credence.started_s.copy()
     dt_s = observation.interval_s
     for c, name in enumerate(fleet.names):
-        reading = observation.cells[name].reading
+        reading, traffic = observation.cells[name].reading, observation.cells[name].traffic
+        if traffic is not None:
+            rate[c] = sum(sane(each.rate_rps) for each in traffic.values())
         if not isinstance(reading, Fresh):
             continue
         if np.isfinite(reading.metrics.started_at_s):
@@ -129,54 +143,75 @@ def _heard(credence: Credence, observation: Observation, fleet: Fleet) -> Creden
     # NaN compares as false.
     is_new = np.abs(started_s - credence.started_s) > SAME_S
     heard_s = np.where(is_new, 0.0, credence.heard_s) + dt_s
+    now_gain, usual_gain = (-np.expm1(-dt_s / np.minimum(heard_s, s)) for s in (NOW_S, USUAL_S))
     return replace(
         credence,
         scales=scales,
-        now=_followed(credence.now, said, is_new, np.minimum(heard_s, NOW_S), dt_s=dt_s),
-        usual=_followed(credence.usual, said, is_new, np.minimum(heard_s, USUAL_S), dt_s=dt_s),
+        now=_followed(credence.now, said, is_new, now_gain),
+        usual=_followed(credence.usual, said, is_new, usual_gain),
+        rate_now=_mean(credence.rate_now, rate, is_new, now_gain),
+        rate_usual=_mean(credence.rate_usual, rate, is_new, usual_gain),
         heard_s=heard_s,
         started_s=started_s,
     )
 
 
 def _followed(
-    before: Mapping[str, Floats],
-    said: Mapping[str, Floats],
-    is_new: Flags,
-    span_s: Floats,
-    *,
-    dt_s: float,
+    before: Mapping[str, Floats], said: Mapping[str, Floats], is_new: Flags, gain: Floats
 ) -> Mapping[str, Floats]:
-    """Means over a span, of all that was heard while that is less."""
-    gain = -np.expm1(-dt_s / span_s)
-    after = dict(before)
-    for gauge, values in said.items():
-        heard = np.isfinite(values)
-        old = np.where(is_new, np.nan, before.get(gauge, values))
-        start = np.where(np.isfinite(old), old, values)
-        after[gauge] = np.where(heard, start + gain * (values - start), old)
-    return after
+    """Means of gauges, of all that was heard while that is less than their span."""
+    return {
+        **before,
+        **{
+            gauge: _mean(before.get(gauge, values), values, is_new, gain)
+            for gauge, values in said.items()
+        },
+    }
+
+
+def _mean(before: Floats, said: Floats, is_new: Flags, gain: Floats) -> Floats:
+    """A running mean after one look; what was not heard leaves it where it was."""
+    heard = np.isfinite(said)
+    old = np.where(is_new, np.nan, before)
+    start = np.where(np.isfinite(old), old, said)
+    return np.asarray(np.where(heard, start + gain * (said - start), old))
 
 
 def _change_alike(credence: Credence) -> Flags:
     """[C] whose gauges changed by one factor, those that follow load and those that do not."""
     names = sorted(credence.now)
-    if len(names) < LEAST_AGREEING:
+    if len(names) < LEAST_WITNESSES:
         return np.zeros(credence.doubted.size, dtype=np.bool_)
     now = np.array([credence.now[g] for g in names])
     usual = np.array([credence.usual[g] for g in names])
     scales = np.array([credence.scales[g] for g in names])[:, None]
-    change = np.log((now + NOTHING) / (usual + NOTHING))
+    change = _change(now, usual)
     known = np.isfinite(change)
-    # What all cells do (the evening, a garbage collector's habit) is the fleet's own.
-    change = change - _middle(change, axis=1)[:, None]
     common = _middle(change, axis=0)
     near = np.maximum(AGREES, AGREES_PART * np.abs(common))
-    agrees = known & (np.abs(change - common) <= near)
-    is_many = agrees.sum(axis=0) >= np.maximum(LEAST_AGREEING, AGREEING_PART * known.sum(axis=0))
-    both = (agrees & scales).any(axis=0) & (agrees & ~scales).any(axis=0)
+    moved = known & (np.abs(change) >= LEAST_CHANGE)
+    agrees = moved & (np.abs(change - common) <= near)
+    by_load = (agrees & scales).any(axis=0)
+    is_many = by_load & (1 + (agrees & ~scales).sum(axis=0) >= LEAST_WITNESSES)
+    is_most = agrees.sum(axis=0) >= AGREEING_PART * known.sum(axis=0)
     is_old = credence.heard_s >= HEARD_S
-    return np.asarray(is_old & (np.abs(common) >= LEAST_CHANGE) & is_many & both)
+    return np.asarray(is_old & is_many & is_most & ~_explained(credence, common))
+
+
+def _explained(credence: Credence, common: Floats) -> Flags:
+    """[C] whose requests went the way of the gauges; a silent balancer explains nothing."""
+    work = _change(credence.rate_now[None], credence.rate_usual[None])[0]
+    # NaN compares as false.
+    return np.asarray(work * np.sign(common) >= EXPLAINS_PART * np.abs(common))
+
+
+def _change(now: Floats, usual: Floats) -> Floats:
+    """[G, C] logarithm of the factor by which each changed, beyond what all cells did.
+
+    What all do (the evening, a garbage collector's habit) is the fleet's own.
+    """
+    change = np.log((now + NOTHING) / (usual + NOTHING))
+    return np.asarray(change - _middle(change, axis=1)[:, None])
 
 
 def _middle(values: Floats, *, axis: int) -> Floats:
