@@ -23,13 +23,16 @@ BEAT_S = 0.05
 ON_TIME_S = 2 * BEAT_S
 
 
+IS_REWRITING = os.environ.get("FORESHARD_GOLDEN") == "rewrite"
+
+
 @pytest.fixture
 def golden() -> Callable[[str, str], None]:
     """Compare text with a file in tests/golden; `make golden` rewrites the file instead."""
 
     def compare(name: str, text: str) -> None:
         path = GOLDEN / name
-        if os.environ.get("FORESHARD_GOLDEN") == "rewrite":
+        if IS_REWRITING:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         assert path.exists(), f"{path} does not exist: write it with `make golden`"
@@ -91,7 +94,7 @@ async def loop_guard() -> AsyncIterator[LoopGuard]:
         guard.stop()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Every asyncio test is watched, unless it is marked `may_block`."""
     for item in items:
         if not isinstance(item, pytest.Function) or item.get_closest_marker("may_block"):
@@ -99,6 +102,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # A property runs its loop anew for each example: in between nobody would answer.
         if inspect.iscoroutinefunction(item.function):
             item.fixturenames.append("loop_guard")
+    if IS_REWRITING:
+        # Whoever rewrites golden files wants no other test.
+        asked = [item for item in items if "golden" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(asked)])
+        items[:] = asked
 
 
 @pytest.hookimpl(wrapper=True)
