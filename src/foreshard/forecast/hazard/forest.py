@@ -32,13 +32,15 @@ _SETTINGS: dict[str, Any] = {
     "max_bin": 127,
     "deterministic": True,
     "force_col_wise": True,
-    "num_threads": 2,
     "verbose": -1,
 }
 # A leaf is made of so many rows, or fewer where there are few.
 _LEAF_ROWS = 200
 _LEAF_SHARE = 1 / 200
 _FEWEST_LEAF_ROWS = 10
+# Fewer rows than this take one thread: two would wait for each other more than they work, and on a
+# machine that has other work each wait may last for milliseconds.
+_ROWS_FOR_TWO = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +78,8 @@ class Forest:
         """Probabilities [N] of rows [N, F]."""
         if not len(table):
             return np.zeros(0)
-        return np.asarray(self.trees.predict(table, num_threads=2), dtype=np.float64)
+        threads = _threads_for(len(table))
+        return np.asarray(self.trees.predict(table, num_threads=threads), dtype=np.float64)
 
     def contributions(self, table: Array) -> NDArray[np.float64]:
         """What each feature adds to the log odds (TreeSHAP), [N, F + 1]; the last is the mean."""
@@ -93,9 +96,18 @@ def grow(table: Array, came_true: NDArray[np.bool_], weight: Array, *, seed: int
         seed: The same seed grows the same.
     """
     rows = int(np.clip(_LEAF_SHARE * len(table), _FEWEST_LEAF_ROWS, _LEAF_ROWS))
-    settings = {**_SETTINGS, "min_data_in_leaf": rows, "seed": seed}
+    settings = {
+        **_SETTINGS,
+        "min_data_in_leaf": rows,
+        "num_threads": _threads_for(len(table)),
+        "seed": seed,
+    }
     shown = lightgbm.Dataset(
         table, label=came_true.astype(np.float32), weight=weight, params={"verbose": -1}
     )
     text = lightgbm.train(settings, shown, num_boost_round=ROUNDS).model_to_string()
     return Forest.of(text)
+
+
+def _threads_for(rows: int) -> int:
+    return 2 if rows >= _ROWS_FOR_TWO else 1
