@@ -156,16 +156,18 @@ class HazardModel:
     ) -> tuple[Array, Array]:
         """[H, L, N, G] of gauges and [H, L, N] of any, at N places."""
         present = describe(lines, cell, at, _limits(history, cell, 1.0))
+        now = self._corrected(present)
         follows = history.scales_with_load & history.counts.any(axis=0)
         own: list[Scores] = []
         some: list[Scores] = []
         for load in loads:
-            table = present
+            p = now
             if load != 1.0 and follows.any():
                 # What the load does not move stays as it is, whatever becomes of its neighbours.
-                moved = describe(lines, cell, at, _limits(history, cell, load))
-                table = np.where(follows[None, :, None], moved, present)
-            p = self._corrected(table)
+                limit = _limits(history, cell, load)
+                moved = describe(lines, cell, at, limit, others=(present, ~follows))
+                p = now.copy()
+                p[:, :, follows] = self._corrected(moved[:, follows])
             # The same curve for each as for any: where one gauge is all there is, they agree.
             own.append(self.of_any.apply(log_odds(p)))
             some.append(self.of_any.apply(log_odds(any_of(p))))
