@@ -83,6 +83,10 @@ def test_the_champion_speaks_of_every_step_and_remembers_what_was_before_its_sta
     assert said.made_at_s == now_of(history, t - 1)
     assert said.broken == ""
     assert set(said.seen.tolist()) == {t}
+    at_risk = said.any[-1, said.loads.index(1.0)] >= 0.02
+    assert set(said.because) == {c for c, is_so in zip(said.cells, at_risk, strict=True) if is_so}
+    assert said.because
+    assert all("stands at" in words for told in said.because.values() for words in told)
     # One step more, and a restart of the worker, come to the same.
     keep(history.between(t, t + 1), settings)
     assert seer.look(now_s=now_of(history, t))

@@ -421,6 +421,19 @@ def test_of_a_silent_cell_no_probability_is_told() -> None:
     assert "no metrics (the page is HTML); failure probability unknown" in said
 
 
+def test_what_a_learned_probability_stands_on_is_told() -> None:
+    reason = "memory: level over 15 min 0.93 raises the odds 8.1 times"
+    now = {
+        "phase": "active",
+        "load_rps": 1.0,
+        "utilisation": {},
+        "risk": {"p": {"300": 0.2}, "model": "ensemble-1", "because": [reason]},
+        "age_s": 0.1,
+    }
+    said = explain("a", None, {"now_s": 0.0, "cells": {"a": now}}).splitlines()
+    assert said[-2:] == ["  that stands on ensemble-1", f"    {reason}"]
+
+
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
 def test_a_command_whose_standard_files_are_closed_writes_into_no_other(
     closed: tuple[int, ...], config: Path, tmp_path: Path

@@ -24,6 +24,18 @@ BINS = 20
 HIGHEST = 1.25
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that a student knows to say."""
+
+    gauge: str
+    value: float
+
+    @property
+    def words(self) -> str:
+        return f"{self.gauge} stands at {self.value:.2f}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudentModel:
     """[H, G, BINS] odds of a failure; the worst gauge speaks."""
@@ -53,6 +65,16 @@ class StudentModel:
         worst = np.fmax.reduce(by_gauge, axis=3)
         by_gauge[:, :, ~history.counts] = np.nan
         return Risk(any=worst, by_gauge=by_gauge)
+
+    def reasons(
+        self, history: History, at: int, *, cells: tuple[str, ...], horizon_s: float, most: int
+    ) -> Mapping[str, tuple[Reading, ...]]:
+        found = {}
+        for name in cells:
+            value = history.value[history.cells.index(name), :, at].tolist()
+            readings = [Reading(g, v) for g, v in zip(history.gauges, value, strict=True)]
+            found[name] = tuple(sorted(readings, key=lambda r: -r.value)[:most])
+        return found
 
     def snapshot(self) -> Snapshot:
         settings: Mapping[str, Json] = {

@@ -92,3 +92,11 @@ def test_a_member_that_nobody_knows_is_refused(model: EnsembleModel) -> None:
     members: list[Json] = [{"kind": "oracle", "settings": {}}]
     with pytest.raises(ForecastError, match="'oracle' is not known"):
         restore(replace(good, settings={**good.settings, "members": members}))
+
+
+def test_reasons_are_given_for_cells_that_stand_on_what_was_learned(model: EnsembleModel) -> None:
+    at = int(AT[-1])
+    found = model.reasons(HISTORY, at, cells=("leaky", "busy"), horizon_s=7200.0, most=3)
+    assert set(found) == {"leaky", "busy"}
+    fresh = renamed(HISTORY, "n1", "n2", "n3", "n4")
+    assert model.reasons(fresh, at, cells=("n2",), horizon_s=7200.0, most=3) == {}

@@ -103,6 +103,14 @@ def test_a_cell_that_is_long_known_stands_on_the_model_and_says_so() -> None:
     assert told.made_at_s == trend().made_at_s
 
 
+def test_the_reasons_of_the_model_are_given_where_the_model_speaks() -> None:
+    said = replace(outlook(0.4), because={"a": ("memory: level now 0.97",)})
+    assert blended(trend(), said).cells["a"].because == ("memory: level now 0.97",)
+    assert blended(trend(), said).cells["b"].because == ()
+    young = replace(said, seen=np.full(len(CELLS), 10))
+    assert blended(trend(), young).cells["a"].because == ()
+
+
 def test_the_model_takes_over_as_evidence_grows() -> None:
     risks = [
         p_of(blended(trend(), outlook(0.4, seen=seen)), "a")

@@ -43,6 +43,7 @@ def tell(settings: Settings, outlook: Outlook, notes: Mapping[str, Any]) -> None
         "cells": list(outlook.cells),
         "gauges": list(outlook.gauges),
         "broken": outlook.broken,
+        "because": {name: list(words) for name, words in outlook.because.items()},
         "notes": dict(notes),
     }
     arrays: Mapping[str, NDArray[np.generic]] = {
@@ -115,6 +116,10 @@ def _outlook_in(path: Path) -> Outlook:
             any=np.asarray(arrays["any"], dtype=np.float32),
             seen=np.asarray(arrays["seen"], dtype=np.int64),
             broken=str(head["broken"]),
+            because={
+                str(name): tuple(str(each) for each in words)
+                for name, words in head.get("because", {}).items()
+            },
         )
-    except (KeyError, TypeError, ValueError, ForecastError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, ForecastError) as error:
         raise StoreError(f"{KIND} {path}: holds no outlook: {error!r}") from error

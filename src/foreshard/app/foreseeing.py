@@ -28,7 +28,7 @@ from foreshard.app.signals import stop_on_signals
 from foreshard.config import Settings
 from foreshard.forecast.card import Card
 from foreshard.forecast.history import History
-from foreshard.forecast.outlook import Outlook, outlook_of
+from foreshard.forecast.outlook import Outlook, explained, outlook_of
 from foreshard.forecast.past import REACH_S, Past
 from foreshard.forecast.refit import Flying
 from foreshard.forecast.reliability import Reliability
@@ -133,6 +133,7 @@ class Seer:
         outlook = outlook_of(champion.name, champion.model, history, loads=self._loads)
         self._reliability.take(outlook, history)
         outlook = replace(outlook, broken=self._reliability.broken())
+        outlook = explained(outlook, champion.model, history)
         tell(self._settings, outlook, _notes(self._reliability))
         self._told = newest
         if self._trouble:

@@ -92,7 +92,12 @@ def _basis(now: Mapping[str, Any], status: Mapping[str, Any]) -> list[str]:
     if forecast.get("degraded"):
         return [f"  forecasts are those of {forecast['model']} alone: {forecast['degraded']}"]
     model = now["risk"].get("model", "")
-    return [f"  that stands on {model}"] if model and model != "trend" else []
+    if not model or model == "trend":
+        return []
+    return [
+        f"  that stands on {model}",
+        *(f"    {words}" for words in now["risk"].get("because", ())),
+    ]
 
 
 def _by_horizon(p: Mapping[str, float]) -> Sequence[tuple[str, float]]:

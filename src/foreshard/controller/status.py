@@ -176,7 +176,15 @@ def _cell(reading: CellReading) -> dict[str, Any]:
 def _risk(forecast: Forecast | None, cell: str) -> dict[str, Any]:
     known = forecast.cells.get(cell) if forecast else None
     if known is None:
-        return {"p": {}, "band": {}, "band_s": {}, "class": {}, "class_band": {}, "model": ""}
+        return {
+            "p": {},
+            "band": {},
+            "band_s": {},
+            "class": {},
+            "class_band": {},
+            "model": "",
+            "because": [],
+        }
     return {
         "p": {f"{h:g}": round(curve.at(1.0), _DECIMALS) for h, curve in known.risk.items()},
         "band": _bands(known.risk_band),
@@ -190,6 +198,7 @@ def _risk(forecast: Forecast | None, cell: str) -> dict[str, Any]:
         },
         "class_band": {name: _bands(by_h) for name, by_h in known.class_band.items()},
         "model": known.model or (forecast.model if forecast else ""),
+        "because": list(known.because),
     }
 
 

@@ -12,7 +12,7 @@ past of the cell, and a cell moves from the second to the first as its own histo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -28,6 +28,8 @@ from foreshard.forecast.history import History
 from foreshard.forecast.learner import (
     Learner,
     Progress,
+    Reasoned,
+    Reasoning,
     Risk,
     RiskModel,
     Snapshot,
@@ -45,6 +47,8 @@ Index = NDArray[np.int64]
 _KIND = "ensemble"
 # Own history at which a cell stands as much on the trees as on its level and trend.
 EVIDENCE_S = 2.0 * 86_400.0
+# A cell stands on what was learned of it where that counts for so much.
+_STANDS = 0.5
 # Members that say the same of a cell whether it is known or not.
 _UNTAUGHT = ("headroom", "trend", "predict-linear")
 _LATER = 0.8
@@ -81,6 +85,17 @@ class EnsembleModel:
             some[:, :, ~history.counts.any(axis=1)] = 0.0
         own = np.minimum(own, some[:, :, :, None])
         return Risk(any=some.astype(np.float32), by_gauge=own.astype(np.float32))
+
+    def reasons(
+        self, history: History, at: int, *, cells: tuple[str, ...], horizon_s: float, most: int
+    ) -> Mapping[str, Sequence[Reasoned]]:
+        """See `Reasoning`: those of the first member that has any, of cells that stand on it."""
+        weight = dict(zip(history.cells, self.evidence(history.cells).tolist(), strict=True))
+        known = tuple(name for name in cells if weight.get(name, 1.0) >= _STANDS)
+        for member in self.members:
+            if isinstance(member, Reasoning):
+                return member.reasons(history, at, cells=known, horizon_s=horizon_s, most=most)
+        return {}
 
     def evidence(self, cells: tuple[str, ...]) -> Array:
         """[C], how much each cell stands on what was learned of it, from 0 to 1."""

@@ -84,6 +84,11 @@ def blended(trend: Forecast, outlook: Outlook) -> Forecast:
                 any=_any(figures, mixed, any_said, weight, is_whole=_is_whole(outlook)),
                 stands_on=tuple(stands.tolist()),
                 has_band=np.asarray(~learns),
+                because={
+                    name: outlook.because[name]
+                    for name, model in zip(figures.cells, stands.tolist(), strict=True)
+                    if model == outlook.name and name in outlook.because
+                },
             )
         ),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,16 @@ from foreshard.forecast.history import History
 from foreshard.forecast.onset import BreachRule
 from foreshard.model.errors import ForecastError
 
-__all__ = ["Learner", "Progress", "Risk", "RiskModel", "Snapshot", "ignore_progress"]
+__all__ = [
+    "Learner",
+    "Progress",
+    "Reasoned",
+    "Reasoning",
+    "Risk",
+    "RiskModel",
+    "Snapshot",
+    "ignore_progress",
+]
 
 # Told which part of the work is done, from 0 to 1.
 Progress = Callable[[float], None]
@@ -142,6 +151,35 @@ class RiskModel(Protocol):
 
     def snapshot(self) -> Snapshot:
         """Everything that `restore` needs."""
+
+
+class Reasoned(Protocol):
+    """One fact that a forecast was made from."""
+
+    @property
+    def words(self) -> str:
+        """It in words and numbers."""
+
+
+@runtime_checkable
+class Reasoning(Protocol):
+    """A risk model that can also say why; others need not."""
+
+    def reasons(
+        self, history: History, at: int, *, cells: tuple[str, ...], horizon_s: float, most: int
+    ) -> Mapping[str, Sequence[Reasoned]]:
+        """What counts most in the forecasts of some cells at a sample.
+
+        Args:
+            history: From which they were made.
+            at: Index of the sample.
+            cells: Names.
+            horizon_s: One of the model's.
+            most: So many of each, those that count most first.
+
+        Raises:
+            ForecastError: A cell or the horizon is not known.
+        """
 
 
 class Learner(Protocol):

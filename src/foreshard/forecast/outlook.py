@@ -6,17 +6,23 @@ with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foreshard.forecast.history import History
-from foreshard.forecast.learner import RiskModel
+from foreshard.forecast.learner import Reasoning, RiskModel
 from foreshard.forecast.past import EVERY
 from foreshard.model.errors import ForecastError
 
-__all__ = ["Outlook", "outlook_of"]
+__all__ = ["Outlook", "explained", "outlook_of"]
+
+# Reasons are worked out for so many cells, the most likely to fail, and none below this P.
+_MOST_TOLD = 20
+_TOLD_P = 0.02
+_MOST_REASONS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,7 @@ class Outlook:
         any: float32 [H, L, C], of any gauge; NaN = nothing is said.
         seen: int64 [C], steps in which the cell was heard: the evidence that it rests on.
         broken: Why it must not be believed; "" = it may.
+        because: What counts most in the forecasts of the cells most at risk, in words, by cell.
     """
 
     name: str
@@ -48,6 +55,7 @@ class Outlook:
     any: NDArray[np.float32]
     seen: NDArray[np.int64]
     broken: str = ""
+    because: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         h, n, c, g = len(self.horizons_s), len(self.loads), len(self.cells), len(self.gauges)
@@ -94,6 +102,34 @@ def outlook_of(
         seen=seen,
         broken=broken,
     )
+
+
+def explained(outlook: Outlook, model: RiskModel, history: History) -> Outlook:
+    """An outlook with the reasons for the risks in it that somebody may ask about.
+
+    Args:
+        outlook: Of this model, made from this history.
+        model: One that gives no reasons leaves it as it is.
+        history: What is remembered; its last sample is now.
+    """
+    if not isinstance(model, Reasoning) or 1.0 not in outlook.loads:
+        return outlook
+    p = np.nan_to_num(outlook.any[-1, outlook.loads.index(1.0)])
+    worst = np.argsort(-p, kind="stable")[:_MOST_TOLD]
+    cells = tuple(outlook.cells[c] for c in worst.tolist() if p[c] >= _TOLD_P)
+    found = (
+        model.reasons(
+            history,
+            history.samples - 1,
+            cells=cells,
+            horizon_s=outlook.horizons_s[-1],
+            most=_MOST_REASONS,
+        )
+        if cells
+        else {}
+    )
+    because = {name: tuple(reason.words for reason in reasons) for name, reasons in found.items()}
+    return replace(outlook, because=because)
 
 
 def _heard(history: History) -> NDArray[np.int64]:

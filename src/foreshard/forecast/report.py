@@ -65,6 +65,7 @@ class Figures:
         heard: By mode then cell, per horizon, the probability that what was heard from outside
             the metrics makes it fail, at every load; rising along the horizons. Its hazard adds
             to that of the gauges.
+        because: What counts most in the figures, in words, by cell; absent = it is not said.
     """
 
     cells: tuple[str, ...]
@@ -79,6 +80,7 @@ class Figures:
     stands_on: tuple[str, ...] = ()
     has_band: NDArray[np.bool_] | None = None
     heard: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
+    because: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Foreseen(Mapping[str, CellForecast]):
@@ -222,6 +224,7 @@ class Foreseen(Mapping[str, CellForecast]):
                 of: self._bands(band[:, :, g]) for g, of in latency if worst[g] and has_band
             },
             model=figures.stands_on[c] if figures.stands_on else "",
+            because=figures.because.get(name, ()),
         )
 
     def _times(self, c: int) -> Mapping[str, TimeToLimit]:

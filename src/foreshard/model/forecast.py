@@ -98,6 +98,7 @@ class CellForecast:
         class_band: Of `class_risk`, by class then horizon; classes it is not said of are absent.
         model: What it stands on, where cells of one forecast stand on several; "" = that of the
             forecast.
+        because: What counts most in it, in words; () = the model does not say.
     """
 
     risk: Mapping[float, RiskCurve]
@@ -108,6 +109,7 @@ class CellForecast:
     risk_band: Mapping[float, Band] = field(default_factory=dict)
     class_band: Mapping[str, Mapping[float, Band]] = field(default_factory=dict)
     model: str = ""
+    because: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from foreshard.forecast.feature.column import COLUMNS
 from foreshard.forecast.hazard import HazardLearner, HazardModel, restore
 from foreshard.forecast.hazard.forest import grow
-from foreshard.forecast.hazard.model import chosen
-from foreshard.forecast.hazard.reason import reasons_for
 from foreshard.forecast.history import History
+from foreshard.forecast.outlook import explained, outlook_of
 from foreshard.model.errors import ForecastError
 from foreshard.testing import check_learner
 from foreshard.testing.conformance.learner import PER_DAY, RULE, sample_history
@@ -52,15 +51,25 @@ def test_any_is_at_least_each(model: HazardModel) -> None:
     assert (np.nan_to_num(risk.by_gauge) <= np.nan_to_num(risk.any)[:, :, :, None]).all()
 
 
-def test_reasons_name_the_gauge_and_add_up_in_order(model: HazardModel) -> None:
+def near_the_limit() -> int:
     level = HISTORY.value[LEAKY, 1, AT]
-    at = int(AT[np.nanargmax(np.where(level < 0.99, level, np.nan))])
-    found = reasons_for(model, HISTORY, cell="leaky", at=at, horizon_s=7200.0, most=4)
-    assert found[0].gauge == "memory"
-    sizes = [abs(reason.effect) for reason in found]
+    return int(AT[np.nanargmax(np.where(level < 0.99, level, np.nan))])
+
+
+def test_reasons_name_the_gauge_in_the_order_of_what_counts(model: HazardModel) -> None:
+    found = model.reasons(
+        HISTORY, near_the_limit(), cells=("leaky", "silent"), horizon_s=7200.0, most=4
+    )
+    assert set(found) == {"leaky"}
+    assert {reason.gauge for reason in found["leaky"]} == {"memory"}
+    sizes = [abs(reason.effect) for reason in found["leaky"]]
     assert sizes == sorted(sizes, reverse=True)
-    assert found[0].words.startswith("memory: ")
-    row = chosen(model.table(HISTORY, np.array([at]))[LEAKY, 0, 1][None], 2)
+    assert sizes[0] > 0.3
+    assert found["leaky"][0].words.startswith("memory: ")
+
+
+def test_all_reasons_together_are_what_the_trees_say(model: HazardModel) -> None:
+    row = np.random.default_rng(0).random((1, len(COLUMNS)), dtype=np.float32)
     forest = model.forests[2]
     told = 1.0 / (1.0 + np.exp(-forest.contributions(row).sum()))
     assert told == pytest.approx(float(forest.predict(row)[0]), rel=1e-6)
@@ -68,7 +77,16 @@ def test_reasons_name_the_gauge_and_add_up_in_order(model: HazardModel) -> None:
 
 def test_reasons_of_a_cell_that_nobody_knows_are_refused(model: HazardModel) -> None:
     with pytest.raises(ForecastError, match="nowhere"):
-        reasons_for(model, HISTORY, cell="nowhere", at=100, horizon_s=7200.0)
+        model.reasons(HISTORY, 100, cells=("nowhere",), horizon_s=7200.0, most=3)
+
+
+def test_an_outlook_gives_reasons_for_the_cells_at_risk(model: HazardModel) -> None:
+    until = HISTORY.until(near_the_limit() + 1)
+    outlook = explained(outlook_of("m", model, until, loads=(0.0, 1.0)), model, until)
+    p = dict(zip(outlook.cells, outlook.any[-1, 1].tolist(), strict=True))
+    assert p["leaky"] > 0.1
+    assert outlook.because["leaky"][0].startswith("memory: ")
+    assert all(p[name] >= 0.02 for name in outlook.because)
 
 
 def test_a_day_of_history_is_too_little() -> None:

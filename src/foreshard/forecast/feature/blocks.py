@@ -2,7 +2,8 @@
 
 Blocks begin at whole multiples of their length since time began, not since the history does, so
 that a history that began later has the same ones. They are those of the memory in flight
-(`past.coarsened`), in which what is further back is kept in no other way.
+(`past.coarsened`), in which what is further back is kept in no other way. Their length is a
+constant, as dividing by one that is not takes longer than all else.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import cast
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from foreshard.forecast.past import EVERY
 
 __all__ = ["UNHEARD", "highest_between", "highest_of", "hold", "mean_before", "summarise"]
 
@@ -29,33 +32,35 @@ def hold(x: Array, sustain: int) -> Array:
     """
     rows, steps = x.shape
     held = np.full((rows, steps), UNHEARD, np.float32)
+    many = max(steps - sustain + 1, 0)
     for r in range(rows):
-        for t in range(steps - sustain + 1):
-            least = x[r, t]
-            for k in range(t + 1, t + sustain):
+        row = held[r, :many]
+        row[:] = x[r, :many]
+        # Sample by sample innermost, without a branch: several are worked on at a time.
+        for k in range(1, sustain):
+            for t in range(many):
+                later = x[r, t + k]
                 # A NaN anywhere stays.
-                if np.isnan(x[r, k]) or x[r, k] < least:
-                    least = x[r, k]
-            if not np.isnan(least):
-                held[r, t] = least
+                row[t] = later if later < row[t] or later != later else row[t]  # noqa: PLR0124
+        for t in range(many):
+            row[t] = row[t] if row[t] == row[t] else UNHEARD
     return held
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def summarise(x: Array, length: int, first: int) -> Array:
+def summarise(x: Array, first: int) -> Array:
     """Highest reading of each whole block, [R, K]; `UNHEARD` = there is none.
 
     Args:
         x: [R, T].
-        length: Of a block.
-        first: Sample at which block 0 begins, in [0, length).
+        first: Sample at which block 0 begins, in [0, EVERY).
     """
     rows, steps = x.shape
-    many = max((steps - first) // length, 0)
+    many = max((steps - first) // EVERY, 0)
     highest = np.full((rows, many), UNHEARD, np.float32)
     for r in range(rows):
-        for t in range(first, first + many * length):
-            k = (t - first) // length
+        for t in range(first, first + many * EVERY):
+            k = (t - first) // EVERY
             # Never true of a NaN.
             highest[r, k] = max(highest[r, k], x[r, t])
     return highest
@@ -71,7 +76,7 @@ def highest_of(x: Array, first: int, last: int) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def highest_between(held: Array, far: tuple[Array, int, int], first: int, last: int) -> float:
+def highest_between(held: Array, far: tuple[Array, int], first: int, last: int) -> float:
     """Highest of held [T] from first to last; `UNHEARD` = nothing was heard.
 
     What began before the samples do is read from blocks that reach further back, if there are any:
@@ -79,24 +84,24 @@ def highest_between(held: Array, far: tuple[Array, int, int], first: int, last: 
 
     Args:
         held: [T].
-        far: Highest of each block [K], at which sample the first begins, and their length.
+        far: Highest of each block [K], and at which sample the first begins.
         first: May be below 0.
         last: At most T - 1.
     """
-    highest, begins, length = far
+    highest, begins = far
     if first >= 0 or begins > first:
         return highest_of(held, max(first, 0), last)
-    last_block = min((last - begins) // length, highest.size - 1)
-    return highest_of(highest, (first - begins) // length, last_block)
+    last_block = min((last - begins) // EVERY, highest.size - 1)
+    return highest_of(highest, (first - begins) // EVERY, last_block)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def mean_before(x: Array, far: tuple[Array, int, int], t: int, window: int) -> float:
+def mean_before(x: Array, far: tuple[Array, int], t: int, window: int) -> float:
     """Mean of the last `window` samples of x [T] up to t; NaN = none was heard.
 
     Where they began before the samples do, that of the blocks; see `highest_between`.
     """
-    highest, begins, length = far
+    highest, begins = far
     first, total, count = t - window + 1, 0.0, 0
     if first >= 0 or begins > first:
         for k in range(max(first, 0), t + 1):
@@ -104,7 +109,7 @@ def mean_before(x: Array, far: tuple[Array, int, int], t: int, window: int) -> f
                 total += x[k]
                 count += 1
     else:
-        for k in range((first - begins) // length, min((t - begins) // length + 1, highest.size)):
+        for k in range((first - begins) // EVERY, min((t - begins) // EVERY + 1, highest.size)):
             if highest[k] > UNHEARD:
                 total += highest[k]
                 count += 1

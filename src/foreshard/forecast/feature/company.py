@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 Index = NDArray[np.int64]
 
 # Nothing further back is kept of loads and peers.
-_NO_BLOCKS = (np.zeros(0, dtype=np.float32), 0, 1)
+_NO_BLOCKS = (np.zeros(0, dtype=np.float32), 0)
 
 _OTHERS = (
     ("now", "other_now"),

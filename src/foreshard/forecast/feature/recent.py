@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from foreshard.forecast.feature.blocks import UNHEARD
 from foreshard.forecast.feature.column import SHARED
 from foreshard.forecast.feature.span import DAYS
+from foreshard.forecast.past import EVERY
 
 __all__ = ["describe_past"]
 
@@ -23,7 +24,9 @@ Index = NDArray[np.int64]
 
 # In the width of the levels that they are compared with.
 _NEAR = cast("float", np.float32(0.8))
-_NOTHING = cast("float", np.float32(0.0))
+# A little less, as it is asked of what was divided by the limit.
+_NEARLY = 0.79
+_NOTHING, _ONE = cast("float", np.float32(0.0)), cast("float", np.float32(1.0))
 _NOW = SHARED.index("now")
 _MEAN = SHARED.index("mean_3m")
 _MAX = SHARED.index("max_5m")
@@ -46,7 +49,7 @@ _LEAST_ROOM = 1e-3
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def describe_past(
-    row: tuple[Array, tuple[Array, int, int]],
+    row: tuple[Array, tuple[Array, int]],
     t: int,
     limit: float,
     spans: tuple[tuple[int, int, int, int, int], int, int, float],
@@ -61,11 +64,11 @@ def describe_past(
         spans: Recent windows, an hour, a day, and samples in an hour.
         out: [F].
     """
-    x, (highest, begins, length) = row
+    x, (highest, begins) = row
     windows, hour, day, per_hour = spans
     _windows(x, t, limit, (windows, per_hour), out)
     since, since_near = _crossings(x, t, limit, (hour, windows[4]), out)
-    back, back_near = _week(highest, t - begins, limit, (length, day), out)
+    back, back_near = _week(highest, t - begins, limit, day, out)
     since = since if since >= 0 else back
     since_near = since_near if since_near >= 0 else back_near
     out[_SINCE] = np.log1p(since if since >= 0 else DAYS * day)
@@ -83,45 +86,60 @@ def _windows(
     spans: tuple[tuple[int, int, int, int, int], float],
     out: Array,
 ) -> None:
-    """Level, extremes, spread and slope of x [T] in each window that ends at t."""
+    """Level, extremes, spread and slope of x [T] in each window that ends at t.
+
+    Each window is the one before and a stretch more, so that no sample is read twice.
+    """
     windows, per_hour = spans
     unit = 1.0 / limit
     out[_NOW] = x[t] * unit
+    n, s, q, sk, skk, skv, low, high = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf
     for w in range(5):
-        mean, spread, slope, middle, low, high = _moments(x, t, windows[w])
+        first = max(t - windows[w] + 1, 0)
+        before = windows[w - 1] if w > 0 else 0
+        part = _sums(x[first : max(t - before + 1, 0)], first - t)
+        n, s, q = n + part[0], s + part[1], q + part[2]
+        sk, skk, skv = sk + part[3], skk + part[4], skv + part[5]
+        low, high = min(low, part[6]), max(high, part[7])
+        mean = s / n if n > 0.0 else np.nan
+        bend = n * skk - sk * sk
+        slope = (n * skv - sk * s) / bend if bend > 0.0 else np.nan
         out[_MEAN + w] = mean * unit
         if w > 0:
-            out[_MAX + w - 1] = high * unit
+            out[_MAX + w - 1] = high * unit if n > 0.0 else np.nan
         if 0 < w < 4:
-            out[_MIN + w - 1] = low * unit
+            out[_MIN + w - 1] = low * unit if n > 0.0 else np.nan
             out[_SLOPE + w - 1] = slope * per_hour * unit
-            out[_LINE + w - 1] = (mean + slope * (windows[w] - middle)) * unit
+            out[_LINE + w - 1] = (mean + slope * (windows[w] - sk / n)) * unit
         if 1 < w < 4:
-            out[_SD + w - 2] = spread * unit
+            out[_SD + w - 2] = np.sqrt(max(q / n - mean * mean, 0.0)) * unit
     out[_BEND] = out[_SLOPE + 1] - out[_SLOPE + 2]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _moments(x: Array, t: int, window: int) -> tuple[float, float, float, float, float, float]:
-    """Mean, standard deviation, slope a sample, mean time, lowest and highest; or NaN."""
-    n, s, q, sk, skk, skv = 0, 0.0, 0.0, 0.0, 0.0, 0.0
-    low, high = np.inf, -np.inf
-    for k in range(min(window, t + 1)):
-        v = x[t - k]
-        if not np.isnan(v):
-            n += 1
-            s += v
-            q += v * v
-            sk -= k
-            skk += float(k) * k
-            skv -= k * v
-            low, high = min(low, v), max(high, v)
-    if n == 0:
-        return np.nan, np.nan, np.nan, np.nan, np.nan, np.nan
-    mean = s / n
-    bend = n * skk - sk * sk
-    slope = (n * skv - sk * s) / bend if bend > 0.0 else np.nan
-    return mean, np.sqrt(max(q / n - mean * mean, 0.0)), slope, sk / n, low, high
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"nsz", "reassoc"})
+def _sums(x: Array, when: int) -> tuple[float, float, float, float, float, float, float, float]:
+    """What is to be known of x [N], of which the first is of the time `when`.
+
+    Of what was heard: number, sum, sum of squares, of times, of their squares, of times with
+    levels, lowest and highest.
+    """
+    n, s, q, sk, skk, skv = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    for i in range(x.size):
+        is_heard = x[i] == x[i]
+        v = np.float64(x[i]) if is_heard else 0.0
+        one = 1.0 if is_heard else 0.0
+        k = float(when + i)
+        n += one
+        s += v
+        q += v * v
+        sk += k * one
+        skk += k * k * one
+        skv += k * v
+        # Never true of a NaN.
+        low = min(low, x[i])
+        high = max(high, x[i])
+    return n, s, q, sk, skk, skv, np.float64(low), np.float64(high)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -130,36 +148,38 @@ def _crossings(
 ) -> tuple[int, int]:
     """Samples since x [T] was at the limit and near it, -1 = not in the last hours."""
     hour, longest = spans
-    since, since_near, full, heard, age = -1, -1, 0, 0, -1
+    since, since_near, full, heard = -1, -1, 0, 0
+    last_hour = x[max(t - hour + 1, 0) : t + 1]
+    for v in last_hour:
+        heard += v == v  # noqa: PLR0124 - a NaN is not itself
+        full += v >= limit
+    out[_AT_LIMIT], out[_HEARD] = full, heard / hour
+    out[_AGE] = np.nan
+    for k in range(min(longest, t + 1)):
+        if not np.isnan(x[t - k]):
+            out[_AGE] = k
+            break
+    # Mostly it was near the limit at no time, and then there is nothing to look for.
+    if not out[_MAX + 3] >= _NEARLY:
+        return since, since_near
     for k in range(min(longest, t + 1)):
         v = x[t - k]
-        if np.isnan(v):
-            continue
-        if age < 0:
-            age = k
-        if k < hour:
-            heard += 1
-            full += v >= limit
-        if since < 0 and v >= limit:
-            since = k
         if since_near < 0 and v >= _NEAR * limit:
             since_near = k
-    out[_AT_LIMIT], out[_HEARD] = full, heard / hour
-    out[_AGE] = age if age >= 0 else np.nan
+        if v >= limit:
+            since = k
+            break
     return since, since_near
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _week(
-    highest: Array, back: int, limit: float, spans: tuple[int, int], out: Array
-) -> tuple[int, int]:
+def _week(highest: Array, back: int, limit: float, day: int, out: Array) -> tuple[int, int]:
     """Samples since a block [K] of a row was at the limit and near it, -1 = not in the week.
 
     `back` samples ago the first block began.
     """
-    length, day = spans
     unit = 1.0 / limit
-    last, in_day = highest.size - 1, max(day // length, 1)
+    last, in_day = highest.size - 1, max(day // EVERY, 1)
     total, n, high, full, near = 0.0, 0, UNHEARD, 0, 0
     for d in range(DAYS):
         newest = last - d * in_day
@@ -181,24 +201,26 @@ def _week(
     since = _newest(highest, first, last, limit) if full > 0 else -1
     since_near = _newest(highest, first, last, _NEAR * limit) if near > 0 else -1
     return (
-        back - since * length - length // 2 if since >= 0 else -1,
-        back - since_near * length - length // 2 if since_near >= 0 else -1,
+        back - since * EVERY - EVERY // 2 if since >= 0 else -1,
+        back - since_near * EVERY - EVERY // 2 if since_near >= 0 else -1,
     )
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
 def _day(highest: Array, limit: float, near: float) -> tuple[float, int, float, int, int]:
     """Sum, number and highest of blocks [K] that were heard; those at the limit, and near it."""
-    total, n, best, full, close = _NOTHING, 0, UNHEARD, 0, 0
-    for k in range(highest.size):
-        v = highest[k]
-        is_heard = v > UNHEARD
-        total += v if is_heard else _NOTHING
-        n += is_heard
+    # One thing a loop, counts in the width of the levels: so several are worked on at a time.
+    total, n, full, close, best = _NOTHING, _NOTHING, _NOTHING, _NOTHING, UNHEARD
+    for v in highest:
+        total += v if v > UNHEARD else _NOTHING
+        n += _ONE if v > UNHEARD else _NOTHING
+    for v in highest:
         best = max(best, v)
-        full += v >= limit
-        close += v >= near
-    return total, n, best, full, close
+    if best >= near:
+        for v in highest:
+            full += _ONE if v >= limit else _NOTHING
+            close += _ONE if v >= near else _NOTHING
+    return total, int(n), best, int(full), int(close)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -10,6 +10,7 @@ from foreshard.forecast.feature.column import AHEAD, SHARED
 from foreshard.forecast.feature.recent import describe_past
 from foreshard.forecast.feature.season import describe_hours, describe_season, levels_before
 from foreshard.forecast.feature.span import DAYS
+from foreshard.forecast.past import EVERY
 
 __all__ = ["describe_rows"]
 
@@ -25,7 +26,7 @@ _FIRST, _WIDTH = len(SHARED), len(AHEAD)
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def describe_rows(
-    lines: tuple[Array, Array, tuple[Array, int, int]],
+    lines: tuple[Array, Array, tuple[Array, int]],
     where: tuple[Index, Index, Array],
     spans: tuple[tuple[int, int, int, int, int], int, int, float],
     ahead: tuple[Index, Index, int],
@@ -34,14 +35,14 @@ def describe_rows(
     """Fill in what a row tells by itself.
 
     Args:
-        lines: Levels and what was held [R, T]; and highest of each block [R, K], at which sample
-            the first begins, and their length.
+        lines: Levels and what was held [R, T]; and highest of each block [R, K], and at which
+            sample the first begins.
         where: Row, sample and limit of each of N places; the limit in the unit of the levels.
         spans: Recent windows, an hour, a day, and samples in an hour.
         ahead: Horizons [H], how far a season may be off [H], and sustain.
         out: [N, F].
     """
-    x, held, (highest, begins, length) = lines
+    x, held, (highest, begins) = lines
     rows, at, limits = where
     windows, hour, day, per_hour = spans
     horizons, tolerances, sustain = ahead
@@ -50,8 +51,8 @@ def describe_rows(
     for i in range(rows.size):
         r, t, limit = rows[i], at[i], limits[i]
         # What is not over yet tells of what comes after the sample.
-        over = min(max((t + 1 - begins) // length, 0), highest.shape[1])
-        far = (highest[r, :over], begins, length)
+        over = min(max((t + 1 - begins) // EVERY, 0), highest.shape[1])
+        far = (highest[r, :over], begins)
         describe_past((x[r], far), t, limit, spans, out[i])
         levels_before((x[r], far), t, (day, windows[2]), usual)
         levels_before((x[r], far), t, (day, hour), hourly)

@@ -31,7 +31,7 @@ _LIFTED, _CARRIED = AHEAD.index("lifted_mean"), AHEAD.index("carried_15m")
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def describe_season(
-    row: tuple[Array, tuple[Array, int, int]],
+    row: tuple[Array, tuple[Array, int]],
     t: int,
     limit: float,
     spans: tuple[int, int, int, int],
@@ -85,7 +85,7 @@ def describe_season(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def levels_before(
-    row: tuple[Array, tuple[Array, int, int]], t: int, spans: tuple[int, int], found: Array
+    row: tuple[Array, tuple[Array, int]], t: int, spans: tuple[int, int], found: Array
 ) -> None:
     """Means of the window that ended at this time on each of the days before.
 
@@ -105,7 +105,7 @@ def levels_before(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def describe_hours(
-    row: tuple[Array, tuple[Array, int, int]],
+    row: tuple[Array, tuple[Array, int]],
     t: int,
     limit: float,
     spans: tuple[int, int, int],

@@ -40,7 +40,7 @@ class Lines:
         gauges: G.
         x: [R, T], fraction of the limit.
         held: [R, T], see `hold`.
-        far: Highest of each block [R, K], at which sample the first begins, and their length.
+        far: Highest of each block [R, K], and at which sample the first begins.
         load: [C, T].
         has_load: Some of it is known.
         peers: Sum and number [P, T] of each group of siblings and gauge, and the group of a row.
@@ -51,7 +51,7 @@ class Lines:
     gauges: int
     x: Array
     held: Array
-    far: tuple[Array, int, int]
+    far: tuple[Array, int]
     load: Array
     has_load: bool
     peers: tuple[Array, Array, Index]
@@ -75,7 +75,14 @@ def lines_of(history: History, spans: Spans) -> Lines:
     )
 
 
-def describe(lines: Lines, cell: Index, at: Index, limit: Array) -> Array:
+def describe(
+    lines: Lines,
+    cell: Index,
+    at: Index,
+    limit: Array,
+    *,
+    others: tuple[Array, NDArray[np.bool_]] | None = None,
+) -> Array:
     """The features of N places.
 
     Args:
@@ -83,13 +90,16 @@ def describe(lines: Lines, cell: Index, at: Index, limit: Array) -> Array:
         cell: [N].
         at: [N], samples.
         limit: [N, G], in fractions of the real limit, > 0; NaN = the gauge has none.
+        others: Features [N, G, F] of the same places that are known already, and of which gauges
+            [G] they stay as they are, what stands beside them apart.
 
     Returns:
         [N, G, F]; NaN where the gauge has no limit, or something is not known.
     """
     spans, g = lines.spans, lines.gauges
     width = len(SHARED) + len(spans.horizons) * len(AHEAD)
-    wanted = np.flatnonzero(~np.isnan(limit).ravel())
+    has_limit = ~np.isnan(limit)
+    wanted = np.flatnonzero(has_limit if others is None else has_limit & ~others[1])
     place, gauge = np.divmod(wanted, g)
     rows = (cell[place] * g + gauge).astype(np.int64)
     moments = at[place].astype(np.int64)
@@ -114,25 +124,26 @@ def describe(lines: Lines, cell: Index, at: Index, limit: Array) -> Array:
             (len(SHARED), len(AHEAD), out),
         )
     out[:, _UP] = np.log1p(np.maximum(lines.up_s[cell[place], moments], 0.0))
-    table = np.full((len(cell) * g, width), np.nan, dtype=np.float32)
-    table[wanted] = out
-    whole: Array = table.reshape(len(cell), g, width)
+    whole: Array = np.full((len(cell), g, width), np.nan, dtype=np.float32)
+    if others is not None:
+        whole[:] = others[0]
+    whole.reshape(-1, width)[wanted] = out
     if g > 1:
         describe_others(whole, len(spans.horizons))
-        whole[np.isnan(limit)] = np.nan
+        whole[~has_limit] = np.nan
     return whole
 
 
-def _far_of(history: History, x: Array) -> tuple[Array, int, int]:
+def _far_of(history: History, x: Array) -> tuple[Array, int]:
     """Blocks of the history, from what is kept of it further back where there is that."""
     older = history.older
     if older is not None and older.samples:
         # A block stands at its last step.
         begins = round((older.begins_s - history.begins_s) / history.step_s) - (EVERY - 1)
         highest = np.ascontiguousarray(older.value).reshape(len(x), -1)
-        return np.where(np.isnan(highest), UNHEARD, highest), begins, EVERY
+        return np.where(np.isnan(highest), UNHEARD, highest), begins
     first = (1 - round(history.begins_s / history.step_s)) % EVERY
-    return summarise(x, EVERY, first), first, EVERY
+    return summarise(x, first), first
 
 
 def _peers_of(history: History) -> tuple[Array, Array, Index]:

@@ -34,14 +34,13 @@ _SETTINGS: dict[str, Any] = {
     "force_col_wise": True,
     "verbose": -1,
 }
-# Threads wait for each other at every split; on few rows, and wherever a core is busy with
-# something else, one alone is faster, many times over.
-_THREADS = 2
-_ROWS_FOR_THREADS = 100_000
 # A leaf is made of so many rows, or fewer where there are few.
 _LEAF_ROWS = 200
 _LEAF_SHARE = 1 / 200
 _FEWEST_LEAF_ROWS = 10
+# Fewer rows than this take one thread: two would wait for each other more than they work, and on a
+# machine that has other work each wait may last for milliseconds.
+_ROWS_FOR_TWO = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,13 +78,12 @@ class Forest:
         """Probabilities [N] of rows [N, F]."""
         if not len(table):
             return np.zeros(0)
-        said = self.trees.predict(table, num_threads=_threads(len(table)))
-        return np.asarray(said, dtype=np.float64)
+        threads = _threads_for(len(table))
+        return np.asarray(self.trees.predict(table, num_threads=threads), dtype=np.float64)
 
     def contributions(self, table: Array) -> NDArray[np.float64]:
         """What each feature adds to the log odds (TreeSHAP), [N, F + 1]; the last is the mean."""
-        said = self.trees.predict(table, pred_contrib=True, num_threads=_threads(len(table)))
-        return np.asarray(said, dtype=np.float64)
+        return np.asarray(self.trees.predict(table, pred_contrib=True), dtype=np.float64)
 
 
 def grow(table: Array, came_true: NDArray[np.bool_], weight: Array, *, seed: int) -> Forest:
@@ -98,8 +96,12 @@ def grow(table: Array, came_true: NDArray[np.bool_], weight: Array, *, seed: int
         seed: The same seed grows the same.
     """
     rows = int(np.clip(_LEAF_SHARE * len(table), _FEWEST_LEAF_ROWS, _LEAF_ROWS))
-    threads = _threads(len(table))
-    settings = {**_SETTINGS, "min_data_in_leaf": rows, "seed": seed, "num_threads": threads}
+    settings = {
+        **_SETTINGS,
+        "min_data_in_leaf": rows,
+        "num_threads": _threads_for(len(table)),
+        "seed": seed,
+    }
     shown = lightgbm.Dataset(
         table, label=came_true.astype(np.float32), weight=weight, params={"verbose": -1}
     )
@@ -107,5 +109,5 @@ def grow(table: Array, came_true: NDArray[np.bool_], weight: Array, *, seed: int
     return Forest.of(text)
 
 
-def _threads(rows: int) -> int:
-    return _THREADS if rows >= _ROWS_FOR_THREADS else 1
+def _threads_for(rows: int) -> int:
+    return 2 if rows >= _ROWS_FOR_TWO else 1

@@ -21,6 +21,7 @@ from foreshard.forecast.feature.span import Spans
 from foreshard.forecast.feature.table import Lines, describe, lines_of
 from foreshard.forecast.forecaster import Json
 from foreshard.forecast.hazard.forest import Forest
+from foreshard.forecast.hazard.reason import Reason, reasons_of
 from foreshard.forecast.history import History
 from foreshard.forecast.learner import Risk, Snapshot
 from foreshard.model.errors import ForecastError
@@ -104,14 +105,43 @@ class HazardModel:
         texts = {f"forest_{i}": forest.text for i, forest in enumerate(self.forests)}
         return Snapshot(kind=KIND, settings=settings, arrays=arrays, texts=texts)
 
-    def table(self, history: History, at: Index) -> Array:
-        """The features [C, A, G, F] that `risk` is made from at the present load."""
-        c, a = len(history.cells), len(at)
-        read, moments = _read_part(history, at, self._spans(history))
-        lines = lines_of(read, self._spans(history))
-        cell, when = np.repeat(np.arange(c), a), np.tile(moments, c)
-        found = describe(lines, cell, when, _limits(read, cell, 1.0))
-        return found.reshape(c, a, *found.shape[1:])
+    def reasons(
+        self, history: History, at: int, *, cells: tuple[str, ...], horizon_s: float, most: int
+    ) -> Mapping[str, tuple[Reason, ...]]:
+        """Why cells have the probabilities that they have, each from its worst gauge.
+
+        Args:
+            history: From which they were made.
+            at: Sample.
+            cells: Names.
+            horizon_s: One of the model's.
+            most: So many of each, those that count most first.
+
+        Returns:
+            By cell; those of whose gauges nothing can be said are left out.
+
+        Raises:
+            ForecastError: A cell or the horizon is not known.
+        """
+        missing = sorted({*cells} - {*history.cells})
+        if missing or horizon_s not in self.horizons_s:
+            raise ForecastError(
+                f"reasons: cells {missing} must be among {history.cells}, horizon {horizon_s} s "
+                f"among {self.horizons_s}"
+            )
+        spans, h = self._spans(history), self.horizons_s.index(horizon_s)
+        read, (moment,) = _read_part(history, np.array([at], dtype=np.int64), spans)
+        rows = np.array([history.cells.index(name) for name in cells], dtype=np.int64)
+        when = np.full(len(rows), moment)
+        table = describe(lines_of(read, spans), rows, when, _limits(read, rows, 1.0))
+        p = self._corrected(table)[h]
+        found = {}
+        for i, name in enumerate(cells):
+            if not np.isnan(p[i]).all():
+                g = int(np.nanargmax(p[i]))
+                row = chosen(table[i, g][None], h)[0]
+                found[name] = reasons_of(self.forests[h], row, gauge=history.gauges[g], most=most)
+        return found
 
     def _spans(self, history: History) -> Spans:
         return Spans.of(history.step_s, self.horizons_s, self.sustain)
@@ -126,16 +156,18 @@ class HazardModel:
     ) -> tuple[Array, Array]:
         """[H, L, N, G] of gauges and [H, L, N] of any, at N places."""
         present = describe(lines, cell, at, _limits(history, cell, 1.0))
+        now = self._corrected(present)
         follows = history.scales_with_load & history.counts.any(axis=0)
         own: list[Scores] = []
         some: list[Scores] = []
         for load in loads:
-            table = present
+            p = now
             if load != 1.0 and follows.any():
                 # What the load does not move stays as it is, whatever becomes of its neighbours.
-                moved = describe(lines, cell, at, _limits(history, cell, load))
-                table = np.where(follows[None, :, None], moved, present)
-            p = self._corrected(table)
+                limit = _limits(history, cell, load)
+                moved = describe(lines, cell, at, limit, others=(present, ~follows))
+                p = now.copy()
+                p[:, :, follows] = self._corrected(moved[:, follows])
             # The same curve for each as for any: where one gauge is all there is, they agree.
             own.append(self.of_any.apply(log_odds(p)))
             some.append(self.of_any.apply(log_odds(any_of(p))))

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foreshard.forecast.feature.column import COLUMNS, WORDS
-from foreshard.forecast.hazard.model import HazardModel, chosen
-from foreshard.forecast.history import History
-from foreshard.model.errors import ForecastError
+from foreshard.forecast.hazard.forest import Forest
 
-__all__ = ["Reason", "reasons_for"]
+__all__ = ["Reason", "reasons_of"]
+
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,46 +45,19 @@ class Reason:
         return f"{self.gauge}: {WORDS[self.feature]} {value} {way} the odds {factor:.1f} times"
 
 
-def reasons_for(
-    model: HazardModel, history: History, *, cell: str, at: int, horizon_s: float, most: int = 5
-) -> tuple[Reason, ...]:
-    """Why a cell has the probability that it has, from its worst gauge.
+def reasons_of(forest: Forest, row: Array, *, gauge: str, most: int) -> tuple[Reason, ...]:
+    """Why trees say what they say of a row.
 
     Args:
-        model: That made it.
-        history: From which.
-        cell: Its name.
-        at: Sample.
-        horizon_s: One of the model's.
+        forest: The trees.
+        row: [F], its features.
+        gauge: Of which it is.
         most: So many, those that count most first.
-
-    Returns:
-        Nothing where no gauge of the cell has a limit that counts.
-
-    Raises:
-        ForecastError: The cell or the horizon is not known.
     """
-    if cell not in history.cells or horizon_s not in model.horizons_s:
-        raise ForecastError(
-            f"reasons: cell {cell!r} and horizon {horizon_s} s must be among {history.cells} and "
-            f"{model.horizons_s}"
-        )
-    c, h = history.cells.index(cell), model.horizons_s.index(horizon_s)
-    when = np.array([at], dtype=np.int64)
-    p = model.risk(history, when).by_gauge[h, 0, c, :, 0]
-    if np.isnan(p).all():
-        return ()
-    g = int(np.nanargmax(p))
-    row = chosen(model.table(history, when)[c, 0, g][None], h)
-    adds = model.forests[h].contributions(row)[0, :-1]
+    adds = forest.contributions(row[None])[0, :-1]
     order = np.argsort(-np.abs(adds), kind="stable")[:most]
     return tuple(
-        Reason(
-            gauge=history.gauges[g],
-            feature=COLUMNS[i],
-            value=float(row[0, i]),
-            effect=float(adds[i]),
-        )
+        Reason(gauge=gauge, feature=COLUMNS[i], value=float(row[i]), effect=float(adds[i]))
         for i in order.tolist()
         if adds[i] != 0.0
     )

@@ -94,7 +94,7 @@ def draw_places(
         levels: See `levels_of`.
         sought: What an onset is, and those of the fleet.
         chance: Draws.
-        most: About so many, at most.
+        most: About so many rows (gauges at places), at most.
         between: First sample, and the one before which all of them and what follows must lie.
     """
     rule, onsets = sought
@@ -110,7 +110,8 @@ def draw_places(
         if not np.isnan(levels[i, :, k]).all()
     ]
     # Thin everything alike where even the usual share is too much.
-    expected = len(sets) * span / _EVERY_CALM * 1.6
+    rows = sum(int((~np.isnan(levels[i, :, k])).sum()) for i, k in sets)
+    expected = rows * span / _EVERY_CALM * 1.6
     thin = min(1.0, most / max(expected, 1.0))
     drawn: list[Places] = []
     for i, k in sets:
