@@ -13,6 +13,11 @@ from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is nothing that a test asserts: a busy machine proves nothing.
+settings.register_profile("foreshard", deadline=None)
+settings.load_profile("foreshard")
 
 GOLDEN = Path(__file__).parent / "golden"
 

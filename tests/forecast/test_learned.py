@@ -99,6 +99,7 @@ def test_a_cell_that_is_long_known_stands_on_the_model_and_says_so() -> None:
     assert p_of(told, "a", 60.0) == pytest.approx(0.2, abs=0.01)
     assert told.cells["a"].modes["exhaustion:memory"][600.0].at(1.0) == p_of(told, "a")
     assert told.cells["a"].model == told.model == "model-1"
+    assert told.cells["a"].is_calibrated
     assert not told.cells["a"].risk_band
     assert told.made_at_s == trend().made_at_s
 
@@ -119,7 +120,9 @@ def test_the_model_takes_over_as_evidence_grows() -> None:
     assert risks == sorted(risks)
     assert risks[0] == p_of(trend(), "a")
     assert risks[2] == pytest.approx(0.5 * (p_of(trend(), "a") + 0.4), abs=0.01)
-    assert blended(trend(), outlook(0.4, seen=10)).cells["a"].model == "trend"
+    young = blended(trend(), outlook(0.4, seen=10)).cells["a"]
+    assert young.model == "trend"
+    assert not young.is_calibrated
 
 
 def test_a_cell_of_which_the_model_says_nothing_stands_on_the_trend() -> None:

@@ -43,6 +43,32 @@ def test_a_probability_without_a_drift_is_not_believed() -> None:
     assert not cell_doubts(calm(0.0, eu_2=flat), serving=CELLS, floor=0.2)
 
 
+def test_a_probability_that_was_held_against_the_past_needs_no_drift() -> None:
+    by_the_clock = replace(drifting(0.95, 0.0), is_calibrated=True)
+    doubt = cell_doubts(calm(0.0, eu_2=by_the_clock), serving=CELLS, floor=0.2)["eu-2"]
+    assert (doubt.gauge, doubt.p_long, doubt.span) == ("memory", 0.95, None)
+    assert doubt.text == "memory reaches its limit within 1 min 0 s"
+    assert doubt.begins(Thresholds())
+
+
+@pytest.mark.parametrize(
+    ("p", "alone", "beside_a_drift"), [(0.85, True, True), (0.6, False, True)]
+)
+def test_without_a_drift_it_takes_more_of_a_probability(
+    p: float, *, alone: bool, beside_a_drift: bool
+) -> None:
+    for drift, begins in ((0.0, alone), (0.01, beside_a_drift)):
+        said = replace(drifting(p, drift), is_calibrated=True)
+        doubt = cell_doubts(calm(0.0, eu_2=said), serving=CELLS, floor=0.2)["eu-2"]
+        assert doubt.begins(Thresholds()) is begins
+
+
+def test_what_a_calibrated_model_says_of_all_cells_is_held_against_none() -> None:
+    rising = replace(drifting(0.95, 0.0), is_calibrated=True)
+    cells = {name.replace("-", "_"): rising for name in CELLS}
+    assert not cell_doubts(calm(0.0, **cells), serving=CELLS, floor=0.2)
+
+
 def test_a_drift_no_faster_than_the_siblings_is_not_believed() -> None:
     cells = {name.replace("-", "_"): drifting(0.0, 0.01) for name in CELLS}
     cells["eu_2"] = drifting(0.95, 0.01)

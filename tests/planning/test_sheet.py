@@ -31,6 +31,7 @@ def test_the_columns_of_a_forecast_are_what_its_cells_say(seed: int) -> None:
     assert not isinstance(read.cells, Sheet)
     assert columns.names == objects.names
     assert columns.classes == objects.classes
+    assert np.array_equal(columns.calibrated, objects.calibrated)
     assert set(objects.gauges) <= set(columns.gauges)
     for horizon_s in told.horizons_s:
         for column, object_ in zip(columns.risk(horizon_s), objects.risk(horizon_s), strict=True):

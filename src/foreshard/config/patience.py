@@ -62,7 +62,8 @@ class ThresholdSettings(Strict):
     urgent_p: Ratio = Field(
         default=0.8,
         description="Failure probability over the first horizon from which the second half of "
-        "an evacuation waits only half as long.",
+        "an evacuation waits only half as long; and over the last horizon from which a trained "
+        "model is believed although nothing drifts yet.",
     )
     relent_p: Part = Field(
         default=0.2,

@@ -10,8 +10,9 @@ A model that looks at minutes comes late for what fills in minutes. So where the
 seconds is more likely than not to arrive within the shortest horizon, it is not weighed down.
 
 What the engine takes as evidence that something really drifts (the lower bound of the drift, times
-to the limit) is the trend's, whoever said how likely it is. A band is told only where the trend
-made the probability.
+to the limit) is the trend's, whoever said how likely it is. Where the model leads, it asks for no
+drift: the probabilities were held against a later past before the model flew, and are watched. A
+band is told only where the trend made the probability.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def blended(trend: Forecast, outlook: Outlook) -> Forecast:
     mixed = np.where(imminent[None, None], np.fmax(mixed, p), mixed)
     told = np.asarray(~np.isnan(mixed).any(axis=(0, 1)))
     learns = ~np.isnan(said).all(axis=(0, 1, 3)) | ~np.isnan(any_said).all(axis=(0, 1))
-    stands = np.where(learns & (weight >= 0.5), outlook.name, trend.model)
+    leads = learns & (weight >= 0.5)
+    stands = np.where(leads, outlook.name, trend.model)
     return Forecast(
         made_at_s=trend.made_at_s,
         horizons_s=trend.horizons_s,
@@ -84,6 +86,7 @@ def blended(trend: Forecast, outlook: Outlook) -> Forecast:
                 any=_any(figures, mixed, any_said, weight, is_whole=_is_whole(outlook)),
                 stands_on=tuple(stands.tolist()),
                 has_band=np.asarray(~learns),
+                calibrated=np.asarray(leads),
                 because={
                     name: outlook.because[name]
                     for name, model in zip(figures.cells, stands.tolist(), strict=True)

@@ -66,6 +66,7 @@ class Figures:
             the metrics makes it fail, at every load; rising along the horizons. Its hazard adds
             to that of the gauges.
         because: What counts most in the figures, in words, by cell; absent = it is not said.
+        calibrated: bool [C], see `CellForecast`; None = nowhere.
     """
 
     cells: tuple[str, ...]
@@ -81,6 +82,7 @@ class Figures:
     has_band: NDArray[np.bool_] | None = None
     heard: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     because: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    calibrated: NDArray[np.bool_] | None = None
 
 
 class Foreseen(Mapping[str, CellForecast]):
@@ -143,6 +145,12 @@ class Foreseen(Mapping[str, CellForecast]):
         """Classes that may suffer alone."""
         known: list[bool] = np.any(self._figures.known, axis=0).tolist()
         return tuple(sorted(n.removeprefix(_LATENCY) for g, n in self._latency if known[g]))
+
+    @property
+    def calibrated(self) -> NDArray[np.bool_]:
+        """[C] whose probabilities are evidence by themselves."""
+        told = self._figures.calibrated
+        return np.zeros(len(self._rows), dtype=bool) if told is None else told[self._rows]
 
     def standing(self, gauge: str, horizon_s: float) -> Array:
         """[C] P that a gauge is exhausted and no relief cures it; 0 where that is not said."""
@@ -225,6 +233,7 @@ class Foreseen(Mapping[str, CellForecast]):
             },
             model=figures.stands_on[c] if figures.stands_on else "",
             because=figures.because.get(name, ()),
+            is_calibrated=figures.calibrated is not None and bool(figures.calibrated[c]),
         )
 
     def _times(self, c: int) -> Mapping[str, TimeToLimit]:

@@ -99,6 +99,8 @@ class CellForecast:
         model: What it stands on, where cells of one forecast stand on several; "" = that of the
             forecast.
         because: What counts most in it, in words; () = the model does not say.
+        is_calibrated: The probabilities were held against what came true on a later past, and are
+            watched: they are evidence by themselves, where others need a drift beside them.
     """
 
     risk: Mapping[float, RiskCurve]
@@ -110,6 +112,7 @@ class CellForecast:
     class_band: Mapping[str, Mapping[float, Band]] = field(default_factory=dict)
     model: str = ""
     because: tuple[str, ...] = ()
+    is_calibrated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

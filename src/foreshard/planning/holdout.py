@@ -72,7 +72,7 @@ def withhold(
     for name, doubt in judgement.cells.items():
         if name not in cells or cells[name].phase is not Phase.ACTIVE:
             continue
-        if doubt.p_long >= policy.thresholds.doubt_p:
+        if doubt.begins(policy.thresholds):
             region = ground.fleet.cell(name).region
             served = [c.priority for c in classes.values() if c.allows_region(region)]
             intents.append(coin.intent(name, "", doubt, most=min(served, default=None)))

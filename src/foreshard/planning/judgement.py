@@ -3,8 +3,10 @@
 A prediction without judgement does more harm than the faults it foresees. Three things must
 come together before a cell loses work to a forecast: the probability is high *beyond what its
 siblings show* (what all of them do is the fleet's own rhythm), the *lower bound* of the drift
-points at the limit, and both have held for a while. What one class alone suffers is held
-against that class in that cell, and against the cell only when that explanation has failed.
+points at the limit, and both have held for a while. What comes by the clock does not drift: there
+a probability of a trained model is believed that was held against what came true and is watched,
+if it is high. What one class alone suffers is held against that class in that cell, and against
+the cell only when that explanation has failed.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ class Doubt:
         p_long: Excess P over the longest horizon.
         span: When the limit is reached; None when the forecast does not say.
         text: For people.
+        drifts: A drift stands beside the probability; without one it takes a calibrated model,
+            and more of a probability.
     """
 
     cell: str
@@ -50,6 +54,12 @@ class Doubt:
     p_long: float
     span: TimeToLimit | None
     text: str
+    drifts: bool = True
+
+    def begins(self, thresholds: Thresholds) -> bool:
+        """Whether it is strong enough for a cell to be doubted that was not yet."""
+        needed = thresholds.doubt_p if self.drifts else thresholds.urgent_p
+        return self.p_long >= needed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,18 +104,20 @@ def cell_doubts(
         low = sheet.drift_low_per_s(gauge)
         drifts = low > np.maximum(0.0, _usual(low, siblings, contrast))
         sooner = _excess(sheet.standing(gauge, short), siblings, contrast)
-        for c in np.flatnonzero(drifts & (excess >= floor)).tolist():
+        for c in np.flatnonzero((drifts | sheet.calibrated) & (excess >= floor)).tolist():
             name, p_long = sheet.names[c], float(excess[c])
             strongest = found.get(name)
             if strongest is None or p_long > strongest.p_long:
-                span = forecast.cells[name].time_to_limit.get(gauge)
+                span = forecast.cells[name].time_to_limit.get(gauge) if drifts[c] else None
+                when = describe_span(span) if drifts[c] else f"within {describe_s(long)}"
                 found[name] = Doubt(
                     cell=name,
                     gauge=gauge,
                     p_short=max(0.0, float(sooner[c])),
                     p_long=p_long,
                     span=span,
-                    text=f"{gauge} reaches its limit {describe_span(span)}",
+                    text=f"{gauge} reaches its limit {when}",
+                    drifts=bool(drifts[c]),
                 )
     return dict(sorted(found.items()))
 

@@ -238,7 +238,7 @@ class _Step:
         class_suffers = any(cell == self.name for _, cell in judged.classes)
         if held < (thresholds.class_first_s if class_suffers else thresholds.doubt_s):
             return
-        if doubt.p_long < thresholds.doubt_p:
+        if not doubt.begins(thresholds):
             return
         facts = _facts(doubt)
         if evacuating:

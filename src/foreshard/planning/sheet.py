@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from foreshard.model.forecast import CellForecast, Forecast, RiskCurve
-from foreshard.planning.problem import Floats
+from foreshard.planning.problem import Flags, Floats
 
 __all__ = ["Sheet", "sheet_of"]
 
@@ -34,6 +34,10 @@ class Sheet(Protocol):
     @property
     def classes(self) -> tuple[str, ...]:
         """Classes that may suffer alone."""
+
+    @property
+    def calibrated(self) -> Flags:
+        """[C] whose probabilities are evidence by themselves, see `CellForecast`."""
 
     def standing(self, gauge: str, horizon_s: float) -> Floats:
         """[C] P that a gauge is exhausted and no relief cures it; 0 where that is not said."""
@@ -62,6 +66,7 @@ class _Read:
         modes = _all(cell.modes for cell in self._cells)
         self.gauges = tuple(m.removeprefix(EXHAUSTION) for m in modes if m.startswith(EXHAUSTION))
         self.classes = _all(cell.class_risk for cell in self._cells)
+        self.calibrated = np.array([cell.is_calibrated for cell in self._cells], dtype=np.bool_)
 
     def standing(self, gauge: str, horizon_s: float) -> Floats:
         by_horizon = [cell.modes.get(EXHAUSTION + gauge) for cell in self._cells]

@@ -16,7 +16,8 @@ class Thresholds:
     Attributes:
         doubt_p: P over the longest horizon, beyond the siblings', from which a cell is
             doubted. Default .5: more likely than not.
-        urgent_p: P over the shortest horizon from which the second half waits only half as long.
+        urgent_p: P over the shortest horizon from which the second half waits only half as long;
+            and P over the longest from which a calibrated model is believed without a drift.
         relent_p: P over the longest horizon under which a doubt is given up; well under
             `doubt_p`, so that noise does not toggle it.
         doubt_s: A doubt must hold this long before it is acted upon. Default 15 s.
