@@ -20,7 +20,7 @@ ARGS ?=
 PATHS := src tests benchmarks docs
 
 .PHONY: help setup demo trial bench bench-overload bench-slots bench-plan bench-stages bench-tick bench-chaos \
-	bench-gradual bench-load bench-controls bench-sequence \
+	bench-gradual bench-load bench-controls bench-hazard bench-sequence \
 	browser pictures test \
 	check fmt format-check lint types contracts docs golden lock clean distclean
 
@@ -65,6 +65,9 @@ bench-stages: $(READY) ## Scenarios on the live and the simulated stage, as a ta
 
 bench-tick: $(READY) ## What a tick costs beside the solver, by stage; ARGS="--against HEAD~1"
 	@$(BIN)/python benchmarks/tick.py $(ARGS)
+
+bench-hazard: $(READY) ## What a refresh of 10,000 cells costs (2 min); ARGS=--fit: a fit
+	@$(BIN)/python benchmarks/hazard.py $(ARGS)
 
 bench-sequence: $(READY) ## What the sequence model costs, beside trend and Prophet (2 min)
 	@$(BIN)/python benchmarks/sequence.py $(ARGS)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from statistics import median
 
 import numpy as np
@@ -62,12 +62,16 @@ def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--repetitions", type=int, default=3)
-    asked = parser.parse_args(argv)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the figures."""
+    asked = _options()
     small = fleet(20, samples=6_000)
     cpu_s, wall_s = time.process_time(), time.perf_counter()
     model = LstmLearner().fit(small, RULE, HORIZONS_S, seed=0)

@@ -115,6 +115,14 @@ def test_breaches_that_others_declare_are_learned_as_well() -> None:
     assert np.nanmean(p[(level > 0.85) & (level < 0.9)]) > 5.0 * np.nanmean(p[level < 0.6])
 
 
+def test_an_episode_without_an_end_leaves_nothing_to_correct_by() -> None:
+    declared = HISTORY.value[:, 1] > 0.9
+    declared[:, 3 * PER_DAY :] = True
+    history = replace(HISTORY, declared=declared)
+    model = HazardLearner().fit(history.until(6 * PER_DAY), RULE, HORIZONS_S, seed=1)
+    np.testing.assert_array_equal(model.of_any.slope, np.eye(3))
+
+
 def test_a_censored_past_teaches_no_calm(model: HazardModel) -> None:
     chance = np.random.default_rng(0)
     censored = replace(TRAIN, censored=chance.random(TRAIN.censored.shape) < 0.8)

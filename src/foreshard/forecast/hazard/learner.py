@@ -224,8 +224,8 @@ def _any_later(
     g = lines.gauges
     raw = np.full((len(forests), len(cell) * g), np.nan)
     told = np.flatnonzero(~np.isnan(limit).ravel())
-    table = describe(lines, cell, at, limit).reshape(len(cell) * g, -1)
-    raw[:, told] = _spoken(forests, table[told])
+    table = describe(lines, cell, at, limit)
+    raw[:, told] = _spoken(forests, table.reshape(len(cell) * g, table.shape[2])[told])
     came = np.stack([y[cell, at] for y, _ in labelled])
     counted = 1.0 if history.weight is None else history.weight[cell, at]
     weight = np.stack(

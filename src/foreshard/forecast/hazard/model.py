@@ -77,8 +77,8 @@ class HazardModel:
         (c, g), a, h = history.counts.shape, len(at), len(self.horizons_s)
         by_gauge = np.full((h, len(loads), c, g, a), np.nan, dtype=np.float32)
         some = np.full((h, len(loads), c, a), np.nan, dtype=np.float32)
-        read, moments = _read_part(history, at, self._spans(history))
-        lines = lines_of(read, self._spans(history))
+        read, moments = _read_part(history, at, self.spans(history))
+        lines = lines_of(read, self.spans(history))
         cells = np.arange(c)
         at_once = max(_ROWS_AT_ONCE // (c * g), 1)
         for first in range(0, a, at_once):
@@ -129,7 +129,7 @@ class HazardModel:
                 f"reasons: cells {missing} must be among {history.cells}, horizon {horizon_s} s "
                 f"among {self.horizons_s}"
             )
-        spans, h = self._spans(history), self.horizons_s.index(horizon_s)
+        spans, h = self.spans(history), self.horizons_s.index(horizon_s)
         read, (moment,) = _read_part(history, np.array([at], dtype=np.int64), spans)
         rows = np.array([history.cells.index(name) for name in cells], dtype=np.int64)
         when = np.full(len(rows), moment)
@@ -143,7 +143,8 @@ class HazardModel:
                 found[name] = reasons_of(self.forests[h], row, gauge=history.gauges[g], most=most)
         return found
 
-    def _spans(self, history: History) -> Spans:
+    def spans(self, history: History) -> Spans:
+        """Stretches of time in the samples of a history."""
         return Spans.of(history.step_s, self.horizons_s, self.sustain)
 
     def _of_places(
