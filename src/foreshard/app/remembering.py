@@ -10,17 +10,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreshard.adapters.store import segment
+from foreshard.adapters.store.reading import SqliteReader
+from foreshard.adapters.store.schema import FILE_NAME
 from foreshard.adapters.store.segments import segments_in, spans_of
-from foreshard.app.places import history_dir
+from foreshard.app.places import history_dir, state_dir
 from foreshard.config import Settings
-from foreshard.forecast.censoring import carried_shares, censored_by, is_relieved
+from foreshard.forecast.censoring import (
+    by_coin,
+    carried_shares,
+    censored_by,
+    is_relieved,
+    weights_of,
+)
 from foreshard.forecast.history import History
 from foreshard.forecast.layout import Rows, laid_out, with_siblings
+from foreshard.forecast.onset import BreachRule, find_onsets
 from foreshard.forecast.past import Past
 from foreshard.forecast.reel import bytes_of_sample
 from foreshard.model.errors import ForecastError, StoreError
+from foreshard.model.plan import IntentSpan
 
-__all__ = ["Portion", "Record", "portion_of", "recall", "recorded", "siblings_of"]
+__all__ = [
+    "Portion",
+    "Record",
+    "intents_of",
+    "portion_of",
+    "recall",
+    "recorded",
+    "rule_of",
+    "siblings_of",
+]
 
 # What training takes for each byte of the record it learns from: features, labels, copies.
 BYTES_PER_BYTE = 5.0
@@ -161,10 +180,52 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
     history = past.history()
     if history is None:
         raise StoreError(f"history {directory}: no file can be read")
+    told = _told_of_acting(history, _intents_or_none(settings, refused), settings)
+    return Record(history=with_siblings(told, siblings_of(settings)), portion=portion.because)
+
+
+def rule_of(settings: Settings) -> BreachRule:
+    """What a failure is in the history of a configuration."""
+    training = settings.training
+    return BreachRule(
+        sustain=training.sustain, merge_gap_s=training.merge_gap_s, quiet_s=training.quiet_s
+    )
+
+
+def intents_of(settings: Settings) -> tuple[IntentSpan, ...]:
+    """What forecasts asked for, as the store keeps it.
+
+    Raises:
+        StoreError: There is no store, or it is damaged, older or newer.
+    """
+    with SqliteReader(state_dir(settings)) as reader:
+        return reader.intents()
+
+
+def _intents_or_none(settings: Settings, refused: Refused) -> tuple[IntentSpan, ...]:
+    """The same for whoever can do without, and says so."""
+    if not (state_dir(settings) / FILE_NAME).exists():
+        return ()
+    try:
+        return intents_of(settings)
+    except StoreError as error:
+        refused(f"{error}; what was withheld at random is not weighed")
+        return ()
+
+
+def _told_of_acting(
+    history: History, spans: tuple[IntentSpan, ...], settings: Settings
+) -> History:
+    """A history in which what acting changed is marked and weighed."""
     reach = max(history.steps(h) for h in settings.forecast.horizons_s)
-    relieved = history.censored | is_relieved(carried_shares(history.load))
-    changed = replace(history, censored=censored_by(relieved, reach=reach))
-    return Record(history=with_siblings(changed, siblings_of(settings)), portion=portion.because)
+    alone, chosen = by_coin(spans, history)
+    relieved = history.censored | is_relieved(carried_shares(history.load)) | chosen
+    censored = censored_by(relieved, reach=reach)
+    if not alone and not censored.any():
+        return replace(history, censored=censored)
+    onsets = find_onsets(history, rule_of(settings))
+    weight = weights_of(alone, relieved, onsets, chosen=chosen, reach=reach)
+    return replace(history, censored=censored, weight=weight)
 
 
 def portion_of(
