@@ -35,8 +35,10 @@ __all__ = [
     "Record",
     "intents_of",
     "portion_of",
+    "read_back",
     "recall",
     "recorded",
+    "relieved_in",
     "rule_of",
     "siblings_of",
 ]
@@ -139,6 +141,34 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
         StoreError: There is nothing, or nothing that can be read.
         ForecastError: Not even two cells fit into the memory.
     """
+    record = read_back(
+        settings, until_s=until_s, refused=refused, reach_s=settings.training.reach_s
+    )
+    told = _told_of_acting(record.history, _intents_or_none(settings, refused), settings)
+    return replace(record, history=told)
+
+
+def read_back(
+    settings: Settings,
+    *,
+    until_s: float,
+    refused: Refused,
+    reach_s: float,
+    first: frozenset[str] = frozenset(),
+) -> Record:
+    """The metric history as it was kept, within the memory that training may take.
+
+    Args:
+        settings: Of the Foreshard whose history it is.
+        until_s: Later steps are left out.
+        refused: Told why a file is skipped.
+        reach_s: So far back at most.
+        first: Cells that are kept before others, where not all fit.
+
+    Raises:
+        StoreError: There is nothing, or nothing that can be read.
+        ForecastError: Not even two cells fit into the memory.
+    """
     directory = history_dir(settings)
     files = [
         each
@@ -155,7 +185,7 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
         raise StoreError(f"history {files[-1].path}: the newest file cannot be read")
     # Not from now: who was away for a month learns from the month before.
     ends_s = min(until_s, files[-1].last_s)
-    begins_s = max(files[0].first_s, ends_s - settings.training.reach_s)
+    begins_s = max(files[0].first_s, ends_s - reach_s)
     portion = portion_of(
         begins_s,
         ends_s,
@@ -175,13 +205,12 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
         since_s=portion.begins_s,
         refused=refused,
         until_s=until_s,
-        only=_drawn(newest.cells, portion.cells, settings.training.seed),
+        only=_drawn(newest.cells, portion.cells, settings.training.seed, first),
     )
     history = past.history()
     if history is None:
         raise StoreError(f"history {directory}: no file can be read")
-    told = _told_of_acting(history, _intents_or_none(settings, refused), settings)
-    return Record(history=with_siblings(told, siblings_of(settings)), portion=portion.because)
+    return Record(history=with_siblings(history, siblings_of(settings)), portion=portion.because)
 
 
 def rule_of(settings: Settings) -> BreachRule:
@@ -202,6 +231,11 @@ def intents_of(settings: Settings) -> tuple[IntentSpan, ...]:
         return reader.intents()
 
 
+def relieved_in(history: History) -> NDArray[np.bool_]:
+    """[C, T], where work was off a cell: it was out of service, or did less than it used to."""
+    return history.censored | is_relieved(carried_shares(history.load))
+
+
 def _intents_or_none(settings: Settings, refused: Refused) -> tuple[IntentSpan, ...]:
     """The same for whoever can do without, and says so."""
     if not (state_dir(settings) / FILE_NAME).exists():
@@ -219,7 +253,7 @@ def _told_of_acting(
     """A history in which what acting changed is marked and weighed."""
     reach = max(history.steps(h) for h in settings.forecast.horizons_s)
     alone, chosen = by_coin(spans, history)
-    relieved = history.censored | is_relieved(carried_shares(history.load)) | chosen
+    relieved = relieved_in(history) | chosen
     censored = censored_by(relieved, reach=reach)
     if not alone and not censored.any():
         return replace(history, censored=censored)
@@ -283,9 +317,12 @@ def _part(rows: segment.Rows, use: NDArray[np.bool_], only: frozenset[str] | Non
     )
 
 
-def _drawn(names: tuple[str, ...], count: int, seed: int) -> frozenset[str] | None:
+def _drawn(
+    names: tuple[str, ...], count: int, seed: int, first: frozenset[str]
+) -> frozenset[str] | None:
     """So many names, the same for the same fleet and seed; None = all of them, and any other."""
     if count >= len(names):
         return None
     order = np.random.default_rng(seed).permutation(len(names))
-    return frozenset(names[i] for i in order[:count].tolist())
+    drawn = sorted((names[i] for i in order.tolist()), key=lambda name: name not in first)
+    return frozenset(drawn[:count])
