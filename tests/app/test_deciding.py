@@ -86,7 +86,8 @@ def test_an_older_store_is_brought_up_to_date_and_nothing_of_it_is_lost(
     with _store(tmp_path) as store:
         store.put("memory", {"kept": 1})
     monkeypatch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    monkeypatch.setattr(schema, "MIGRATIONS", {SCHEMA_VERSION: "CREATE TABLE note (text TEXT)"})
+    script = "CREATE TABLE note (text TEXT)"
+    monkeypatch.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, SCHEMA_VERSION: script})
     with _store(tmp_path) as store:
         assert store.get("memory") == {"kept": 1}
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:

@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from foreshard.adapters.store.schema import FILE_NAME
 from foreshard.adapters.store.segments import segments_in
 from foreshard.adapters.store.shelf import Shelf
+from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.app import choosing, training
-from foreshard.app.places import history_dir, models_dir
+from foreshard.app.places import history_dir, models_dir, state_dir
 from foreshard.app.remembering import Record, portion_of, recorded
 from foreshard.app.shelving import flying, unpacked
 from foreshard.config import Settings
 from foreshard.model.errors import ConfigError, ForecastError, StoreError
+from foreshard.model.plan import Decision, Hold, Intent, Plan
 from tests.app.past_on_disk import install_student, keep, settings_in
 from tests.forecast.drifting import PER_DAY, drifting
 from tests.forecast.student import Student
@@ -76,6 +79,62 @@ def test_a_cell_that_lost_work_proves_nothing_whoever_took_it(settings: Settings
     found = recorded(settings, until_s=NOW_S, refused=refused).history.censored
     assert np.flatnonzero(found[2]).tolist() == list(range(288, 310))
     assert not found[:2].any()
+
+
+def keep_intents(settings: Settings, *spans: tuple[str, float, bool]) -> None:
+    """What a forecast asked for, for ten minutes each, by cell, moment and whether it was done."""
+    with SqliteStore(state_dir(settings)) as store:
+        for cell, first_s, acted in spans:
+            for now_s in (first_s, first_s + 600.0):
+                intent = Intent(cell=cell, request_class="", p=0.6, propensity=0.75, acted=acted)
+                hold = Hold(because=())
+                store.record(
+                    Decision(now_s=now_s, routing=hold, plan=Plan(splits={}), intents=(intent,)),
+                    {},
+                )
+
+
+def test_what_was_withheld_at_random_weighs_for_what_was_done(settings: Settings) -> None:
+    history = drifting(3)
+    load = np.full(history.load.shape, 0.5, dtype=np.float32)
+    load[2, 300:310] = 0.2
+    keep(replace(history, load=load), settings)
+    bare = recorded(settings, until_s=NOW_S, refused=refused).history
+    assert bare.weight is not None
+    calm = bare.weight[[0, 1, 3, 4, 5, 6, 7]]
+    assert set(calm.ravel().tolist()) == {1.0}
+    at_s = history.time_s()
+    keep_intents(settings, ("cell-5", at_s[500] - 10.0, False), ("cell-6", at_s[500], True))
+    found = recorded(settings, until_s=NOW_S, refused=refused).history
+    assert found.weight is not None
+    np.testing.assert_array_equal(found.weight[2], bare.weight[2])
+    # Two of three samples under the coin and the hour before them; one in four is left alone.
+    assert np.flatnonzero(found.weight[5] == 4.0).tolist() == list(range(488, 503))
+    assert set(found.weight[5].tolist()) == {1.0, 4.0}
+    assert np.flatnonzero(found.censored[6]).tolist() == list(range(488, 503))
+    part = found.between(490, 700).until(20)
+    assert part.weight is not None
+    np.testing.assert_array_equal(part.weight, found.weight[:, 490:510])
+
+
+def test_where_nobody_acted_nothing_is_weighed(settings: Settings) -> None:
+    history = drifting(3)
+    keep(history, settings)
+    with SqliteStore(state_dir(settings)):
+        pass
+    assert recorded(settings, until_s=NOW_S, refused=refused).history.weight is None
+
+
+def test_a_store_that_cannot_be_read_is_said_and_training_goes_on(settings: Settings) -> None:
+    keep(drifting(3), settings)
+    state_dir(settings).mkdir(parents=True)
+    (state_dir(settings) / FILE_NAME).write_bytes(b"no database, and long enough to look at" * 99)
+    said: list[str] = []
+    record = recorded(settings, until_s=NOW_S, refused=said.append)
+    assert record.history.samples > 500
+    (because,) = said
+    assert "not a database" in because
+    assert "is not weighed" in because
 
 
 def test_a_first_model_that_beats_what_needs_no_training_flies(settings: Settings) -> None:

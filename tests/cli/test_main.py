@@ -35,7 +35,7 @@ from tests.test_config import site
 
 COMMANDS = (
     *("init", "check", "schema", "run", "serve", "relay", "engine", "foresee", "bootstrap"),
-    *("eject", "status", "why", "freeze", "thaw", "health", "bundle", "replay"),
+    *("eject", "status", "why", "averted", "freeze", "thaw", "health", "bundle", "replay"),
     *("backtest", "train", "fault", "demo", "report"),
 )
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import foreshard
-from foreshard.adapters.store.schema import FILE_NAME, newer_state
+from foreshard.adapters.store.schema import FILE_NAME, SCHEMA_VERSION, newer_state
 from foreshard.app import asking
 from foreshard.app.bundling import bundle
 from foreshard.app.places import state_dir
@@ -39,9 +39,11 @@ def newer(directory: Path) -> Path:
     shutil.copytree(Path(foreshard.__file__).parent, whole)
     edit(whole / "__init__.py", f'"{OLD}"', f'"{NEW}"')
     schema = whole / "adapters" / "store" / "schema.py"
-    edit(schema, "SCHEMA_VERSION = 1\n", "SCHEMA_VERSION = 2\n")
+    edit(
+        schema, f"SCHEMA_VERSION = {SCHEMA_VERSION}\n", f"SCHEMA_VERSION = {SCHEMA_VERSION + 1}\n"
+    )
     script = "CREATE TABLE note (at_s REAL, text TEXT)"
-    edit(schema, "Mapping[int, str] = {}", f'Mapping[int, str] = {{1: "{script}"}}')
+    edit(schema, "Mapping[int, str] = {", f'Mapping[int, str] = {{{SCHEMA_VERSION}: "{script}", ')
     return tree
 
 

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as npst
 
 from foreshard.forecast.censoring import (
     LeftAlone,
+    by_coin,
     carried_shares,
     censored_by,
     given_shares,
@@ -19,7 +20,7 @@ from foreshard.forecast.censoring import (
 from foreshard.forecast.history import History
 from foreshard.forecast.onset import BreachRule, find_onsets
 from foreshard.model.errors import ForecastError
-from foreshard.model.plan import Plan, Split
+from foreshard.model.plan import Intent, IntentSpan, Plan, Split
 from foreshard.model.workload import Flow
 
 CHECKOUT, SEARCH = Flow("eu", "checkout"), Flow("eu", "search")
@@ -127,7 +128,11 @@ def test_no_reach_is_refused() -> None:
 
 
 def weighed(
-    withheld: list[LeftAlone], relieved: list[int], onset: int | None = None
+    withheld: list[LeftAlone],
+    relieved: list[int],
+    onset: int | None = None,
+    *,
+    chosen: bool = True,
 ) -> list[float]:
     flags = np.zeros((1, 40), dtype=bool)
     flags[0, relieved] = True
@@ -136,7 +141,9 @@ def weighed(
         value[0, 0, onset : onset + 3] = 1.0
     history = History.of_gauges(value, cells=("a",), gauges=("g",), step_s=60.0)
     onsets = find_onsets(history, BreachRule(sustain=3, merge_gap_s=0.0, quiet_s=0.0))
-    found: list[float] = weights_of(withheld, flags, onsets, reach=5)[0].tolist()
+    found: list[float] = weights_of(withheld, flags, onsets, chosen=flags & chosen, reach=5)[
+        0
+    ].tolist()
     return found
 
 
@@ -156,8 +163,66 @@ def test_a_failure_before_the_relief_was_seen_and_counts() -> None:
     assert found[17:25] == [0.0] * 8
 
 
+def test_a_failure_in_the_step_in_which_work_is_taken_off_counts() -> None:
+    """Who fails over takes all work off within seconds, in the very step of the onset."""
+    found = weighed([], list(range(20, 25)), onset=20)
+    assert found == [1.0] * 20 + [0.0] * 5 + [1.0] * 15
+
+
 def test_a_failure_of_the_work_that_comes_back_teaches_nothing() -> None:
-    assert weighed([], list(range(10, 20)), onset=20)[5:20] == [0.0] * 15
+    for chosen in (True, False):
+        found = weighed([], list(range(10, 20)), onset=20, chosen=chosen)
+        assert found[5:20] == [0.0] * 15
+
+
+def test_a_failure_while_work_was_off_counts_unless_others_speak_for_it() -> None:
+    sure = weighed([], list(range(10, 20)), onset=15, chosen=False)
+    assert sure == [1.0] * 10 + [0.0] * 10 + [1.0] * 20
+    drawn = weighed([], list(range(10, 20)), onset=15)
+    assert drawn == [1.0] * 5 + [0.0] * 15 + [1.0] * 20
+    # One of its own that only came after the first relief is over.
+    twice = weighed([], [*range(10, 13), *range(16, 20)], onset=17, chosen=False)
+    assert twice == [1.0] * 5 + [0.0] * 8 + [1.0] * 3 + [0.0] * 4 + [1.0] * 20
+
+
+def test_no_sample_stands_for_more_than_a_hundred() -> None:
+    rare = LeftAlone(cell=0, begin=20, end=25, p=0.001)
+    assert max(weighed([rare, rare], [])) == 100.0
+
+
+def spans(*parts: tuple[str, float, float, float, bool]) -> list[IntentSpan]:
+    return [
+        IntentSpan(
+            intent=Intent(cell=cell, request_class="", p=0.8, propensity=e, acted=acted),
+            first_s=first_s,
+            last_s=last_s,
+        )
+        for cell, first_s, last_s, e, acted in parts
+    ]
+
+
+def test_what_was_left_to_chance_is_found_in_the_samples_in_which_it_was() -> None:
+    value = np.full((2, 1, 10), 0.5, dtype=np.float32)
+    history = History.of_gauges(
+        value, cells=("a", "b"), gauges=("g",), step_s=60.0, begins_s=600.0
+    )
+    alone, chosen = by_coin(
+        spans(
+            # A sample covers the minute before it.
+            ("a", 720.0, 781.0, 0.75, False),
+            ("b", 661.0, 719.0, 0.75, True),
+            ("a", 900.0, 910.0, 1.0, True),
+            ("gone", 700.0, 710.0, 0.75, True),
+            ("a", 0.0, 500.0, 0.75, False),
+            ("b", 1_130.0, 9_000.0, 0.75, False),
+        ),
+        history,
+    )
+    assert alone == (
+        LeftAlone(cell=0, begin=2, end=5, p=0.25),
+        LeftAlone(cell=1, begin=9, end=10, p=0.25),
+    )
+    assert np.argwhere(chosen).tolist() == [[1, 2]]
 
 
 def test_weights_are_right_on_average_whoever_is_withheld() -> None:

@@ -116,6 +116,33 @@ def test_scores_are_what_they_say() -> None:
     assert json.dumps(long.values(), allow_nan=False)
 
 
+def test_samples_count_in_scores_as_they_do_in_training() -> None:
+    history = drifting(8, a_day=0.0)
+    model, first = fit(history, Student(), TASK)
+    weight = np.ones(history.censored.shape, dtype=np.float32)
+    weight[3] = 2.0
+    weight[5] = 0.0
+    found = score_of(
+        model, stretch_of(replace(history, weight=weight), RULE, HORIZONS_S, first=first)
+    )
+    rows = [0, 1, 2, 3, 3, 4, 6, 7]
+    twice = replace(
+        history,
+        cells=tuple(f"row-{i}" for i in range(len(rows))),
+        value=history.value[rows],
+        counts=history.counts[rows],
+        load=history.load[rows],
+        sibling=history.sibling[rows],
+        censored=history.censored[rows],
+        up_s=history.up_s[rows],
+    )
+    wanted = score_of(model, stretch_of(twice, RULE, HORIZONS_S, first=first))
+    for one, other in zip(found, wanted, strict=True):
+        assert one.samples < other.samples
+        for what in ("prevalence", "log_loss", "average_precision", "brier_skill"):
+            assert getattr(one, what) == pytest.approx(getattr(other, what), rel=1e-5), what
+
+
 def test_a_card_comes_back_from_its_values() -> None:
     history = drifting(3)
     card = Card(

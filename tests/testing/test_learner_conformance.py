@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from numpy.typing import NDArray
 
 from foreshard.app.learning import learner_named, learner_names
 from foreshard.forecast import baseline, trend_model
+from foreshard.forecast.baseline import HeadroomLearner
+from foreshard.forecast.baseline.model import BaselineModel
 from foreshard.forecast.history import History
 from foreshard.forecast.learner import Risk, RiskModel, Snapshot
 from foreshard.forecast.onset import find_onsets
@@ -61,6 +65,20 @@ class PeekingLearner(TrendLearner):
 def test_a_model_that_sees_the_future_is_found_out() -> None:
     with pytest.raises(AssertionError, match=r"after the last one|comes later"):
         check_learner(PeekingLearner(), restore=trend_model.restore)
+
+
+class DeafLearner(HeadroomLearner):
+    """Learns, and takes all samples for the same."""
+
+    __slots__ = ()
+
+    def fit(self, history: History, *args: Any, **more: Any) -> BaselineModel:  # noqa: ANN401
+        return super().fit(replace(history, weight=None), *args, **more)
+
+
+def test_a_learner_to_whom_all_samples_are_the_same_is_found_out() -> None:
+    with pytest.raises(AssertionError, match=r"must use `History.weight`"):
+        check_learner(DeafLearner(), restore=baseline.restore)
 
 
 def test_the_sample_fleet_has_something_to_learn_from() -> None:

@@ -10,17 +10,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreshard.adapters.store import segment
+from foreshard.adapters.store.reading import SqliteReader
+from foreshard.adapters.store.schema import FILE_NAME
 from foreshard.adapters.store.segments import segments_in, spans_of
-from foreshard.app.places import history_dir
+from foreshard.app.places import history_dir, state_dir
 from foreshard.config import Settings
-from foreshard.forecast.censoring import carried_shares, censored_by, is_relieved
+from foreshard.forecast.censoring import (
+    by_coin,
+    carried_shares,
+    censored_by,
+    is_relieved,
+    weights_of,
+)
 from foreshard.forecast.history import History
 from foreshard.forecast.layout import Rows, laid_out, with_siblings
+from foreshard.forecast.onset import BreachRule, find_onsets
 from foreshard.forecast.past import Past
 from foreshard.forecast.reel import bytes_of_sample
 from foreshard.model.errors import ForecastError, StoreError
+from foreshard.model.plan import IntentSpan
 
-__all__ = ["Portion", "Record", "portion_of", "recall", "recorded", "siblings_of"]
+__all__ = [
+    "Portion",
+    "Record",
+    "intents_of",
+    "portion_of",
+    "read_back",
+    "recall",
+    "recorded",
+    "relieved_in",
+    "rule_of",
+    "siblings_of",
+]
 
 # What training takes for each byte of the record it learns from: features, labels, copies.
 BYTES_PER_BYTE = 5.0
@@ -120,6 +141,34 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
         StoreError: There is nothing, or nothing that can be read.
         ForecastError: Not even two cells fit into the memory.
     """
+    record = read_back(
+        settings, until_s=until_s, refused=refused, reach_s=settings.training.reach_s
+    )
+    told = _told_of_acting(record.history, _intents_or_none(settings, refused), settings)
+    return replace(record, history=told)
+
+
+def read_back(
+    settings: Settings,
+    *,
+    until_s: float,
+    refused: Refused,
+    reach_s: float,
+    first: frozenset[str] = frozenset(),
+) -> Record:
+    """The metric history as it was kept, within the memory that training may take.
+
+    Args:
+        settings: Of the Foreshard whose history it is.
+        until_s: Later steps are left out.
+        refused: Told why a file is skipped.
+        reach_s: So far back at most.
+        first: Cells that are kept before others, where not all fit.
+
+    Raises:
+        StoreError: There is nothing, or nothing that can be read.
+        ForecastError: Not even two cells fit into the memory.
+    """
     directory = history_dir(settings)
     files = [
         each
@@ -136,7 +185,7 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
         raise StoreError(f"history {files[-1].path}: the newest file cannot be read")
     # Not from now: who was away for a month learns from the month before.
     ends_s = min(until_s, files[-1].last_s)
-    begins_s = max(files[0].first_s, ends_s - settings.training.reach_s)
+    begins_s = max(files[0].first_s, ends_s - reach_s)
     portion = portion_of(
         begins_s,
         ends_s,
@@ -156,15 +205,61 @@ def recorded(settings: Settings, *, until_s: float, refused: Refused) -> Record:
         since_s=portion.begins_s,
         refused=refused,
         until_s=until_s,
-        only=_drawn(newest.cells, portion.cells, settings.training.seed),
+        only=_drawn(newest.cells, portion.cells, settings.training.seed, first),
     )
     history = past.history()
     if history is None:
         raise StoreError(f"history {directory}: no file can be read")
+    return Record(history=with_siblings(history, siblings_of(settings)), portion=portion.because)
+
+
+def rule_of(settings: Settings) -> BreachRule:
+    """What a failure is in the history of a configuration."""
+    training = settings.training
+    return BreachRule(
+        sustain=training.sustain, merge_gap_s=training.merge_gap_s, quiet_s=training.quiet_s
+    )
+
+
+def intents_of(settings: Settings) -> tuple[IntentSpan, ...]:
+    """What forecasts asked for, as the store keeps it.
+
+    Raises:
+        StoreError: There is no store, or it is damaged, older or newer.
+    """
+    with SqliteReader(state_dir(settings)) as reader:
+        return reader.intents()
+
+
+def relieved_in(history: History) -> NDArray[np.bool_]:
+    """[C, T], where work was off a cell: it was out of service, or did less than it used to."""
+    return history.censored | is_relieved(carried_shares(history.load))
+
+
+def _intents_or_none(settings: Settings, refused: Refused) -> tuple[IntentSpan, ...]:
+    """The same for whoever can do without, and says so."""
+    if not (state_dir(settings) / FILE_NAME).exists():
+        return ()
+    try:
+        return intents_of(settings)
+    except StoreError as error:
+        refused(f"{error}; what was withheld at random is not weighed")
+        return ()
+
+
+def _told_of_acting(
+    history: History, spans: tuple[IntentSpan, ...], settings: Settings
+) -> History:
+    """A history in which what acting changed is marked and weighed."""
     reach = max(history.steps(h) for h in settings.forecast.horizons_s)
-    relieved = history.censored | is_relieved(carried_shares(history.load))
-    changed = replace(history, censored=censored_by(relieved, reach=reach))
-    return Record(history=with_siblings(changed, siblings_of(settings)), portion=portion.because)
+    alone, chosen = by_coin(spans, history)
+    relieved = relieved_in(history) | chosen
+    censored = censored_by(relieved, reach=reach)
+    if not alone and not censored.any():
+        return replace(history, censored=censored)
+    onsets = find_onsets(history, rule_of(settings))
+    weight = weights_of(alone, relieved, onsets, chosen=chosen, reach=reach)
+    return replace(history, censored=censored, weight=weight)
 
 
 def portion_of(
@@ -222,9 +317,12 @@ def _part(rows: segment.Rows, use: NDArray[np.bool_], only: frozenset[str] | Non
     )
 
 
-def _drawn(names: tuple[str, ...], count: int, seed: int) -> frozenset[str] | None:
+def _drawn(
+    names: tuple[str, ...], count: int, seed: int, first: frozenset[str]
+) -> frozenset[str] | None:
     """So many names, the same for the same fleet and seed; None = all of them, and any other."""
     if count >= len(names):
         return None
     order = np.random.default_rng(seed).permutation(len(names))
-    return frozenset(names[i] for i in order[:count].tolist())
+    drawn = sorted((names[i] for i in order.tolist()), key=lambda name: name not in first)
+    return frozenset(drawn[:count])

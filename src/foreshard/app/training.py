@@ -26,7 +26,7 @@ from foreshard.adapters.store.parcel import Parcel, publish, read_parcel, write_
 from foreshard.adapters.store.shelf import Shelf
 from foreshard.app.learning import learner_named
 from foreshard.app.places import models_dir
-from foreshard.app.remembering import Record
+from foreshard.app.remembering import Record, rule_of
 from foreshard.app.room import offer_to_be_ended
 from foreshard.app.shelving import flying, packed, restored
 from foreshard.config import Settings
@@ -103,11 +103,7 @@ def task_of(settings: Settings) -> Task:
     """What a configuration wants to be learned."""
     training = settings.training
     return Task(
-        rule=BreachRule(
-            sustain=training.sustain,
-            merge_gap_s=training.merge_gap_s,
-            quiet_s=training.quiet_s,
-        ),
+        rule=rule_of(settings),
         horizons_s=tuple(settings.forecast.horizons_s),
         seed=training.seed,
         held_out_s=training.held_out_s,
@@ -289,7 +285,10 @@ def _key(history: History, name: str, task: Task) -> str:
             history.begins_s,
             history.step_s,
             history.samples,
-            [_checksum(part) for part in (history.value, history.load, history.censored)],
+            [
+                0 if part is None else _checksum(part)
+                for part in (history.value, history.load, history.censored, history.weight)
+            ],
         ]
     )
     return hashlib.sha256(told.encode()).hexdigest()

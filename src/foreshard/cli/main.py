@@ -8,6 +8,7 @@ import typer
 
 from foreshard import __version__
 from foreshard.cli.ask import bundle, freeze, health, replay, status, thaw, why
+from foreshard.cli.averted import averted
 from foreshard.cli.backtest import backtest
 from foreshard.cli.begin import check, init, schema
 from foreshard.cli.lab import lab
@@ -21,7 +22,7 @@ __all__ = ["app"]
 
 COMMANDS = (
     *(init, check, schema, run, serve, relay, engine, foresee, bootstrap, eject),
-    *(status, why, freeze, thaw, health, bundle, replay),
+    *(status, why, averted, freeze, thaw, health, bundle, replay),
     *(backtest, train),
     *(fault, demo, report),
 )

@@ -8,8 +8,9 @@ often as others like it were acted upon: with propensity e a withheld case count
 acted ones (inverse propensity, normalised as by Hajek, among cases of about the same propensity).
 Of cases that were never withheld (e = 1) nothing is known, and nothing is said.
 
-*The probes*: a cell that work was taken off keeps a trickle. Where the probes failed the cell did
-fail, and the work was elsewhere. That is a lower bound: a cell that less work cured looks well.
+*The probes*: a cell that work was taken off keeps its gauges, and a class that was taken off a
+trickle. Where these show a failure the cell did fail, and the work was elsewhere. That is a lower
+bound: a cell that less work cured looks well.
 
 Intervals: Wilson's, with Kish's effective number of cases where they are weighted, widened by the
 chance among those acted upon; squares add over groups. They hold up with few cases.
@@ -47,13 +48,18 @@ class Case:
         propensity: Probability with which it was acted upon, in (0, 1].
         acted: Whether it was.
         failed: The cell failed within the horizon, as far as its work there shows.
-        probe_failed: The probes failed; None = none were sent.
+        probe_failed: It failed while its work was off; None = it was not heard then.
+        stands_for: So many like it, of which it is not known what would have come; >= 1.
+        doubt: Cases of one and the same doubt share their fate, and are one witness, not many;
+            "" = it is the only one.
     """
 
     propensity: float
     acted: bool
     failed: bool
     probe_failed: bool | None = None
+    stands_for: float = 1.0
+    doubt: str = ""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.propensity <= 1.0:
@@ -62,6 +68,8 @@ class Case:
             )
         if not self.acted and self.propensity == 1.0:
             raise InvalidValueError("case: was not acted upon, so its propensity cannot be 1")
+        if not self.stands_for >= 1.0:
+            raise InvalidValueError(f"case: stands for {self.stands_for}, must be at least 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +105,15 @@ def averted_by_holdout(cases: Sequence[Case]) -> Averted | None:
         withheld = [c for c in stratum if not c.acted]
         if not acted or not withheld:
             continue
-        weights = [c.propensity / (1.0 - c.propensity) for c in withheld]
+        weights = [c.stands_for * c.propensity / (1.0 - c.propensity) for c in withheld]
         n = len(acted)
         # What failed under our hands was counted; what would have is a draw from what is likely.
-        would, low, high = _proportion([c.failed for c in withheld], weights, foretold=n)
+        would, low, high = _proportion(
+            [c.failed for c in withheld],
+            weights,
+            witnesses=[c.doubt or str(i) for i, c in enumerate(withheld)],
+            foretold=len({c.doubt or str(i) for i, c in enumerate(acted)}),
+        )
         failures += n * would - sum(c.failed for c in acted)
         below += (n * (would - low)) ** 2
         above += (n * (high - would)) ** 2
@@ -123,7 +136,9 @@ def averted_by_probes(cases: Sequence[Case]) -> Averted | None:
     if not probed:
         return None
     share, low, high = _proportion(
-        [bool(c.probe_failed) and not c.failed for c in probed], [1.0] * len(probed)
+        [bool(c.probe_failed) and not c.failed for c in probed],
+        [1.0] * len(probed),
+        witnesses=[c.doubt or str(i) for i, c in enumerate(probed)],
     )
     n = len(probed)
     return Averted(
@@ -137,18 +152,26 @@ def averted_by_probes(cases: Sequence[Case]) -> Averted | None:
 
 
 def _proportion(
-    hits: Sequence[bool], weights: Sequence[float], *, foretold: int = 0
+    hits: Sequence[bool],
+    weights: Sequence[float],
+    *,
+    witnesses: Sequence[str],
+    foretold: int = 0,
 ) -> tuple[float, float, float]:
     """Weighted share of hits, with Wilson's interval.
 
     Args:
         hits: Whether each was one.
         weights: How much each counts, > 0.
+        witnesses: Whose it is; those of one say the same.
         foretold: 0 = the interval is of the share itself, else of the share among so many more.
     """
     total = sum(weights)
     p = sum(w for hit, w in zip(hits, weights, strict=True) if hit) / total
-    n = total**2 / sum(w * w for w in weights)
+    of_each: dict[str, float] = {}
+    for witness, weight in zip(witnesses, weights, strict=True):
+        of_each[witness] = of_each.get(witness, 0.0) + weight
+    n = total**2 / sum(w * w for w in of_each.values())
     n = n * foretold / (n + foretold) if foretold else n
     z2 = Z_90 * Z_90
     middle = (p + z2 / (2.0 * n)) / (1.0 + z2 / n)

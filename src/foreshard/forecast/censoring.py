@@ -27,14 +27,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from foreshard.forecast.history import History
 from foreshard.forecast.onset import Onsets
 from foreshard.model.errors import ForecastError
-from foreshard.model.plan import Plan
+from foreshard.model.plan import IntentSpan, Plan
 from foreshard.model.workload import Flow
 
 __all__ = [
     "Decided",
     "LeftAlone",
+    "by_coin",
     "carried_shares",
     "censored_by",
     "given_shares",
@@ -53,6 +55,9 @@ NEARLY_BACK = 0.1
 # it is held to be relieved within so many, so that a plan that stays is the new usual some day.
 USUAL_SAMPLES = 240.0
 RELIEVED_SAMPLES = 1_440.0
+# No sample stands for more: what is withheld once in a thousand would else be all that is learned
+# (truncated weights; Cole & Hernan 2008).
+MOST_WEIGHT = 100.0
 
 
 class Decided(Protocol):
@@ -200,32 +205,88 @@ class LeftAlone:
             )
 
 
+def by_coin(spans: Sequence[IntentSpan], history: History) -> tuple[tuple[LeftAlone, ...], Flags]:
+    """What was left to chance in a history.
+
+    Where a coin fell for acting, work was taken off as far as anybody who weighs what the coin
+    left alone must think: whether a guard stood in the way, or so little work left that its share
+    does not show it, is not known of what was withheld either.
+
+    Args:
+        spans: All that was asked for; what was sure to be done says nothing here.
+        history: Cells and moments of others are left out.
+
+    Returns:
+        What was withheld, and bool [C, T], where the coin fell for acting.
+    """
+    index = {name: c for c, name in enumerate(history.cells)}
+    alone: list[LeftAlone] = []
+    chosen = np.zeros((len(history.cells), history.samples), dtype=bool)
+    for span in spans:
+        intent = span.intent
+        begin, end = history.sample_of(span.first_s), history.sample_of(span.last_s) + 1
+        if intent.propensity == 1.0 or intent.cell not in index:
+            continue
+        begin, end = max(begin, 0), min(end, history.samples)
+        if begin >= end:
+            continue
+        if intent.acted:
+            chosen[index[intent.cell], begin:end] = True
+        else:
+            p = 1.0 - intent.propensity
+            alone.append(LeftAlone(cell=index[intent.cell], begin=begin, end=end, p=p))
+    return tuple(alone), chosen
+
+
 def weights_of(
-    withheld: Sequence[LeftAlone], relieved: Flags, onsets: Onsets, *, reach: int
+    withheld: Sequence[LeftAlone],
+    relieved: Flags,
+    onsets: Onsets,
+    *,
+    chosen: Flags,
+    reach: int,
 ) -> NDArray[np.float32]:
     """For how many samples each stands, `History.weight`.
 
     What was withheld weighs wherever, had it been done, `censored_by` would have marked. What was
     done weighs nothing: neither while work is off the cell, when its gauges are not those of a
-    cell at work and may fail of the work that comes back, nor before, unless it failed before.
+    cell at work and may fail of the work that comes back, nor before, unless it failed all the
+    same. That is before the relief, or in the step in which work left, for whoever fails over
+    takes it off at once; or while work was off, unless a coin had it taken off: then those who
+    were left alone speak for it.
 
     Args:
         withheld: All that was withheld.
-        relieved: [C, T], see `is_relieved`.
+        relieved: [C, T], see `is_relieved`; with what was chosen.
         onsets: Of the history.
+        chosen: [C, T], where a coin fell for acting, see `by_coin`.
         reach: As in `censored_by`.
 
     Returns:
-        float32 [C, T], >= 0.
+        float32 [C, T], in [0, `MOST_WEIGHT`].
     """
     weight = np.ones(relieved.shape, dtype=np.float32)
     for each in withheld:
         weight[each.cell, max(each.begin - reach, 0) : each.end] /= each.p
+    np.minimum(weight, MOST_WEIGHT, out=weight)
     begins = np.zeros(relieved.shape, dtype=bool)
     begins[onsets.cell, onsets.begin] = True
-    spoilt = censored_by(relieved, reach=reach) & ~(_next(begins) < _next(relieved))
+    fails, relief = _next(begins), _next(relieved)
+    spoilt = censored_by(relieved, reach=reach) & ~(fails <= relief)
+    spoilt &= ~(fails < _sure_until(relieved, chosen, relief))
     weight[spoilt | relieved] = 0.0
     return weight
+
+
+def _sure_until(relieved: Flags, chosen: Flags, relief: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[C, T], end of the relief that begins at `relief`; 0 where it was a coin's, or is none."""
+    samples = relieved.shape[1]
+    over = np.concatenate((_next(~relieved), np.zeros((len(relieved), 1), dtype=np.int64)), axis=1)
+    end = np.take_along_axis(over, relief, axis=1)
+    count = np.zeros((len(relieved), samples + 1), dtype=np.int64)
+    np.cumsum(chosen, axis=1, out=count[:, 1:])
+    coins = np.take_along_axis(count, end, axis=1) - np.take_along_axis(count, relief, axis=1)
+    return np.where(coins > 0, 0, end)
 
 
 def _next(flag: Flags) -> NDArray[np.int64]:

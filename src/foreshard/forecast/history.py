@@ -7,6 +7,7 @@ intervention changed is marked, and a model may use samples up to a moment and n
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Self
@@ -153,6 +154,10 @@ class History:
     def steps(self, seconds: float) -> int:
         """So many seconds in samples, rounded, at least 1 for anything above 0."""
         return max(round(seconds / self.step_s), 1 if seconds > 0.0 else 0)
+
+    def sample_of(self, moment_s: float) -> int:
+        """The sample whose step covers a moment; it may lie outside of the history."""
+        return math.ceil((moment_s - self.begins_s) / self.step_s - 1e-9)
 
     def until(self, t: int) -> Self:
         """A view of the first t samples: what was known before sample t came."""

@@ -83,7 +83,8 @@ class Joint:
             y, known = labels(onsets, history.steps(horizon_s))
             use = (onsets.scored & known)[:, at] & said[i]
             if use.any():
-                offset[i], slope[i] = fit_ascent(_log_odds(total[i][use]), y[:, at][use])
+                weight = None if history.weight is None else history.weight[:, at][use]
+                offset[i], slope[i] = fit_ascent(_log_odds(total[i][use]), y[:, at][use], weight)
         return cls(offset=offset, slope=slope)
 
     def risk(self, history: History, hazard: Array) -> Risk:

@@ -101,6 +101,7 @@ def coarsened(history: History, every: int = EVERY) -> History:
         censored=whole.censored,
         declared=None,
         older=None,
+        weight=None,
     )
 
 

@@ -2,6 +2,8 @@
 
 Log loss decides (a proper score: only the truth minimises it, and it is sharp where onsets are
 rare); the others are for people: average precision beside prevalence, and the Brier skill.
+Samples count as in training: where acting hid what would have followed, what was left alone stands
+for it, or the model would win that knows least of failures.
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ class Stretch:
         at: int64 [A], the samples.
         y: bool [H, C, A], an onset follows within the horizon.
         known: bool [H, C, A], it can be told, and a forecast made there means something.
+        weight: float32 [C, A], see `History.weight`.
         onsets: Of failures within the stretch.
     """
 
@@ -65,6 +68,7 @@ class Stretch:
     at: NDArray[np.int64]
     y: NDArray[np.bool_]
     known: NDArray[np.bool_]
+    weight: NDArray[np.float32]
     onsets: int
 
 
@@ -80,11 +84,15 @@ def stretch_of(
         follows, told = labels(found, history.steps(horizon_s))
         y.append(follows[:, at])
         known.append((told & found.scored)[:, at])
+    counted = np.ones((len(history.cells), len(at)), dtype=np.float32)
+    if history.weight is not None:
+        counted = history.weight[:, at]
     return Stretch(
         history=history,
         at=at,
         y=np.array(y),
-        known=np.array(known),
+        known=np.array(known) & (counted > 0.0),
+        weight=counted,
         onsets=int((found.begin > first).sum()),
     )
 
@@ -107,33 +115,37 @@ def score_of(model: RiskModel, stretch: Stretch) -> tuple[Score, ...]:
     )
     p = np.clip(np.nan_to_num(p.astype(np.float64)), _LEAST_P, 1.0 - _LEAST_P)
     return tuple(
-        _score(p[h][stretch.known[h]], stretch.y[h][stretch.known[h]]) for h in range(len(p))
+        _score(p[h][known], stretch.y[h][known], stretch.weight[known].astype(np.float64))
+        for h, known in enumerate(stretch.known)
     )
 
 
-def _score(p: NDArray[np.float64], y: NDArray[np.bool_]) -> Score:
+def _score(p: NDArray[np.float64], y: NDArray[np.bool_], weight: NDArray[np.float64]) -> Score:
     if not len(p):
         nan = float("nan")
         return Score(
             samples=0, prevalence=nan, log_loss=nan, average_precision=nan, brier_skill=nan
         )
-    prevalence = float(y.mean())
-    brier, usual = float(np.mean((p - y) ** 2)), prevalence * (1.0 - prevalence)
+    prevalence = float(np.average(y, weights=weight))
+    brier = float(np.average((p - y) ** 2, weights=weight))
+    usual = prevalence * (1.0 - prevalence)
     return Score(
         samples=len(p),
         prevalence=prevalence,
-        log_loss=float(-np.mean(np.where(y, np.log(p), np.log1p(-p)))),
-        average_precision=_average_precision(p, y),
+        log_loss=float(-np.average(np.where(y, np.log(p), np.log1p(-p)), weights=weight)),
+        average_precision=_average_precision(p, y, weight),
         brier_skill=1.0 - brier / usual if usual > 0.0 else float("nan"),
     )
 
 
-def _average_precision(p: NDArray[np.float64], y: NDArray[np.bool_]) -> float:
+def _average_precision(
+    p: NDArray[np.float64], y: NDArray[np.bool_], weight: NDArray[np.float64]
+) -> float:
     """Ties count as one threshold."""
     if not y.any():
         return float("nan")
     order = np.argsort(-p, kind="stable")
-    hits = np.cumsum(y[order])
+    hits, shown = np.cumsum((weight * y)[order]), np.cumsum(weight[order])
     last = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)
-    precision, gained = hits[last] / (last + 1), np.diff(hits[last], prepend=0)
+    precision, gained = hits[last] / shown[last], np.diff(hits[last], prepend=0)
     return float(np.sum(precision * gained) / hits[-1])

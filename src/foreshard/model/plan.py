@@ -11,10 +11,25 @@ from foreshard.model.handover import Notice
 from foreshard.model.routing import RoutingTable
 from foreshard.model.workload import Flow
 
-__all__ = ["Act", "Decision", "Hold", "Intent", "Mode", "Plan", "Reason", "Recycle", "Split"]
+__all__ = [
+    "COIN_S",
+    "Act",
+    "Decision",
+    "Hold",
+    "Intent",
+    "IntentSpan",
+    "Mode",
+    "Plan",
+    "Reason",
+    "Recycle",
+    "Split",
+]
 
 # Shares come from a solver: its feasibility tolerance is 1e-7.
 SUM_TOLERANCE = 1e-6
+# Where a part is withheld at random, a coin lies as it fell for so long: longer than any doubt
+# takes to be acted upon. Hours are counted from the epoch.
+COIN_S = 3600.0
 
 
 class Mode(StrEnum):
@@ -120,6 +135,32 @@ class Intent:
             raise InvalidValueError(
                 f"intent: propensity is {self.propensity}, must be above 0 and at most 1"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentSpan:
+    """An intent for as long as it was repeated under one coin.
+
+    Attributes:
+        intent: With the highest p that it had.
+        first_s: When it was first asked for,
+        last_s: and last, >= first_s.
+    """
+
+    intent: Intent
+    first_s: float
+    last_s: float
+
+    def __post_init__(self) -> None:
+        if not self.first_s <= self.last_s:
+            raise InvalidValueError(
+                f"intent: was asked for from {self.first_s} to {self.last_s}, must not fall"
+            )
+
+    @property
+    def coin(self) -> int:
+        """The hour of the coin that it was done or withheld by."""
+        return int(self.first_s // COIN_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

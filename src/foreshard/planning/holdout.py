@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import xxhash
 
-from foreshard.model.plan import Intent, Reason
+from foreshard.model.plan import COIN_S, Intent, Reason
 from foreshard.model.workload import Priority
 from foreshard.planning.brief import Ground
 from foreshard.planning.judgement import Doubt, Judgement
@@ -25,9 +25,6 @@ from foreshard.planning.policy import Policy
 from foreshard.planning.shunning import Shun, Stage
 
 __all__ = ["Withheld", "withhold"]
-
-# A coin lies as it fell for so long: longer than any doubt takes to be acted upon.
-EVERY_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +109,7 @@ class _Coin:
         """
         ratio = self.policy.holdout_ratio if most not in {None, Priority.CRITICAL} else 0.0
         # Written out with lengths, so that no two names run into each other.
-        words = (str(self.policy.holdout_seed), str(int(self.now_s // EVERY_S)), cell)
+        words = (str(self.policy.holdout_seed), str(int(self.now_s // COIN_S)), cell)
         text = "".join(f"{len(word)}:{word}" for word in (*words, request_class))
         drawn = xxhash.xxh64_intdigest(text.encode(), seed=0) / 2.0**64
         return Intent(

@@ -314,7 +314,7 @@ def test_a_newer_file_is_refused(tmp_path: Path, opener: type[SqliteStore | Sqli
     with sqlite3.connect(tmp_path / FILE_NAME) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StoreError, match="has schema 99, this Foreshard knows up to 1"):
+    with pytest.raises(StoreError, match="has schema 99, this Foreshard knows up to 2"):
         opener(tmp_path)
 
 

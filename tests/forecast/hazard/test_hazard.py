@@ -139,6 +139,12 @@ def test_where_every_calm_is_censored_nothing_can_be_learned() -> None:
         HazardLearner().fit(censored, RULE, HORIZONS_S, seed=1)
 
 
+def test_where_every_sample_counts_for_nothing_nothing_can_be_learned() -> None:
+    none = np.zeros(TRAIN.censored.shape, dtype=np.float32)
+    with pytest.raises(ForecastError, match="nothing to learn from"):
+        HazardLearner().fit(replace(TRAIN, weight=none), RULE, HORIZONS_S, seed=1)
+
+
 def test_a_snapshot_of_another_kind_is_refused(model: HazardModel) -> None:
     with pytest.raises(ForecastError, match="is of kind 'trend'"):
         restore(replace(model.snapshot(), kind="trend"))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,6 +84,19 @@ def test_weights_make_up_for_what_was_left_out() -> None:
     assert abs(some.weight.sum() / len(everything) - 1.0) < 0.1
     ends_badly = (some.most >= 1.0).any(axis=(1, 2))
     assert ends_badly.sum() == (everything.most >= 1.0).any(axis=(1, 2)).sum()
+
+
+def test_samples_count_as_the_history_says() -> None:
+    history = one_cell([0.5] * 200)
+    weight = np.ones((1, 200), dtype=np.float32)
+    weight[0, 60:90], weight[0, 100:] = 0.0, 3.0
+    plain = tasks_of(history, end=190)
+    tasks = tasks_of(replace(history, weight=weight), end=190)
+    assert (plain.counted == 1.0).all()
+    # Five whole sequences are of samples that count for nothing, and are not taken.
+    assert len(tasks) == len(plain) - 5
+    assert {1.0, 3.0} <= set(tasks.counted.ravel().tolist()) <= {0.0, 1.0, 3.0}
+    assert not tasks.known[tasks.counted == 0.0].any()
 
 
 def test_the_record_is_cut_at_the_same_moments_wherever_it_begins() -> None:

@@ -129,7 +129,7 @@ def test_naive_retraining_unlearns_and_ours_does_not(taught: RiskModel, seed: in
     ours = replace(
         lived.acted,
         censored=censored_by(lived.relieved, reach=HOUR),
-        weight=weights_of(lived.alone, lived.relieved, onsets, reach=HOUR),
+        weight=weights_of(lived.alone, lived.relieved, onsets, chosen=lived.relieved, reach=HOUR),
     )
     true = learned(lived.untouched)[NEAR]
     naive = learned(world(taught, withheld=0.0, seed=seed).acted)[NEAR]

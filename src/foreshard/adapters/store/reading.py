@@ -12,8 +12,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from foreshard.adapters.store.schema import FILE_NAME, open_reader, translated
+from foreshard.adapters.store.intent import spans_in
+from foreshard.adapters.store.schema import (
+    FILE_NAME,
+    INTENTS_SINCE,
+    open_reader,
+    translated,
+    version_of,
+)
 from foreshard.model.errors import StoreError
+from foreshard.model.plan import IntentSpan
 
 __all__ = ["SqliteReader", "pack", "unpack"]
 
@@ -131,6 +139,22 @@ class SqliteReader:
             for row, *record in rows:
                 yield _record(*record)
                 before = row
+
+    def intents(self) -> tuple[IntentSpan, ...]:
+        """What forecasts asked for and what of it was withheld, by when it began.
+
+        Raises:
+            StoreError: The file cannot be read, or is of a Foreshard that kept none.
+        """
+        with self._lock, translated(self._path):
+            version = version_of(self._connection, self._path) or 0
+            if version < INTENTS_SINCE:
+                raise StoreError(
+                    f"store {self._path}: has schema {version}, of a Foreshard that did not keep "
+                    "what forecasts ask for; the engine of this one brings it up to date when it "
+                    "starts (foreshard run)"
+                )
+            return spans_in(self._connection)
 
     def get(self, key: str) -> Mapping[str, Any] | None:
         """See `StateStore.get`.

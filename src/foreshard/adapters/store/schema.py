@@ -16,6 +16,7 @@ from foreshard.model.errors import StoreError
 
 __all__ = [
     "FILE_NAME",
+    "INTENTS_SINCE",
     "PAGE_BYTES",
     "SCHEMA_VERSION",
     "WAL_BYTES",
@@ -24,10 +25,13 @@ __all__ = [
     "open_reader",
     "open_writer",
     "translated",
+    "version_of",
 ]
 
 FILE_NAME = "foreshard.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# Files of older schemata have no table of intents.
+INTENTS_SINCE = 2
 # "4sha": tells our files from any other SQLite file.
 APPLICATION_ID = 0x34736861
 # The write-ahead log is checkpointed, and cut back, at this size.
@@ -35,11 +39,26 @@ WAL_BYTES = 1024 * 1024
 PAGE_BYTES = 4096
 # Somebody else holds the file for as long as a checkpoint takes; longer is a second writer.
 BUSY_S = 0.25
+
+_INTENTS = """
+CREATE TABLE intent (
+    hour INTEGER NOT NULL,
+    cell TEXT NOT NULL,
+    class TEXT NOT NULL,
+    acted INTEGER NOT NULL,
+    propensity REAL NOT NULL,
+    first_s REAL NOT NULL,
+    last_s REAL NOT NULL,
+    p REAL NOT NULL,
+    PRIMARY KEY (hour, cell, class, acted, propensity)
+) WITHOUT ROWID
+"""
+
 # What makes a file of version N one of N + 1; one script each. The table `state` never changes:
 # an older Foreshard that meets a newer file still takes its memory from there.
-MIGRATIONS: Mapping[int, str] = {}
+MIGRATIONS: Mapping[int, str] = {1: _INTENTS}
 
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE decision (
     id INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -60,6 +79,7 @@ CREATE TABLE state (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
+{_INTENTS};
 """
 
 
@@ -110,7 +130,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         try:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            version = _version_of(connection, path)
+            version = version_of(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_BYTES // PAGE_BYTES}")
@@ -144,7 +164,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
         address = f"file:{quote(str(path.absolute()))}?mode=ro"
         connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, check_same_thread=False)
         try:
-            version = _version_of(connection, path)
+            version = version_of(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -165,15 +185,19 @@ def newer_state(path: Path) -> Mapping[str, str] | None:
             return None
     with translated(path), closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
         try:
-            _version_of(connection, path)
+            version_of(connection, path)
         except NewerStoreError:
             rows = connection.execute("SELECT key, value FROM state").fetchall()
             return {str(key): value for key, value in rows}
     return None
 
 
-def _version_of(connection: sqlite3.Connection, path: Path) -> int | None:
-    """The schema's version; None for a file without any content."""
+def version_of(connection: sqlite3.Connection, path: Path) -> int | None:
+    """The schema's version; None for a file without any content.
+
+    Raises:
+        StoreError: It is another program's, or newer than this Foreshard.
+    """
     tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     mark = int(connection.execute("PRAGMA application_id").fetchone()[0])

@@ -3,7 +3,8 @@
 Every Act is kept whole, with its inputs: a key frame. A Hold is kept thin, and one that repeats
 the reasons of the one before only counts up; its texts are those of the newest. Each
 `frame_every_s` a Hold is kept whole too. `synchronous = NORMAL` means that a killed process
-loses nothing and a power cut may lose the last seconds, never the file.
+loses nothing and a power cut may lose the last seconds, never the file. What forecasts asked for
+is kept beside the decisions, and longer (`intent`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from foreshard.adapters.store.decision_json import JsonValue, encode
+from foreshard.adapters.store.intent import ROW_BYTES, IntentRows
 from foreshard.adapters.store.reading import SqliteReader, pack
 from foreshard.adapters.store.schema import (
     FILE_NAME,
@@ -27,7 +29,7 @@ from foreshard.adapters.store.schema import (
     translated,
 )
 from foreshard.model.errors import InvalidValueError, StoreError
-from foreshard.model.plan import Act, Decision, Plan
+from foreshard.model.plan import Act, Decision, IntentSpan, Plan
 
 __all__ = ["Retention", "SqliteStore"]
 
@@ -49,18 +51,21 @@ class Retention:
         max_age_s: Older decisions are dropped; a week covers the weekend before the question.
         max_bytes: Of all files together; the oldest decisions make room. At least 4 MiB.
         frame_every_s: The longest stretch without a decision kept whole.
+        max_intent_age_s: Older intents are dropped; a year and a month, so that this winter can be
+            held against the last. They take an eighth of `max_bytes` at most.
     """
 
     max_age_s: float = 7 * 86_400.0
     max_bytes: int = 256 * 1024 * 1024
     frame_every_s: float = 60.0
+    max_intent_age_s: float = 400.0 * 86_400.0
 
     def __post_init__(self) -> None:
         if self.max_bytes < 4 * 1024 * 1024:
             raise InvalidValueError(
                 f"retention: max_bytes is {self.max_bytes}, must be at least {4 * 1024 * 1024}"
             )
-        for what in ("max_age_s", "frame_every_s"):
+        for what in ("max_age_s", "frame_every_s", "max_intent_age_s"):
             if not getattr(self, what) > 0.0:
                 raise InvalidValueError(f"retention: {what} is {getattr(self, what)}, must be > 0")
 
@@ -99,6 +104,11 @@ class SqliteStore:
         self._path = directory / FILE_NAME
         self._db = open_writer(self._path)
         self._reader = SqliteReader(directory, connection=self._db)
+        self._intents = IntentRows(
+            self._db,
+            max_age_s=self._retention.max_intent_age_s,
+            most=self._retention.max_bytes // (LARGEST_PART * ROW_BYTES),
+        )
         self._lock = threading.Lock()
         self._frame: _Frame | None = None
         self._newest: _Newest | None = None
@@ -137,7 +147,7 @@ class SqliteStore:
                 and newest is not None
                 and newest.may_repeat
                 and newest.signature == signature
-                and self._repeat(newest.id, decision.now_s, body)
+                and self._repeat(newest.id, decision, body)
             ):
                 return
             row = self._insert(decision, body, is_frame=is_frame)
@@ -160,6 +170,14 @@ class SqliteStore:
             StoreError: The file cannot be read.
         """
         return self._reader.history(cell, limit=limit)
+
+    def intents(self) -> tuple[IntentSpan, ...]:
+        """See `SqliteReader.intents`.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        return self._reader.intents()
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """See `StateStore.put`; dataclasses in it are turned into JSON.
@@ -209,13 +227,14 @@ class SqliteStore:
             )
         return body
 
-    def _repeat(self, row: int, now_s: float, body: str | bytes) -> bool:
+    def _repeat(self, row: int, decision: Decision, body: str | bytes) -> bool:
         with self._transaction():
             done = self._db.execute(
                 "UPDATE decision SET times = times + 1, last_s = ?, bytes = ?, body = ? "
                 "WHERE id = ?",
-                (now_s, len(body), body, row),
+                (decision.now_s, len(body), body, row),
             )
+            self._intents.keep(decision.intents, now_s=decision.now_s)
         return done.rowcount == 1
 
     def _insert(self, decision: Decision, body: str | bytes, *, is_frame: bool) -> int:
@@ -233,6 +252,7 @@ class SqliteStore:
             self._db.executemany(
                 "INSERT INTO subject VALUES (?, ?)", [(name, row) for name in sorted(subjects)]
             )
+            self._intents.keep(decision.intents, now_s=decision.now_s)
             outdated_s = decision.now_s - self._retention.max_age_s
             self._drop([row for row, last_s, _ in self._oldest() if last_s < outdated_s])
         with translated(self._path):

@@ -165,7 +165,8 @@ def _grown(shown: _Shown, end: int, seed: int) -> tuple[Forest, ...] | None:
     """Trees for each horizon, from what was known at sample `end`; None = too little happened."""
     forests = []
     for i, came_true in enumerate(shown.came_true):
-        used = np.flatnonzero((shown.at < end) & shown.known[i])
+        # What counts for nothing is no onset to learn from either.
+        used = np.flatnonzero((shown.at < end) & shown.known[i] & (shown.weight > 0.0))
         came = came_true[used]
         if min(came.sum(), len(came) - came.sum()) < _FEWEST_ONSETS:
             return None

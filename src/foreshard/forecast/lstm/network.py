@@ -121,7 +121,7 @@ def loss_of(
         nets: K nets.
         z: float32 [N, S, E].
         reached: bool [N, W, J], the limit was reached by the end of the interval.
-        known: bool [N, W, J].
+        known: float32 [N, W, J], for how many each counts; 0 = it is not known.
         keep: float32 [K, N, 1, H + E] or None.
 
     Returns:

@@ -60,6 +60,7 @@ class Tasks:
         lately: float32 [N, W], the same within the quiet time behind: at or above a limit there
             is nothing to forecast.
         known: bool [N, W, J], it can be told whether the limit was reached.
+        counted: float32 [N, W], see `History.weight`.
         weight: float32 [N], one over the chance that the sequence was taken.
     """
 
@@ -67,6 +68,7 @@ class Tasks:
     most: Values
     lately: Values
     known: NDArray[np.bool_]
+    counted: Values
     weight: Values
 
     def __len__(self) -> int:
@@ -170,11 +172,19 @@ def gather(
                     most=fate.most[r_, at],
                     lately=fate.lately[r_, at],
                     known=fate.known[r_, at] & spoken[r_, at - first][:, :, None],
+                    counted=_counted(history, some.cell[r_], at),
                     weight=(1.0 / rate[begin + r, s]).astype(np.float32),
                 )
             )
         begin += len(some)
     return _joined(parts, cut, len(knots))
+
+
+def _counted(history: History, cell: Index, at: Index) -> Values:
+    """How many samples those of some cells stand for."""
+    if history.weight is None:
+        return np.ones(at.shape, dtype=np.float32)
+    return np.asarray(history.weight[cell, at])
 
 
 def _rates(hopeful: NDArray[np.bool_], other: NDArray[np.bool_], at_most: int) -> Values:
@@ -198,6 +208,8 @@ class _Fates:
             # A breach is known for one when it has lasted.
             self._known[:, max(end - h - record.rule.sustain + 1, 0) :, j] = False
         self._known &= ~onsets.blind[:, :, None]
+        if history.weight is not None:
+            self._known &= (history.weight > 0.0)[:, :, None]
         self._declared = None
         if history.declared is not None:
             self._declared = np.stack([y for y, _ in told], axis=-1)
@@ -240,6 +252,7 @@ def _joined(parts: list[Tasks], cut: Cut, knots: int) -> Tasks:
             most=np.zeros((0, cut.told, knots), dtype=np.float32),
             lately=np.zeros((0, cut.told), dtype=np.float32),
             known=np.zeros((0, cut.told, knots), dtype=bool),
+            counted=np.zeros((0, cut.told), dtype=np.float32),
             weight=np.zeros(0, dtype=np.float32),
         )
     return Tasks(
@@ -247,5 +260,6 @@ def _joined(parts: list[Tasks], cut: Cut, knots: int) -> Tasks:
         most=np.concatenate([p.most for p in parts]),
         lately=np.concatenate([p.lately for p in parts]),
         known=np.concatenate([p.known for p in parts]),
+        counted=np.concatenate([p.counted for p in parts]),
         weight=np.concatenate([p.weight for p in parts]),
     )

@@ -122,7 +122,7 @@ _Scale = tuple[jax.Array, jax.Array]
 
 
 class _Batch(NamedTuple):
-    """Tasks under some limit; see `Tasks`."""
+    """Tasks under some limit; see `Tasks`, and `loss_of` for what is known."""
 
     x: jax.Array
     reached: jax.Array
@@ -213,7 +213,7 @@ def _batch(tasks: Tasks, some: NDArray[np.int64], shift: Values) -> _Batch:
     return _Batch(
         jnp.asarray(x),
         jnp.asarray(tasks.most[some] * shift[:, None, None] >= 1.0),
-        jnp.asarray(tasks.known[some] & quiet[:, :, None]),
+        jnp.asarray((tasks.known[some] & quiet[:, :, None]) * tasks.counted[some][:, :, None]),
         jnp.asarray(tasks.weight[some]),
     )
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from foreshard.forecast.history import History
 from foreshard.forecast.learner import Learner, Risk, RiskModel, Snapshot
-from foreshard.forecast.onset import BreachRule
+from foreshard.forecast.onset import BreachRule, find_onsets, labels
 from foreshard.model.errors import ForecastError
 from foreshard.testing.conformance.verdict import require
 
@@ -105,6 +105,7 @@ def check_learner(learner: Learner, *, restore: Callable[[Snapshot], RiskModel])
         risk,
         "fit: the same history and seed gave another model; it must be deterministic",
     )
+    _check_weights(learner, train, horizons_s, (history, at, risk))
     _check_same(
         restore(model.snapshot()).risk(history, at, loads=LOADS),
         risk,
@@ -166,6 +167,32 @@ def _check_sight(model: RiskModel, history: History, at: NDArray[np.int64], risk
             by_gauge=risk.by_gauge[..., middle : middle + 1],
         ),
         "risk: of a sample depends on which others are asked for with it",
+    )
+
+
+def _check_weights(
+    learner: Learner,
+    train: History,
+    horizons_s: tuple[float, ...],
+    said: tuple[History, NDArray[np.int64], Risk],
+) -> None:
+    """Samples that count for more must be believed more, by whoever learns from samples."""
+    history, at, risk = said
+    follows, _ = labels(find_onsets(train, RULE), train.steps(horizons_s[-1]))
+    weight = np.where(follows, 8.0, 0.125).astype(np.float32)
+    weighed = learner.fit(replace(train, weight=weight), RULE, horizons_s, seed=3)
+    usual = float(np.nanmean(risk.any[-1, 2]))
+    found = float(np.nanmean(weighed.risk(history, at, loads=LOADS).any[-1, 2]))
+    if found > usual + 1e-6:
+        return
+    # What needs no training says the same whatever it was shown.
+    other = learner.fit(train.until(5 * PER_DAY), RULE, horizons_s, seed=3)
+    _check_same(
+        other.risk(history, at, loads=LOADS),
+        risk,
+        f"fit: where a sample before a failure counts as much as 64 others, the risk is "
+        f"{found:.6f} on average, {usual:.6f} where all count the same; it must use "
+        "`History.weight`",
     )
 
 
