@@ -62,6 +62,38 @@ def test_noise_takes_next_to_nothing_from_a_fleet_with_room(gauge: float | None)
         assert not any(np.isfinite(s.class_ceiling).any() for s in states)
 
 
+def busy_look(waits_s: float) -> Look:
+    """No cell has an idle moment, and the first one's answers come so much later."""
+    quiet = look_at(fleet(), FULL_RPS * 0.9 * ONES[:, None])
+    latency_s = np.tile(WORK_S, (CELLS, 1))
+    latency_s[0] += waits_s
+    rate = np.tile(0.9 * FULL_RPS, (CELLS, 1))
+    in_flight = (rate * latency_s).sum(axis=1)
+    busy = np.where(np.arange(CELLS) == 0, 1.0, 0.9)
+    return replace(quiet, rate_rps=rate, latency_s=latency_s, in_flight=in_flight, busy=busy)
+
+
+def test_seconds_without_an_idle_moment_are_chance_while_nothing_waits_long() -> None:
+    state = start_serving(OBJECTIVE_S, cells=CELLS)
+    for _ in range(3):
+        state = update_serving(state, busy_look(0.0), dt_s=1.0)
+    for _ in range(4):
+        state = update_serving(state, busy_look(0.03), dt_s=1.0)
+        assert np.isinf(state.ceiling).all()
+    state = update_serving(state, busy_look(0.03), dt_s=1.0)
+    assert state.ceiling[0] < 1.0, "a fifth look is no chance"
+    assert np.isinf(state.ceiling[1:]).all()
+
+
+def test_a_queue_that_hurts_is_still_believed_at_the_second_look() -> None:
+    state = start_serving(OBJECTIVE_S, cells=CELLS)
+    for _ in range(3):
+        state = update_serving(state, busy_look(0.0), dt_s=1.0)
+    state = update_serving(state, busy_look(0.2), dt_s=1.0)
+    state = update_serving(state, busy_look(0.2), dt_s=1.0)
+    assert state.ceiling[0] < 1.0
+
+
 @pytest.mark.parametrize("gauge", [0.6, float("nan")], ids=["frozen", "gone"])
 def test_lost_capacity_is_found_within_two_looks_whatever_the_gauge_says(gauge: float) -> None:
     cells = fleet(1)

@@ -57,6 +57,11 @@ MARGIN_SDS = 2.0
 # A queue so many times beyond patience is believed at the first look, else at the second.
 PLAIN = 2.5
 LOOKS = 2
+# Answers that are only slower, without such a queue, are believed later: at .92 of what a few
+# servers can do, seconds without an idle moment are chance. What is seen of it is forgotten
+# within work / (servers x (1 - utilisation)^2), about a second there (Whitt 1989), so that five
+# in a row are rare. A cell that is really full grows a queue meanwhile, and is cut for that.
+LOOKS_SLOWER = 5
 # Growth a second of a ceiling that is tried by load, and of one that is not.
 TRIED_GAIN, UNTRIED_GAIN = 0.15, 0.05
 TRIED_RATIO = 0.6
@@ -292,7 +297,8 @@ def _with_queue(
     is_soaked &= (line.served > 0.0) & (line.served <= EXPLAINED * used)
     hurts = heard & ((queue > patience) | slower)
     waits = np.where(heard, np.where(hurts, state.waits + 1.0, 0.0), state.waits)
-    full = hurts & ((waits >= LOOKS) | (queue > PLAIN * patience))
+    needed = np.where(queue > patience, LOOKS, LOOKS_SLOWER)
+    full = hurts & ((waits >= needed) | (queue > PLAIN * patience))
     wants_less = heard & (full | (np.isfinite(before) & (queue > calm_s)))
     cut = Cut(
         wait_s=line.wait_s,
