@@ -33,8 +33,13 @@ __all__ = [
 
 Columns = NDArray[np.int64]
 
-# Ends of the bands between the soft and the hard ceiling, as fractions of the way.
-BANDS = (0.4, 0.8, 1.0)
+# Ends of the bands between the soft and the hard ceiling, as fractions of the way: work of the
+# least priority is refused above .94, normal work above .958, critical work above .97. What is
+# free goes by least request, so that cells queue like one with all their servers, and at .94 such
+# a fleet hardly waits. Should an estimate be a tenth too good, the queue grows by .03 s a second
+# and its cells are held to what they serve at the second look (`profile.serving`), long before
+# answers are late. Refusing earlier costs requests that would have been served.
+BANDS = (0.75, 0.9, 1.0)
 # Utilisation up to this is not worth a moved key: queues at three servers are a few ms.
 CALM_UTILISATION = 0.7
 # Nor is a cell that is so little above the fleet's mean.
