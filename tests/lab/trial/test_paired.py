@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreshard.lab.trial.paired import averted, duel, interval, ratio_interval
+from foreshard.lab.trial.paired import TIE_RATIO, averted, duel, excess, interval, ratio_interval
 from tests.lab.trial.sample import column
 
 SURE = column(0.0, 0.0, 0.0, 0.0)
@@ -80,6 +80,16 @@ def test_none_by_none_is_one_and_twice_the_harm_is_two() -> None:
     ratio, low, high = ratio_interval(column(2e4, 2e4), column(1e4, 1e4), demand)
     assert ratio == pytest.approx(2.0, rel=1e-2)
     assert low == pytest.approx(high)
+
+
+def test_what_may_be_more_harm_is_the_upper_end_and_less_harm_is_none() -> None:
+    demand = column(1e4, 1e4, 1e4, 1e4)
+    own, other = column(12.0, 14.0, 16.0, 18.0), column(10.0, 10.0, 10.0, 10.0)
+    most = excess(own, other, demand)
+    assert 5e-4 < most <= 8e-4, "above the mean, and no seed was worse"
+    assert excess(other, own, demand) < 0.0
+    assert excess(own[:1], other[:1], demand[:1]) == pytest.approx(2e-4)
+    assert excess(other, other, demand) == 0.0 <= TIE_RATIO
 
 
 def test_a_duel_counts_seeds_and_calls_next_to_nothing_a_tie() -> None:

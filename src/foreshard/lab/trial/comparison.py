@@ -11,7 +11,7 @@ import numpy as np
 
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.effects import Floats
-from foreshard.lab.trial.paired import averted, duel, interval, ratio_interval
+from foreshard.lab.trial.paired import TIE_RATIO, averted, duel, excess, interval, ratio_interval
 from foreshard.lab.trial.score import Score
 
 __all__ = ["BALANCERS", "FORESHARD", "ORACLE", "REACTIVE", "UNFORESEEING", "compared"]
@@ -130,8 +130,17 @@ def _against(scores: By, others: Sequence[str]) -> dict[str, Any] | None:
     own = scores.get(FORESHARD)
     if not (best and own):
         return None
-    ratio, low, high = ratio_interval(_bad(own), _bad(scores[best]), _demand(own))
-    return {"against": best, "ratio": ratio, "low": low, "high": high}
+    figures = _bad(own), _bad(scores[best]), _demand(own)
+    ratio, low, high = ratio_interval(*figures)
+    more = excess(*figures)
+    return {
+        "against": best,
+        "ratio": ratio,
+        "low": low,
+        "high": high,
+        "excess": more,
+        "is_tie": more <= TIE_RATIO,
+    }
 
 
 def _best(scores: By, others: Sequence[str]) -> str:

@@ -13,7 +13,16 @@ import numpy as np
 
 from foreshard.lab.simulation.effects import Floats
 
-__all__ = ["Averted", "Duel", "averted", "duel", "interval", "ratio_interval"]
+__all__ = [
+    "TIE_RATIO",
+    "Averted",
+    "Duel",
+    "averted",
+    "duel",
+    "excess",
+    "interval",
+    "ratio_interval",
+]
 
 ROUNDS = 2_000
 MIDDLE = (2.5, 97.5)
@@ -124,6 +133,22 @@ def ratio_interval(
         np.column_stack((own, other)), lambda m: (m[:, 0] + nothing) / (m[:, 1] + nothing)
     )
     return (float(own.mean()) + nothing) / (float(other.mean()) + nothing), low, high
+
+
+def excess(own: Floats, other: Floats, demand: Floats) -> float:
+    """How much more harm it may be: the upper end of the 95 % interval, paired over seeds.
+
+    Args:
+        own: [seed] weighted bad requests.
+        other: The same of whom it is held against.
+        demand: [seed] weighted requests.
+
+    Returns:
+        As a ratio of the demand; with one seed, which has no interval, the difference itself.
+    """
+    more = (own - other) / np.maximum(demand, 1e-12)
+    high = interval(more[:, None], lambda means: means[:, 0])[1]
+    return float(more.mean()) if high is None else high
 
 
 def duel(own: Floats, other: Floats, demand: Floats) -> Duel:

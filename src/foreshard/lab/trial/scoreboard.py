@@ -13,6 +13,7 @@ from foreshard.lab.report.wording import DASH, percent, seconds
 from foreshard.lab.trial.claim import MOST_DISPLACED
 from foreshard.lab.trial.comparison import FORESHARD, ORACLE
 from foreshard.lab.trial.listing import averted_text, claim_row, interval_text, ratio_text
+from foreshard.lab.trial.paired import TIE_RATIO
 
 __all__ = ["page_of_board"]
 
@@ -64,7 +65,10 @@ def _head(board: Board) -> Iterator[str]:
         "slower than its objective, or was shed. The best of a row that is no oracle is **bold**. "
         "*Averted* is 0 for the policy named and 1 for the oracle, which is told the faults in "
         "advance; it is given where what could be averted is at least 20 times its standard "
-        "error. Intervals are 95 %, over seeds, paired."
+        "error. Intervals are 95 %, over seeds, paired. Where Foreshard is worse than the best "
+        f"reactive policy by at most {percent(TIE_RATIO)} of the demand (upper end of the "
+        "interval), the two are a *tie*: a ratio of next to nothing by next to nothing counts as "
+        "1 for the claim."
     )
     yield ""
 
@@ -184,9 +188,16 @@ def _averted(tables: Sequence[Table]) -> Iterator[str]:
 
 def _against(tables: Sequence[Table]) -> Iterator[str]:
     yield from _table(
-        ("harm by that of the best reactive", "which", "ratio", "95 %"),
+        ("harm by that of the best reactive", "which", "ratio", "95 %", "more by at most", "tie"),
         (
-            (f"`{table['name']}`", against["against"], f"{against['ratio']:.2f}", _within(against))
+            (
+                f"`{table['name']}`",
+                against["against"],
+                f"{against['ratio']:.2f}",
+                _within(against),
+                percent(against["excess"]),
+                "yes" if against["is_tie"] else "no",
+            )
             for table in tables
             if (against := table["against_reactive"]) is not None
         ),
