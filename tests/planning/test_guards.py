@@ -364,5 +364,12 @@ def test_a_living_cell_keeps_half_in_the_first_step(
     for c, cell in enumerate(CELLS):
         free = cell in situation.evacuating or cell in situation.barred
         forbidden = not situation.permitted[:, c].all()
-        if not free and not forbidden:
+        # Where all look dead flows keep their cells, so that dead ones are permitted too.
+        if not (free or forbidden or situation.dead[c]):
             assert after[c] >= 0.5 * before[c] - 2e-3
+
+
+def test_where_all_look_dead_work_may_leave_any_of_them_at_once() -> None:
+    dead = fleet(health=dict.fromkeys(CELLS, Health.DOWN))
+    assert dead.permitted.all()
+    assert isinstance(judge(shifted(0, to=0.1), dead), Admitted)
