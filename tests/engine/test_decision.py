@@ -412,7 +412,8 @@ def test_under_overload_report_is_shed_before_search_and_checkout_not_at_all(loa
     flood = shop(rates={name: rate * load / 0.62 for name, rate in RATES.items()})
     flood.run(30, calm(0.0))
     assert flood.share("checkout", "") == 0.0
-    assert flood.share("report", "") > 0.9
+    # At 1.3 nothing else need go: reports are a third of the work.
+    assert flood.share("report", "") > 0.8
     assert flood.share("search", "") < flood.share("report", "")
 
 
