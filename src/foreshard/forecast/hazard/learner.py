@@ -38,9 +38,10 @@ _LEAST_DAYS = 2.0
 # telemetry (docs/decisions/0017), and this bounds time and memory whatever the fleet.
 _MOST_ROWS = 200_000
 _FEWEST_ONSETS = 3
-# Moments of a fold that `any` is corrected by.
-_MOMENTS = 2_000
+# Cells of a fold that `any` is corrected by, moments of each, and places in all: bounds memory.
 _CELLS = 500
+_MOMENTS = 2_000
+_PLACES = 25_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +215,9 @@ def _any_later(
     """What trees say before the real limits of a later stretch: [H, N, G], truth and weight."""
     first, last = between
     scored, labelled = truth
-    every = max(-(-(last - first) // _MOMENTS), 1)
-    moments = np.arange(first, last, every)
     cells = np.unique(np.linspace(0, len(history.cells) - 1, _CELLS).astype(np.int64))
+    every = max(-(-(last - first) // min(_MOMENTS, _PLACES // len(cells))), 1)
+    moments = np.arange(first, last, every)
     cell, at = np.repeat(cells, len(moments)), np.tile(moments, len(cells))
     fit = scored[cell, at]
     cell, at = cell[fit], at[fit]
