@@ -66,7 +66,7 @@ bench-stages: $(READY) ## Scenarios on the live and the simulated stage, as a ta
 bench-tick: $(READY) ## What a tick costs beside the solver, by stage; ARGS="--against HEAD~1"
 	@$(BIN)/python benchmarks/tick.py $(ARGS)
 
-bench-hazard: $(READY) ## What a refresh of 10,000 cells costs (2 min); ARGS=--fit: a fit
+bench-hazard: $(READY) ## What a refresh of 10,000 cells costs (2 min); ARGS="--fit 700"
 	@$(BIN)/python benchmarks/hazard.py $(ARGS)
 
 bench-sequence: $(READY) ## What the sequence model costs, beside trend and Prophet (2 min)

@@ -4,8 +4,8 @@
 
 A fleet whose memory is that of the worker in flight (nine hours of minutes, a week of blocks) is
 asked for once, at the present load and then at the seven loads of the engine, of which a third of
-the gauges follow. Beside it, in the same run: `trend` over the same. `--fit` fits 20 million
-cell-minutes of it. Times are cpu time of this process (all its threads), because the machine may
+the gauges follow. Beside it, in the same run: `trend` over the same. `--fit 700` fits 20 million
+cell-minutes instead. Times are cpu time of this process (all its threads), because the machine may
 have others to serve; wall time stands in brackets.
 """
 
@@ -101,7 +101,7 @@ def main() -> None:
     """Print the figures."""
     asked = _options()
     if asked.fit:
-        _fit(asked.gauges)
+        _fit(asked.fit, asked.gauges)
         return
     model = HazardLearner().fit(fleet(levels(20, asked.gauges, 8 * DAY)), RULE, HORIZONS_S, seed=0)
     _refresh(model, in_flight(asked.cells, asked.gauges), asked.repetitions)
@@ -131,8 +131,8 @@ def _refresh(model: HazardModel, history: History, repetitions: int) -> None:
     say(f"memory of a cell: {STEPS + BLOCKS} samples of {each} bytes, {(STEPS + BLOCKS) * each:,}")
 
 
-def _fit(gauges: int) -> None:
-    history = fleet(levels(700, gauges, 20 * DAY))
+def _fit(cells: int, gauges: int) -> None:
+    history = fleet(levels(cells, gauges, 20 * DAY))
     minutes = history.load.size
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cpu_s, wall_s = time.process_time(), time.perf_counter()
@@ -150,7 +150,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--gauges", type=int, default=12)
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--fit", action="store_true", help="a fit of 20 million cell-minutes")
+    parser.add_argument(
+        "--fit", type=int, default=0, help="fit so many cells of 20 days instead; 700 is much"
+    )
     return parser.parse_args()
 
 

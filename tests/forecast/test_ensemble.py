@@ -11,6 +11,7 @@ from foreshard.forecast.ensemble import EVIDENCE_S, EnsembleLearner, EnsembleMod
 from foreshard.forecast.forecaster import Json
 from foreshard.forecast.hazard import HazardLearner
 from foreshard.forecast.history import History
+from foreshard.forecast.trend_model import TrendLearner
 from foreshard.model.errors import ForecastError
 from foreshard.testing import check_learner
 from foreshard.testing.conformance.learner import PER_DAY, RULE, sample_history
@@ -18,6 +19,7 @@ from foreshard.testing.conformance.learner import PER_DAY, RULE, sample_history
 HORIZONS_S = (900.0, 7200.0)
 HISTORY = sample_history()
 TRAIN = HISTORY.until(6 * PER_DAY)
+FEW_TREES = EnsembleLearner(members=(HazardLearner(rounds=15), HeadroomLearner(), TrendLearner()))
 AT = np.arange(6 * PER_DAY, 7 * PER_DAY, 9, dtype=np.int64)
 
 
@@ -27,11 +29,11 @@ def renamed(history: History, *names: str) -> History:
 
 @pytest.fixture(scope="module")
 def model() -> EnsembleModel:
-    return EnsembleLearner().fit(TRAIN, RULE, HORIZONS_S, seed=1)
+    return FEW_TREES.fit(TRAIN, RULE, HORIZONS_S, seed=1)
 
 
 def test_the_ensemble_keeps_the_contract_of_learners() -> None:
-    check_learner(EnsembleLearner(), restore=restore)
+    check_learner(FEW_TREES, restore=restore)
 
 
 def test_a_cell_that_was_learned_stands_on_the_trees(model: EnsembleModel) -> None:
@@ -60,7 +62,7 @@ def test_a_new_cell_ranks_as_its_level_and_trend_do(model: EnsembleModel) -> Non
 
 
 def test_a_history_too_short_for_trees_still_gives_a_model() -> None:
-    model = EnsembleLearner().fit(HISTORY.until(PER_DAY), RULE, HORIZONS_S, seed=1)
+    model = FEW_TREES.fit(HISTORY.until(PER_DAY), RULE, HORIZONS_S, seed=1)
     assert [member.name for member in model.members] == ["headroom", "trend"]
     assert not np.isnan(model.risk(HISTORY, AT).any[:, :, :3]).all()
 

@@ -52,7 +52,8 @@ _STANDS = 0.5
 # Members that say the same of a cell whether it is known or not.
 _UNTAUGHT = ("headroom", "trend", "predict-linear")
 _LATER = 0.8
-_MOMENTS = 1_000
+# Moments of the later part that members are asked about: fewer of a large fleet, never under 50.
+_MOMENTS, _LEAST_MOMENTS, _PLACES = 1_000, 50, 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +293,8 @@ def _later(
     history: History, rule: BreachRule, members: tuple[RiskModel, ...], cut: int
 ) -> tuple[Array, NDArray[np.bool_], Array]:
     """What members say of the later part: log odds [M, H, N], truth [H, N] and weight [H, N]."""
-    every = max(-(-(history.samples - cut) // _MOMENTS), 1)
+    moments = min(_MOMENTS, max(_PLACES // len(history.cells), _LEAST_MOMENTS))
+    every = max(-(-(history.samples - cut) // moments), 1)
     at = np.arange(cut, history.samples, every, dtype=np.int64)
     z = _aligned([member.risk(history, at).any for member in members])[:, :, 0]
     onsets = find_onsets(history, rule)

@@ -20,15 +20,16 @@ HISTORY = sample_history()
 TRAIN = HISTORY.until(6 * PER_DAY)
 AT = np.arange(6 * PER_DAY, 8 * PER_DAY, 5, dtype=np.int64)
 LEAKY, BUSY = 1, 2
+FEW_TREES = HazardLearner(rounds=40)
 
 
 @pytest.fixture(scope="module")
 def model() -> HazardModel:
-    return HazardLearner().fit(TRAIN, RULE, HORIZONS_S, seed=1)
+    return FEW_TREES.fit(TRAIN, RULE, HORIZONS_S, seed=1)
 
 
 def test_hazard_keeps_the_contract_of_learners() -> None:
-    check_learner(HazardLearner(), restore=restore)
+    check_learner(FEW_TREES, restore=restore)
 
 
 def test_it_sees_a_leak_come(model: HazardModel) -> None:
@@ -89,9 +90,14 @@ def test_an_outlook_gives_reasons_for_the_cells_at_risk(model: HazardModel) -> N
     assert all(p[name] >= 0.02 for name in outlook.because)
 
 
+def test_a_forest_without_a_tree_is_refused() -> None:
+    with pytest.raises(ForecastError, match="rounds is 0"):
+        HazardLearner(rounds=0)
+
+
 def test_a_day_of_history_is_too_little() -> None:
     with pytest.raises(ForecastError, match=r"1\.0 days of history"):
-        HazardLearner().fit(HISTORY.until(PER_DAY), RULE, HORIZONS_S, seed=1)
+        FEW_TREES.fit(HISTORY.until(PER_DAY), RULE, HORIZONS_S, seed=1)
 
 
 def test_a_fleet_that_never_moves_teaches_nothing() -> None:
@@ -102,13 +108,13 @@ def test_a_fleet_that_never_moves_teaches_nothing() -> None:
         step_s=300.0,
     )
     with pytest.raises(ForecastError, match="nothing to learn from"):
-        HazardLearner().fit(still, RULE, HORIZONS_S, seed=1)
+        FEW_TREES.fit(still, RULE, HORIZONS_S, seed=1)
 
 
 def test_breaches_that_others_declare_are_learned_as_well() -> None:
     declared = HISTORY.value[:, 1] > 0.9
     history = replace(HISTORY, declared=declared)
-    model = HazardLearner().fit(history.until(6 * PER_DAY), RULE, HORIZONS_S, seed=1)
+    model = FEW_TREES.fit(history.until(6 * PER_DAY), RULE, HORIZONS_S, seed=1)
     risk = model.risk(history, AT)
     assert np.isnan(risk.by_gauge).all()
     p, level = risk.any[-1, 0, LEAKY], HISTORY.value[LEAKY, 1, AT]
@@ -119,7 +125,7 @@ def test_an_episode_without_an_end_leaves_nothing_to_correct_by() -> None:
     declared = HISTORY.value[:, 1] > 0.9
     declared[:, 3 * PER_DAY :] = True
     history = replace(HISTORY, declared=declared)
-    model = HazardLearner().fit(history.until(6 * PER_DAY), RULE, HORIZONS_S, seed=1)
+    model = FEW_TREES.fit(history.until(6 * PER_DAY), RULE, HORIZONS_S, seed=1)
     np.testing.assert_array_equal(model.of_any.slope, np.eye(3))
 
 
@@ -128,7 +134,7 @@ def test_a_censored_past_teaches_no_calm(model: HazardModel) -> None:
     censored = replace(TRAIN, censored=chance.random(TRAIN.censored.shape) < 0.8)
     risk, plain = (
         m.risk(HISTORY, AT).any[-1, 0, LEAKY]
-        for m in (HazardLearner().fit(censored, RULE, HORIZONS_S, seed=1), model)
+        for m in (FEW_TREES.fit(censored, RULE, HORIZONS_S, seed=1), model)
     )
     assert np.nanmean(risk) > np.nanmean(plain)
 
@@ -136,7 +142,7 @@ def test_a_censored_past_teaches_no_calm(model: HazardModel) -> None:
 def test_where_every_calm_is_censored_nothing_can_be_learned() -> None:
     censored = replace(TRAIN, censored=np.ones_like(TRAIN.censored))
     with pytest.raises(ForecastError, match="that it did not; there is nothing to learn from"):
-        HazardLearner().fit(censored, RULE, HORIZONS_S, seed=1)
+        FEW_TREES.fit(censored, RULE, HORIZONS_S, seed=1)
 
 
 def test_where_every_sample_counts_for_nothing_nothing_can_be_learned() -> None:
@@ -194,4 +200,4 @@ def test_damaged_curves_are_refused(
 def test_a_fleet_without_limits_is_refused_in_words() -> None:
     bare = replace(TRAIN, counts=np.zeros_like(TRAIN.counts))
     with pytest.raises(ForecastError, match="limit that counts"):
-        HazardLearner().fit(bare, RULE, HORIZONS_S, seed=1)
+        FEW_TREES.fit(bare, RULE, HORIZONS_S, seed=1)

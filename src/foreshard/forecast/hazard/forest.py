@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from foreshard.model.errors import ForecastError
 
-__all__ = ["Forest", "grow"]
+__all__ = ["ROUNDS", "Forest", "grow"]
 
 Array = NDArray[np.float32]
 
+# Trees of a horizon.
 ROUNDS = 240
 _SETTINGS: dict[str, Any] = {
     "objective": "binary",
@@ -86,7 +87,14 @@ class Forest:
         return np.asarray(self.trees.predict(table, pred_contrib=True), dtype=np.float64)
 
 
-def grow(table: Array, came_true: NDArray[np.bool_], weight: Array, *, seed: int) -> Forest:
+def grow(
+    table: Array,
+    came_true: NDArray[np.bool_],
+    weight: Array,
+    *,
+    seed: int,
+    rounds: int = ROUNDS,
+) -> Forest:
     """Grow trees.
 
     Args:
@@ -94,6 +102,7 @@ def grow(table: Array, came_true: NDArray[np.bool_], weight: Array, *, seed: int
         came_true: [N], some but not all.
         weight: [N].
         seed: The same seed grows the same.
+        rounds: So many trees.
     """
     rows = int(np.clip(_LEAF_SHARE * len(table), _FEWEST_LEAF_ROWS, _LEAF_ROWS))
     settings = {
@@ -105,7 +114,7 @@ def grow(table: Array, came_true: NDArray[np.bool_], weight: Array, *, seed: int
     shown = lightgbm.Dataset(
         table, label=came_true.astype(np.float32), weight=weight, params={"verbose": -1}
     )
-    text = lightgbm.train(settings, shown, num_boost_round=ROUNDS).model_to_string()
+    text = lightgbm.train(settings, shown, num_boost_round=rounds).model_to_string()
     return Forest.of(text)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from foreshard.forecast.calibration import Correction, fit_correction, log_odds
 from foreshard.forecast.feature.span import Spans
 from foreshard.forecast.feature.table import Lines, describe, lines_of
-from foreshard.forecast.hazard.forest import Forest, grow
+from foreshard.forecast.hazard.forest import ROUNDS, Forest, grow
 from foreshard.forecast.hazard.model import KIND, HazardModel, any_of, chosen
 from foreshard.forecast.hazard.sample import LEVELS, Places, draw_places, levels_of
 from foreshard.forecast.history import History
@@ -38,9 +38,10 @@ _LEAST_DAYS = 2.0
 # telemetry (docs/decisions/0017), and this bounds time and memory whatever the fleet.
 _MOST_ROWS = 200_000
 _FEWEST_ONSETS = 3
-# Moments of a fold that `any` is corrected by.
-_MOMENTS = 2_000
+# Cells of a fold that `any` is corrected by, moments of each, and places in all: bounds memory.
 _CELLS = 500
+_MOMENTS = 2_000
+_PLACES = 25_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,20 @@ class _Shown:
     at: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HazardLearner:
-    """Makes a `HazardModel`."""
+    """Makes a `HazardModel`.
 
+    Attributes:
+        rounds: Trees of a horizon, >= 1.
+    """
+
+    rounds: int = ROUNDS
     name: ClassVar[str] = KIND
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ForecastError(f"hazard: rounds is {self.rounds}, must be at least 1")
 
     def fit(
         self,
@@ -94,9 +104,9 @@ class HazardLearner:
         onsets = find_onsets(history, rule)
         shown = _shown(lines, history, (rule, onsets), seed)
         progress(0.2)
-        of_gauge, of_any = _corrections(lines, history, onsets, shown, seed)
+        of_gauge, of_any = _corrections(lines, history, onsets, shown, (seed, self.rounds))
         progress(0.7)
-        forests = _grown(shown, history.samples, seed)
+        forests = _grown(shown, history.samples, (seed, self.rounds))
         if forests is None:
             raise ForecastError(
                 f"hazard: in {days:.1f} days it is not known {_FEWEST_ONSETS} times that a gauge "
@@ -161,21 +171,25 @@ def _rows_of(lines: Lines, places: Places) -> _Shown:
     )
 
 
-def _grown(shown: _Shown, end: int, seed: int) -> tuple[Forest, ...] | None:
-    """Trees for each horizon, from what was known at sample `end`; None = too little happened."""
-    forests = []
+def _grown(shown: _Shown, end: int, how: tuple[int, int]) -> tuple[Forest, ...] | None:
+    """Trees for each horizon, from what was known at sample `end`; None = too little happened.
+
+    `how` is the seed and the number of trees.
+    """
+    (seed, rounds), forests = how, []
     for i, came_true in enumerate(shown.came_true):
         # What counts for nothing is no onset to learn from either.
         used = np.flatnonzero((shown.at < end) & shown.known[i] & (shown.weight > 0.0))
         came = came_true[used]
         if min(came.sum(), len(came) - came.sum()) < _FEWEST_ONSETS:
             return None
-        forests.append(grow(chosen(shown.rows, i, used), came, shown.weight[used], seed=seed))
+        table, weight = chosen(shown.rows, i, used), shown.weight[used]
+        forests.append(grow(table, came, weight, seed=seed, rounds=rounds))
     return tuple(forests)
 
 
 def _corrections(
-    lines: Lines, history: History, onsets: Onsets, shown: _Shown, seed: int
+    lines: Lines, history: History, onsets: Onsets, shown: _Shown, how: tuple[int, int]
 ) -> tuple[Correction, Correction]:
     """The curves of single gauges and of any."""
     spans = lines.spans
@@ -187,7 +201,7 @@ def _corrections(
     for begin, end in _FOLDS:
         first, last = round(begin * history.samples), round(end * history.samples)
         # What followed the last samples was not known yet.
-        forests = _grown(shown, first - longest, seed)
+        forests = _grown(shown, first - longest, how)
         if forests is None:
             continue
         later = (shown.at >= first) & (shown.at < last)
@@ -215,9 +229,9 @@ def _any_later(
     """What trees say before the real limits of a later stretch: [H, N, G], truth and weight."""
     first, last = between
     scored, labelled = truth
-    every = max(-(-(last - first) // _MOMENTS), 1)
-    moments = np.arange(first, last, every)
     cells = np.unique(np.linspace(0, len(history.cells) - 1, _CELLS).astype(np.int64))
+    every = max(-(-(last - first) // min(_MOMENTS, _PLACES // len(cells))), 1)
+    moments = np.arange(first, last, every)
     cell, at = np.repeat(cells, len(moments)), np.tile(moments, len(cells))
     fit = scored[cell, at]
     cell, at = cell[fit], at[fit]
