@@ -209,6 +209,7 @@ class Shop:
         shows: By cell, how many times as much cpu it uses as its work needs.
         deaf: Whether the balancers are silent.
         claimed_rps: What balancers say arrived of every flow, where that is a lie.
+        hot: By (class, cell), the part of the class that one key there has.
     """
 
     engine: Engine
@@ -227,6 +228,7 @@ class Shop:
     shows: dict[str, float] = field(default_factory=dict)
     deaf: bool = False
     claimed_rps: float | None = None
+    hot: dict[tuple[str, str], float] = field(default_factory=dict)
     live: RoutingTable | None = None
     remembered: Mapping[str, Any] = field(default_factory=dict)
     now_s: float = START_S
@@ -297,9 +299,10 @@ class Shop:
         rates = dict.fromkeys(self.rates, 0.0)
         if self.state.table is not None:
             for flow, rate in demand.items():
-                rates[flow.request_class] += rate * share_of(
-                    self.state.table, flow.request_class, cell
-                )
+                name = flow.request_class
+                hot = sum(part for (of, _), part in self.hot.items() if of == name)
+                share = (1.0 - hot) * share_of(self.state.table, name, cell)
+                rates[name] += rate * (share + self.hot.get((name, cell), 0.0))
         counted = {name: self._counted(rate) for name, rate in rates.items()}
         cpu = sum(self._spent_s(name, count) for name, count in counted.items())
         health = Health.UP

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from foreshard.model.telemetry import Fresh
 from tests.engine.shop import CELLS, RATES, Shop, engine_of, fleet_of
 
 HOME = 1.0 / len(CELLS)
@@ -133,3 +134,36 @@ def test_a_class_that_stays_slow_is_asked_ever_more_seldom_and_comes_back_all_th
     made.latency_s.clear()
     made.run(60)
     assert made.share("search", "eu-1") == pytest.approx(HOME, rel=0.1)
+
+
+def busy(made: Shop, cell: str) -> float:
+    reading = made.observe().cells[cell].reading
+    assert isinstance(reading, Fresh)
+    return reading.metrics.gauges["cpu"].utilisation
+
+
+def test_work_makes_way_for_one_key_and_then_all_stays_where_it_is() -> None:
+    made = shop()
+    made.hot["checkout", "eu-1"] = 0.7
+    assert busy(made, "eu-1") > 1.0
+    made.run(30)
+    assert busy(made, "eu-1") < 0.9
+    assert max(busy(made, cell) for cell in CELLS) < 0.95
+    begun = len(made.decisions)
+    made.run(60)
+    assert not made.acts(since=begun)
+    assert shed(made, "report") == 0.0
+    made.hot.clear()
+    made.run(90)
+    assert made.share("search", "eu-1") == pytest.approx(HOME, rel=0.15)
+
+
+def test_the_work_that_a_key_brings_is_not_counted_twice() -> None:
+    """What one cell gets beyond its share the others get less."""
+    made = shop()
+    made.rates = scaled(1.35)
+    made.run(20)
+    made.hot["checkout", "eu-1"] = 0.25
+    made.run(40)
+    assert shed(made, "report") == 0.0
+    assert shed(made, "checkout") == 0.0

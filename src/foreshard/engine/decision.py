@@ -186,7 +186,7 @@ class Engine:
         """
         credence, observation, odd, doubts = believed(state.credence, observation, self._fleet)
         before = state.workload
-        workload = self._profiler.update(before, observation)
+        workload = self._profiler.update(before, observation, state.plan)
         state = replace(
             state, workload=workload, credence=credence, pending=None, pending_moved=None
         )

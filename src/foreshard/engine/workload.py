@@ -1,8 +1,9 @@
 """This module is what the fleet is asked for and what that costs, as estimated so far.
 
-It joins four estimators: demand per flow, needs per class, how much more than its siblings each
-cell uses for the same work, and what its queue says that it can serve. The effective capacity that
-a plan may count on is the declared one divided by that factor, and never more than the queue says.
+It joins five estimators: demand per flow, needs per class, how much more than its siblings each
+cell uses for the same work, what its queue says that it can serve, and what arrives there beyond
+its share of the keys. The effective capacity that a plan may count on is the declared one divided
+by that factor, never more than the queue says, and less what a plan cannot move.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from foreshard.engine.counted import Counted, counted, gauged, or_none, sane
 from foreshard.forecast import demand
+from foreshard.model.plan import Plan
 from foreshard.model.telemetry import CellReading, Observation
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
@@ -21,6 +23,7 @@ from foreshard.planning.brief import LEAST_SHARE, Estimate
 from foreshard.planning.problem import Flags, Floats
 from foreshard.planning.slots import slot_count_for
 from foreshard.profile import needs
+from foreshard.profile.burden import Burden, beyond_rps, start_burden, update_burden
 from foreshard.profile.look import Look
 from foreshard.profile.serving import ServingState, start_serving, update_serving
 
@@ -46,6 +49,8 @@ FACTOR_STEP = 0.08
 MOST_UNEXPLAINED, UNEXPLAINED_RPS = 10.0, 1_000.0
 # Who is held low still gets so many of a table's least shares: one may be rounded away.
 SEEN_SHARES = 2.0
+# A cell that one key fills is planned with as if it had so much room left.
+LEAST_ROOM = 0.05
 # No resource comes in such an amount, in whatever unit.
 BOUNDLESS = 1e30
 # A request that is thought to cost nothing still has to be counted as something.
@@ -66,6 +71,7 @@ class Workload:
         factor: [C, R] how much more each cell uses than its siblings, as it is acted upon: 1
             within a band, then held until it has moved a step.
         serving: What cells can really serve, by their queues.
+        burden: What cells get beyond their share of keys.
         looks: Observations in which balancers and most cells were heard.
         seen_s: Time of the last observation; NaN before the first.
         count: What balancers saw last; None before the first observation.
@@ -76,6 +82,7 @@ class Workload:
     capacity: Floats
     factor: Floats
     serving: ServingState
+    burden: Burden
     looks: int = 0
     seen_s: float = float("nan")
     count: Counted | None = None
@@ -116,6 +123,9 @@ class Profiler:
         )
         self._names = tuple(c.name for c in classes)
         self._class_of_flow = np.array([self._names.index(f.request_class) for f in self.flows])
+        self._is_keyed = np.array([c.is_keyed for c in self._classes])
+        # The newest plan as shares: read once for each plan, not once for each look.
+        self._read: tuple[Plan | None, Floats] = (None, np.zeros((0, 0)))
 
     def begin(self, factor: Mapping[str, Floats] | None = None) -> Workload:
         """A workload that rests on what was declared, and on remembered factors by cell."""
@@ -140,10 +150,19 @@ class Profiler:
                 ]
             ),
             serving=start_serving(np.array([c.objective_s for c in self._classes]), cells=cells),
+            burden=start_burden(cells, len(self._classes)),
         )
 
-    def update(self, workload: Workload, observation: Observation) -> Workload:
-        """Take in one observation; what is missing in it changes nothing but its own certainty."""
+    def update(
+        self, workload: Workload, observation: Observation, live: Plan | None = None
+    ) -> Workload:
+        """Take in one observation; what is missing in it changes nothing but its own certainty.
+
+        Args:
+            workload: From the observation before.
+            observation: The newest.
+            live: The plan by which requests were sent; None = there was none.
+        """
         dt_s = max(observation.interval_s, 1e-3)
         believable = _is_believable(observation)
         asked = [self._offered(observation, f) if believable else np.nan for f in self.flows]
@@ -168,6 +187,9 @@ class Profiler:
             seen_s=observation.now_s,
             count=replace(count, rate_rps=rates),
         )
+        due = self._due(live, np.array(asked))
+        keyed = np.where(self._is_keyed, rates, 0.0)
+        after = replace(after, burden=update_burden(after.burden, keyed, due, dt_s=dt_s))
         look = self._look(after, observation, used, needs.costs(state))
         return replace(after, serving=update_serving(workload.serving, look, dt_s=dt_s))
 
@@ -178,10 +200,12 @@ class Profiler:
         capacity, typical = _by_gauges(workload)
         size = (capacity / typical).min(axis=1)
         serves = workload.serving.effective(size) / size
+        served = capacity * serves[:, None]
+        beyond = beyond_rps(workload.burden) @ costs
         return Estimate(
             demand_rps=np.nan_to_num(asked),
             needs=costs[self._class_of_flow],
-            capacity=capacity * serves[:, None],
+            capacity=np.maximum(served - beyond, LEAST_ROOM * served),
             most_rps=workload.serving.class_ceiling.T[self._class_of_flow],
         )
 
@@ -213,6 +237,28 @@ class Profiler:
             sent_rps=np.array(sent),
             least_rps=SEEN_SHARES * self._least_shares * np.nan_to_num(np.array(sent)),
         )
+
+    def _due(self, live: Plan | None, asked: Floats) -> Floats:
+        """[C, K] what the plan gave cells of keyed classes; 0 of the others, NaN = not known."""
+        due = np.full((len(self._fleet.names), len(self._classes)), np.nan)
+        due[:, ~self._is_keyed] = 0.0
+        if live is None:
+            return due
+        if self._read[0] is not live:
+            self._read = live, self._given(live)
+        for k in np.flatnonzero(self._is_keyed).tolist():
+            of_class = self._class_of_flow == k
+            due[:, k] = asked[of_class] @ self._read[1][of_class]
+        return due
+
+    def _given(self, live: Plan) -> Floats:
+        """[F, C] shares of keyed classes."""
+        shares = np.zeros((len(self.flows), len(self._fleet.names)))
+        for f, flow in enumerate(self.flows):
+            split = live.splits.get(flow)
+            if split is not None and self._is_keyed[self._class_of_flow[f]]:
+                shares[f] = [split.shares.get(name, 0.0) for name in self._fleet.names]
+        return shares
 
     def _offered(self, observation: Observation, flow: Flow) -> float:
         """What arrives of a flow; NaN where nobody counts a class that is answered."""

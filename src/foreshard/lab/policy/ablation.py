@@ -8,6 +8,7 @@ import numpy as np
 
 from foreshard.engine import Engine
 from foreshard.engine.workload import Profiler, Workload
+from foreshard.model.plan import Plan
 from foreshard.model.telemetry import Observation
 from foreshard.planning.problem import Problem
 from foreshard.planning.solver import Solution, Solver
@@ -21,11 +22,13 @@ WHOLE = 1.0 - 1e-6
 class DeclaredProfiler(Profiler):
     """Believes what cells declare: neither their queues nor their siblings tell it otherwise."""
 
-    def update(self, workload: Workload, observation: Observation) -> Workload:
+    def update(
+        self, workload: Workload, observation: Observation, live: Plan | None = None
+    ) -> Workload:
         """Demand and costs are learned, capacities are not."""
         fresh = self.begin()
-        learned = super().update(workload, observation)
-        return replace(learned, factor=fresh.factor, serving=fresh.serving)
+        learned = super().update(workload, observation, live)
+        return replace(learned, factor=fresh.factor, serving=fresh.serving, burden=fresh.burden)
 
 
 class DeclaredEngine(Engine):
