@@ -22,7 +22,7 @@ def looks(
 
 def with_a_hot_key(extra: float) -> np.ndarray:
     """The same whole, of which one cell has so much more."""
-    rate = EVEN * (1.0 - extra / EVEN.sum())
+    rate: np.ndarray = EVEN * (1.0 - extra / EVEN.sum())
     rate[2] += extra
     return rate
 
