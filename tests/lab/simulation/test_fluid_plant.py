@@ -23,6 +23,9 @@ from tests.lab.simulation.fluid_stand import (
     without,
 )
 
+# The plant's kernels are compiled first, and a property that is cut short is shrunk for minutes.
+pytestmark = pytest.mark.timeout(300)
+
 CELLS = 6
 TWO_ORIGINS = Load(swing_ratio=0.1, origins={"eu": 0.6, "us": 0.4}, client_retries=1)
 
