@@ -157,16 +157,12 @@ def _most(
 
 
 def _upper(table: Mapping[str, Any]) -> float | None:
-    """The upper end, at most 1 where no more than a tie of the demand is between the two.
-
-    A ratio of two figures of next to nothing means nothing: five requests by one are 5. With one
-    seed there is no interval; then the ratio itself has to do.
-    """
+    """With one seed there is no interval; then the ratio itself has to do."""
     against = table["against_reactive"]
     if against is None:
         return None
     value: float = against["ratio"] if against["high"] is None else against["high"]
-    return min(1.0, value) if against["is_tie"] else value
+    return value
 
 
 def _figure(name: str) -> Callable[[Mapping[str, Any]], float | None]:

@@ -67,8 +67,8 @@ def _head(board: Board) -> Iterator[str]:
         "advance; it is given where what could be averted is at least 20 times its standard "
         "error. Intervals are 95 %, over seeds, paired. Where Foreshard is worse than the best "
         f"reactive policy by at most {percent(TIE_RATIO)} of the demand (upper end of the "
-        "interval), the two are a *tie*: a ratio of next to nothing by next to nothing counts as "
-        "1 for the claim."
+        "interval), the row says *tie*: a ratio of next to nothing by next to nothing means "
+        "little. The claim is judged by the ratio all the same."
     )
     yield ""
 
