@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,50 +11,13 @@ from foreshard.forecast.censoring import (
     by_coin,
     carried_shares,
     censored_by,
-    given_shares,
     is_relieved,
     weights_of,
 )
 from foreshard.forecast.history import History
 from foreshard.forecast.onset import BreachRule, find_onsets
 from foreshard.model.errors import ForecastError
-from foreshard.model.plan import Intent, IntentSpan, Plan, Split
-from foreshard.model.workload import Flow
-
-CHECKOUT, SEARCH = Flow("eu", "checkout"), Flow("eu", "search")
-DEMAND = {CHECKOUT: 30.0, SEARCH: 10.0}
-
-
-@dataclass(frozen=True)
-class Entry:
-    now_s: float
-    plan: Plan
-
-
-def plan(a: float, *, search_a: float | None = None) -> Plan:
-    b = a if search_a is None else search_a
-    return Plan(
-        splits={
-            CHECKOUT: Split(shares={"a": a, "b": 1.0 - a}),
-            SEARCH: Split(shares={"a": b, "b": 1.0 - b}),
-        }
-    )
-
-
-def test_shares_are_those_of_the_newest_decision() -> None:
-    record = [Entry(10.0, plan(0.5)), Entry(20.0, plan(0.0, search_a=0.5))]
-    time_s = np.array([5.0, 10.0, 19.0, 20.0, 100.0])
-    share = given_shares(record, cells=("a", "b"), time_s=time_s, demand_rps=DEMAND)
-    np.testing.assert_allclose(share[0], [np.nan, 0.5, 0.5, 0.125, 0.125])
-    np.testing.assert_allclose(share.sum(axis=0)[1:], 1.0)
-
-
-def test_a_record_that_does_not_rise_is_refused() -> None:
-    record = [Entry(20.0, plan(0.5)), Entry(10.0, plan(0.5))]
-    with pytest.raises(ForecastError, match="does not rise"):
-        given_shares(record, cells=("a",), time_s=np.array([0.0]), demand_rps=DEMAND)
-    with pytest.raises(ForecastError, match="no flow has any demand"):
-        given_shares([], cells=("a",), time_s=np.array([0.0]), demand_rps={})
+from foreshard.model.plan import Intent, IntentSpan
 
 
 def test_a_cell_that_lost_half_of_its_work_is_relieved_until_it_is_back() -> None:

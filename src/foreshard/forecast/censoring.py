@@ -12,17 +12,15 @@ counts for one over the probability of being left alone (inverse probability of 
 & Rotnitzky 1992). Without a holdout there is nothing to weigh, and only history from before
 acting helps.
 
-What was taken off is read from the share of the fleet's demand that each cell was given (by the
-plan's own record) or carried (by the loads that were heard). A share does not move with the hour;
-it falls when work is taken off, and by a little when a cell joins. Whether it fell is judged
-against what the cell had before.
+What was taken off is read from the share of the fleet's work that each cell carried. A share does
+not move with the hour; it falls when work is taken off, and by a little when a cell joins. Whether
+it fell is judged against what the cell had before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,16 +28,13 @@ from numpy.typing import NDArray
 from foreshard.forecast.history import History
 from foreshard.forecast.onset import Onsets
 from foreshard.model.errors import ForecastError
-from foreshard.model.plan import IntentSpan, Plan
-from foreshard.model.workload import Flow
+from foreshard.model.plan import IntentSpan
 
 __all__ = [
-    "Decided",
     "LeftAlone",
     "by_coin",
     "carried_shares",
     "censored_by",
-    "given_shares",
     "is_relieved",
     "weights_of",
 ]
@@ -60,63 +55,8 @@ RELIEVED_SAMPLES = 1_440.0
 MOST_WEIGHT = 100.0
 
 
-class Decided(Protocol):
-    """What is asked of a recorded decision; see `model.plan.Decision`."""
-
-    @property
-    def now_s(self) -> float:
-        """When."""
-
-    @property
-    def plan(self) -> Plan:
-        """What was live after it."""
-
-
-def given_shares(
-    record: Sequence[Decided],
-    *,
-    cells: tuple[str, ...],
-    time_s: Array,
-    demand_rps: Mapping[Flow, float],
-) -> Array:
-    """The share of all demand that each cell was given.
-
-    Args:
-        record: Decisions, rising in time.
-        cells: C names.
-        time_s: float64 [T], moments asked for, rising.
-        demand_rps: Typical demand of each flow, by which it counts; those absent count nothing.
-
-    Returns:
-        [C, T], in [0, 1]; NaN before the first decision.
-
-    Raises:
-        ForecastError: The record does not rise, or no flow has any demand.
-    """
-    total = sum(demand_rps.values())
-    if not total > 0.0:
-        raise ForecastError("censoring: no flow has any demand, so no share can be told")
-    when = np.array([each.now_s for each in record], dtype=np.float64)
-    if np.any(np.diff(when) < 0.0):
-        raise ForecastError("censoring: the record of decisions does not rise in time")
-    given = np.full((len(cells), len(record) + 1), np.nan)
-    for i, each in enumerate(record, start=1):
-        if i > 1 and each.plan is record[i - 2].plan:
-            given[:, i] = given[:, i - 1]
-            continue
-        for c, cell in enumerate(cells):
-            given[c, i] = (
-                sum(
-                    split.share(cell) * demand_rps.get(flow, 0.0)
-                    for flow, split in each.plan.splits.items()
-                )
-                / total
-            )
-    return np.asarray(given[:, np.searchsorted(when, time_s, side="right")])
-
-
 def carried_shares(load: NDArray[np.float32]) -> Array:
-    """The share of all work that each cell did, where the plan's own record is not at hand.
+    """The share of all work that each cell did.
 
     Args:
         load: float32 [C, T], see `History.load`; NaN = unknown.
@@ -135,7 +75,7 @@ def is_relieved(share: Array) -> Flags:
     """Where work is off a cell that it used to have.
 
     Args:
-        share: [C, T] of all demand, see `given_shares` and `carried_shares`; NaN = not known,
+        share: [C, T] of all demand, see `carried_shares`; NaN = not known,
             taken as unchanged.
 
     Returns:
