@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import resource
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from stopwatch import say, took
 
 from foreshard.forecast.feature.table import describe, lines_of
 from foreshard.forecast.hazard import HazardLearner, HazardModel
@@ -78,23 +77,6 @@ def in_flight(cells: int, gauges: int) -> History:
     block_s = EVERY * STEP_S
     older = fleet(blocks, begins_s=BEGINS_S - (BLOCKS - 1) * block_s, step_s=block_s)
     return replace(fleet(fine, begins_s=BEGINS_S - (STEPS - 1) * STEP_S), older=older)
-
-
-def took(work: Callable[[], object], repetitions: int) -> tuple[float, float]:
-    """Least cpu and wall seconds, after one run that is not counted."""
-    work()
-    figures = []
-    for _ in range(repetitions):
-        cpu_s, wall_s = time.process_time(), time.perf_counter()
-        work()
-        figures.append((time.process_time() - cpu_s, time.perf_counter() - wall_s))
-    return min(c for c, _ in figures), min(w for _, w in figures)
-
-
-def say(line: str) -> None:
-    """One line to the standard output."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def main() -> None:

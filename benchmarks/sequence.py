@@ -9,12 +9,10 @@ time stands in brackets.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from collections.abc import Callable
-from statistics import median
 
 import numpy as np
+from stopwatch import say, took
 
 from foreshard.forecast.history import History
 from foreshard.forecast.lstm.channel import Sight, counted_rows
@@ -44,22 +42,6 @@ def fleet(cells: int, *, samples: int = SAMPLES, seed: int = 0) -> History:
         gauges=("cpu",),
         step_s=STEP_S,
     )
-
-
-def took(work: Callable[[], object], repetitions: int) -> tuple[float, float]:
-    """Median cpu and wall seconds, after one run that is not counted."""
-    work()
-    figures = []
-    for _ in range(repetitions):
-        cpu_s, wall_s = time.process_time(), time.perf_counter()
-        work()
-        figures.append((time.process_time() - cpu_s, time.perf_counter() - wall_s))
-    return median(c for c, _ in figures), median(w for _, w in figures)
-
-
-def say(line: str) -> None:
-    """One line to the standard output."""
-    sys.stdout.write(f"{line}\n")
 
 
 def _options() -> argparse.Namespace:
