@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from foreshard.model.service_map import circle_in
+
 __all__ = ["Contradiction", "Where", "contradictions"]
 
 Where = tuple[str | int, ...]
@@ -101,6 +103,36 @@ def _residency(values: Values) -> Iterator[Contradiction]:
             if region not in regions:
                 says = f"names a region without a cell; there are {there}"
                 yield Contradiction(where=("latency_ms", origin, region), says=says)
+
+
+def _eligible(values: Values) -> Iterator[Contradiction]:
+    """Cells that a class may use: they must be there, and residency must allow one of them."""
+    stands = {
+        name: each.get("region")
+        for _, each in _items(values, "cells")
+        if isinstance(name := each.get("name"), str)
+    }
+    for n, each in _items(values, "classes"):
+        wanted, regions = each.get("cells"), each.get("regions")
+        named = _texts(wanted)
+        where = ("classes", n, "cells")
+        unknown = [cell for cell in named if cell not in stands]
+        if not stands or not named:
+            continue
+        if unknown:
+            says = f"names {', '.join(unknown)}, must be among {', '.join(sorted(stands))}"
+            yield Contradiction(where=where, says=says)
+        elif _texts(regions) and not {stands[cell] for cell in named} & {*_texts(regions)}:
+            says = f"is {named}, none stands in regions {_texts(regions)}; change one of the two"
+            yield Contradiction(where=where, says=says)
+
+
+def _service_map(values: Values) -> Iterator[Contradiction]:
+    told = _mapping(values.get("service_map")).items()
+    needs = {str(name): _texts(others) for name, others in told}
+    if circle := circle_in(needs):
+        says = f"goes in a circle: {' -> '.join(circle)}; leave one of these out"
+        yield Contradiction(where=("service_map", circle[0]), says=says)
 
 
 def _handover(values: Values) -> Iterator[Contradiction]:
@@ -216,6 +248,8 @@ RULES: tuple[Callable[[Values], Iterable[Contradiction]], ...] = (
     _nodes,
     _objectives,
     _residency,
+    _eligible,
+    _service_map,
     _handover,
     _replicas,
     _capacity,
@@ -255,6 +289,12 @@ def _each(
         for n, each in _items(values, part)
         if isinstance(each.get(key), kind)
     ]
+
+
+def _texts(value: object) -> list[str]:
+    """The texts in a list or a set, sorted; a key that is no text sorts nowhere."""
+    found = value if isinstance(value, list | frozenset) else ()
+    return sorted(each for each in found if isinstance(each, str))
 
 
 def _is_number(value: object) -> TypeGuard[float]:

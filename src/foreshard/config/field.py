@@ -18,7 +18,10 @@ __all__ = [
     "WORDS",
     "Address",
     "Count",
+    "GrpcMethod",
+    "HeaderKey",
     "HeaderName",
+    "HeaderValue",
     "Label",
     "MaybeUrlPath",
     "MetricName",
@@ -28,6 +31,7 @@ __all__ = [
     "Number",
     "Part",
     "PathPrefix",
+    "PathTemplate",
     "Positive",
     "PriorityName",
     "Ratio",
@@ -50,6 +54,10 @@ HEADER = r"^[A-Za-z0-9_-]*$"
 PATH = r"^/\S*$"
 MAYBE_PATH = r"^(/\S*)?$"
 PREFIX = r"^(/.*)?$"
+TEMPLATE = r"^((/([^{}/\s]*|\{[A-Za-z_][A-Za-z0-9_-]*\}))+)?$"
+GRPC = r"^([A-Za-z_][A-Za-z0-9_.]*(/[A-Za-z_][A-Za-z0-9_]*)?)?$"
+KEY = r"^[a-z0-9_-]+$"
+VALUE = r"^[\x21-\x7e]?([\x20-\x7e]*[\x21-\x7e])?$"
 METRIC = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
 SCENARIO = r"^[a-z][a-z0-9-]*$"
 URL = rf"^https?://([^/\s@]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:{PORT})?([/?#]\S*)?$"
@@ -63,6 +71,10 @@ WORDS = {
     PATH: "must start with '/' and hold no white space",
     MAYBE_PATH: "must start with '/' and hold no white space, or be empty",
     PREFIX: "must start with '/' and be one line, or be empty",
+    TEMPLATE: "must be a path whose parts are plain text or one {name}, such as /users/{id}",
+    GRPC: "must be package.Service/Method, or package.Service for all of its methods",
+    KEY: "must be the name of a header in lower case, for example x-customer",
+    VALUE: "must be plain characters of ASCII that do not begin or end with a space",
     METRIC: "must be the name of a metric, for example process_open_fds",
     SCENARIO: "must be lower-case letters, digits and '-', and begin with a letter",
     URL: f"must be http:// or https://, a host and perhaps {PORTS}, without white space",
@@ -105,6 +117,10 @@ HeaderName = Annotated[str, Field(pattern=HEADER, max_length=100)]
 UrlPath = Annotated[str, Field(pattern=PATH)]
 MaybeUrlPath = Annotated[str, Field(pattern=MAYBE_PATH)]
 PathPrefix = Annotated[str, Field(pattern=PREFIX, examples=["/search"])]
+PathTemplate = Annotated[str, Field(pattern=TEMPLATE, examples=["/users/{id}"], max_length=1024)]
+GrpcMethod = Annotated[str, Field(pattern=GRPC, examples=["shop.v1.Payments/Pay"], max_length=512)]
+HeaderKey = Annotated[str, Field(pattern=KEY, max_length=100)]
+HeaderValue = Annotated[str, Field(pattern=VALUE, max_length=1024)]
 MetricName = Annotated[str, Field(pattern=METRIC, examples=["process_resident_memory_bytes"])]
 Url = Annotated[str, Field(pattern=URL, examples=["http://127.0.0.1:8080/events"])]
 # The bound stands before the validator: behind it, it would be missing in the JSON Schema.

@@ -54,9 +54,9 @@ class Ground:
 
     @cached_property
     def eligible(self) -> Flags:
-        """[F, C] whether residency lets a cell serve a flow."""
+        """[F, C] whether a cell may serve a flow."""
         classes, cells = [self.classes[f.request_class] for f in self.flows], self.fleet.cells
-        return _frozen(np.array([[k.allows_region(c.region) for c in cells] for k in classes]))
+        return _frozen(np.array([[k.allows(c) for c in cells] for k in classes]))
 
     @cached_property
     def latency_s(self) -> Floats:

@@ -32,9 +32,7 @@ def even_plan(
     """The first plan, when nothing is known: every allowed cell alike, but for those gone."""
     splits = {}
     for flow in flows:
-        allowed = [
-            c.name for c in fleet.cells if classes[flow.request_class].allows_region(c.region)
-        ]
+        allowed = [c.name for c in fleet.cells if classes[flow.request_class].allows(c)]
         alive = [name for name in allowed if name not in gone] or allowed
         splits[flow] = Split(shares={name: 1.0 / len(alive) for name in alive})
     return Plan(splits=splits)

@@ -94,6 +94,56 @@ async def test_forty_classes_are_told_apart_in_the_tables_order(tmp_path: Path) 
             assert running.backends["eu-1"].headers[-1]["x-foreshard-class"] == name
 
 
+MATCHES = {
+    "one-user": Match(path_template="/users/{id}"),
+    "orders": Match(path_template="/users/{id}/orders.v1", method="GET"),
+    "gold": Match(headers={"x-tier": "gold'"}),
+    "traced": Match(path_prefix="/api", headers={"x-trace": ""}),
+    "pay": Match(grpc_method="shop.v1.Payments/Pay"),
+    "payments": Match(grpc_method="shop.v1.Payments"),
+}
+GRPC = {"content-type": "application/grpc+proto"}
+REQUESTS: list[tuple[str, str, dict[str, str]]] = [
+    ("GET", "/users/7", {}),
+    ("GET", "/users/", {}),
+    ("GET", "/users/7/orders.v1", {}),
+    ("POST", "/users/7/orders.v1", {}),
+    ("GET", "/users/7/ordersxv1", {}),
+    ("GET", "/users/7/8/orders.v1", {}),
+    ("GET", "/x/users/7", {}),
+    ("GET", "/any", {"x-tier": "gold'"}),
+    ("GET", "/any", {"x-tier": "gold"}),
+    ("GET", "/any", {"x-tier": ""}),
+    ("GET", "/api/x", {"x-trace": "1"}),
+    ("GET", "/api/x", {}),
+    ("POST", "/shop.v1.Payments/Pay", GRPC),
+    ("POST", "/shop.v1.Payments/Refund", GRPC),
+    ("POST", "/shop.v1.PaymentsX/Pay", GRPC),
+    ("POST", "/shop.v1.Payments/Pay", {"content-type": "application/json"}),
+    ("GET", "/shop.v1.Payments/Pay", GRPC),
+]
+
+
+async def test_templates_headers_and_grpc_methods_mean_to_envoy_what_they_mean_to_us(
+    tmp_path: Path,
+) -> None:
+    def matched(fleet: tuple[Cell, ...]) -> RoutingTable:
+        classes = [replace(SEARCH, name=name, match=match) for name, match in MATCHES.items()]
+        routes = [free_route(c, {"eu-1": 1}) for c in classes]
+        return table(fleet, *routes, free_route(replace(REPORT, match=Match()), {"eu-1": 1}))
+
+    async with bench(("eu-1",), matched, tmp_path) as running:
+        told, meant = {}, {}
+        for request in REQUESTS:
+            method, path, headers = request
+            assert await running.ask(path, method=method, headers=headers) == (200, "eu-1")
+            told[str(request)] = running.backends["eu-1"].headers[-1]["x-foreshard-class"]
+            takers = [name for name, m in MATCHES.items() if m.takes(method, path, headers)]
+            meant[str(request)] = (*takers, "report")[0]
+        assert told == meant
+        assert set(meant.values()) == {*MATCHES, "report"}
+
+
 async def test_every_key_goes_to_the_owner_of_its_slot(tmp_path: Path) -> None:
     def runs(fleet: tuple[Cell, ...]) -> RoutingTable:
         return table(fleet, keyed_route(CHECKOUT, RUNS, fleet))

@@ -157,17 +157,16 @@ def _encode_class(request_class: RequestClass) -> Json:
         "weight": request_class.weight,
         "objective_s": request_class.objective_s,
         "timeout_s": request_class.timeout_s,
-        "match": {
-            "method": request_class.match.method,
-            "path_prefix": request_class.match.path_prefix,
-        },
+        "match": _encode_match(request_class.match),
         "retriable": request_class.retriable,
         "key_header": request_class.key_header,
         "regions": sorted(request_class.regions),
         "dependencies": sorted(request_class.dependencies),
         "declared": dict(request_class.declared.per_request),
     }
-    # Left out where unused, so that tables without data stay what they were, byte for byte.
+    # Left out where unused, so that tables without it stay what they were, byte for byte.
+    if request_class.cells:
+        document["cells"] = sorted(request_class.cells)
     if request_class.move_cost_s is not None:
         document["move_cost_s"] = request_class.move_cost_s
     if request_class.data is not None:
@@ -176,6 +175,30 @@ def _encode_class(request_class: RequestClass) -> Json:
         if request_class.data.handover_s is not None:
             document["handover_s"] = request_class.data.handover_s
     return document
+
+
+def _encode_match(match: Match) -> Json:
+    document: dict[str, object] = {"method": match.method, "path_prefix": match.path_prefix}
+    if match.path_template:
+        document["path_template"] = match.path_template
+    if match.headers:
+        document["headers"] = dict(match.headers)
+    if match.grpc_method:
+        document["grpc_method"] = match.grpc_method
+    return document
+
+
+def _decode_match(document: Document) -> Match:
+    headers = document.child("headers") if document.has("headers") else None
+    match = Match(
+        method=document.text("method"),
+        path_prefix=document.text("path_prefix"),
+        path_template=document.text("path_template") if document.has("path_template") else "",
+        headers={name: headers.text(name) for name in headers} if headers else {},
+        grpc_method=document.text("grpc_method") if document.has("grpc_method") else "",
+    )
+    document.expect_nothing_else()
+    return match
 
 
 def _decode_data(document: Document) -> OwnedData:
@@ -195,15 +218,15 @@ def _decode_class(document: Document) -> RequestClass:
         weight=document.number("weight"),
         objective_s=document.number("objective_s"),
         timeout_s=document.number("timeout_s"),
-        match=Match(method=match.text("method"), path_prefix=match.text("path_prefix")),
+        match=_decode_match(match),
         retriable=document.flag("retriable"),
         key_header=document.text("key_header"),
         regions=frozenset(document.texts("regions")),
+        cells=frozenset(document.texts("cells")) if document.has("cells") else frozenset(),
         dependencies=frozenset(document.texts("dependencies")),
         declared=Needs(per_request={what: declared.number(what) for what in declared}),
         data=_decode_data(document) if document.has("replicas") else None,
         move_cost_s=document.number("move_cost_s") if document.has("move_cost_s") else None,
     )
-    match.expect_nothing_else()
     document.expect_nothing_else()
     return request_class

@@ -10,6 +10,7 @@ Measured on Envoy 1.40, cpu per request: no class 9.4-12.5 us, 3 classes 10.6-11
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation
@@ -67,7 +68,35 @@ def _test(match: Match) -> str:
         tests.append(f"request.method == {_quoted(match.method)}")
     if match.path_prefix:
         tests.append(f"request.url_path.startsWith({_quoted(match.path_prefix)})")
+    if match.path_template:
+        tests.append(f"request.url_path.matches({_quoted(_pattern(match.path_template))})")
+    if match.grpc_method:
+        tests += _grpc_tests(match.grpc_method)
+    tests += [test for name, value in match.headers.items() for test in _carries(name, value)]
     return " && ".join(tests) or "true"
+
+
+def _grpc_tests(method: str) -> list[str]:
+    there = _quoted(f"/{method}" if "/" in method else f"/{method}/")
+    is_it = f"== {there}" if "/" in method else f".startsWith({there})"
+    kind = "'content-type'"
+    return [
+        "request.method == 'POST'",
+        f"request.url_path{is_it}" if is_it.startswith(".") else f"request.url_path {is_it}",
+        f"{kind} in request.headers && request.headers[{kind}].startsWith('application/grpc')",
+    ]
+
+
+def _carries(name: str, value: str) -> list[str]:
+    """Asked for first: what is not there cannot be compared."""
+    there = [f"{_quoted(name)} in request.headers"]
+    return [*there, f"request.headers[{_quoted(name)}] == {_quoted(value)}"] if value else there
+
+
+def _pattern(template: str) -> str:
+    """As RE2 reads it; `matches` finds it anywhere, so both ends are named."""
+    parts = ["[^/]+" if part.startswith("{") else re.escape(part) for part in template.split("/")]
+    return f"^{'/'.join(parts)}$"
 
 
 def _quoted(text: str) -> str:

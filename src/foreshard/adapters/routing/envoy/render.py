@@ -90,8 +90,8 @@ def _row(route: ClassRoute, origin: str) -> Row:
 
 def _homes(route: ClassRoute, row: SlotRow, cells: Iterable[Cell]) -> list[Cell]:
     owners = row.counts()
-    allows = route.request_class.allows_region
-    return [cell for cell in cells if cell.name in owners or allows(cell.region)]
+    allows = route.request_class.allows
+    return [cell for cell in cells if cell.name in owners or allows(cell)]
 
 
 def _backups(route: ClassRoute, home: Cell, cells: Mapping[str, Cell]) -> list[Cell]:
@@ -102,10 +102,10 @@ def _backups(route: ClassRoute, home: Cell, cells: Mapping[str, Cell]) -> list[C
             f"class {route.request_class.name}: backups {unknown} of {home.name} are not among "
             "the table's cells"
         )
-    abroad = [n for n in names if not route.request_class.allows_region(cells[n].region)]
+    abroad = [n for n in names if not route.request_class.allows(cells[n])]
     if abroad:
         raise SinkError(
-            f"class {route.request_class.name}: backups {abroad} of {home.name} stand in regions "
+            f"class {route.request_class.name}: backups {abroad} of {home.name} are cells "
             "that may not serve it"
         )
     data = route.request_class.data
