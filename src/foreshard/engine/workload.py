@@ -121,8 +121,8 @@ class Profiler:
         self._least_shares = np.array(
             [max(LEAST_SHARE, slot if c.is_keyed else 0.0) for c in self._classes]
         )
-        self._names = tuple(c.name for c in classes)
-        self._class_of_flow = np.array([self._names.index(f.request_class) for f in self.flows])
+        self.names = tuple(c.name for c in classes)
+        self._class_of_flow = np.array([self.names.index(f.request_class) for f in self.flows])
         self._is_keyed = np.array([c.is_keyed for c in self._classes])
         # The newest plan as shares: read once for each plan, not once for each look.
         self._read: tuple[Plan | None, Floats] = (None, np.zeros((0, 0)))
@@ -167,7 +167,7 @@ class Profiler:
         believable = _is_believable(observation)
         asked = [self._offered(observation, f) if believable else np.nan for f in self.flows]
         readings = [observation.cells[name] for name in self._fleet.names]
-        count = counted(readings, self._names)
+        count = counted(readings, self.names)
         rates, used, capacity = self._told(count, readings, workload.capacity, dt_s=dt_s)
         telling = np.where(workload.serving.is_soaked[:, None], np.nan, used)
         state = needs.update(workload.needs, rates, telling, dt_s=dt_s)
