@@ -34,8 +34,19 @@ from tests.lab.report.sample import made, text_of
 from tests.test_config import site
 
 COMMANDS = (
-    *("init", "check", "schema", "run", "serve", "relay", "engine", "foresee", "bootstrap"),
-    *("eject", "status", "why", "averted", "freeze", "thaw", "health", "bundle", "replay"),
+    *("init", "check", "schema", "run", "serve", "relay", "engine", "web", "foresee"),
+    *(
+        "bootstrap",
+        "eject",
+        "status",
+        "why",
+        "averted",
+        "freeze",
+        "thaw",
+        "health",
+        "bundle",
+        "replay",
+    ),
     *("backtest", "train", "fault", "demo", "report"),
 )
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from foreshard.controller.loop import Loop, World
 from foreshard.controller.succession import Heir, Sight
 from foreshard.engine import Engine, EngineState
 from foreshard.engine.inheritance import inherited
+from foreshard.engine.rehearsal import Rehearsal, Served, rehearse
 from foreshard.forecast.demand import quantile_rps
 from foreshard.model.routing import WeightRow
 from foreshard.model.workload import Match, RequestClass
 from foreshard.profile.needs import costs
 from tests.controller.test_loop import Stage
-from tests.engine.shop import CLASSES, engine_of, fleet_of, request_class
+from tests.engine.shop import CLASSES, RATES, engine_of, fleet_of, request_class
 
 ORDERS = replace(
     request_class("search"), name="orders", match=Match(path_template="/search/orders/{id}")
@@ -140,3 +142,53 @@ async def test_a_class_that_is_gone_leaves_the_table() -> None:
     await stage.turn()
     assert stage.live is not None
     assert [r.request_class.name for r in stage.live.classes] == ["checkout", "search"]
+
+
+def tried(stage: ChangingStage, *classes: RequestClass, taken_ratio: float = 0.0) -> Rehearsal:
+    sight = stage.changes.seen[-1]
+    now = Served(engine=stage.engine, classes=CLASSES, default_class=CLASSES[0].name)
+    heir = engine_of(fleet_of(), classes=classes)
+    then = Served(engine=heir, classes=classes, default_class=classes[0].name)
+    return rehearse(
+        now, then, sight.state, sight.observation, sight.forecast, taken_ratio=taken_ratio
+    )
+
+
+async def test_a_change_that_changes_nothing_moves_nothing() -> None:
+    stage = ChangingStage()
+    await stage.turn(20)
+    done = tried(stage, *CLASSES)
+    assert done.moved_ratio == 0.0
+    assert done.demand_rps == pytest.approx(sum(RATES.values()))
+
+
+async def test_a_class_that_is_kept_to_half_of_the_cells_moves_half_of_its_traffic() -> None:
+    stage = ChangingStage()
+    await stage.turn(20)
+    kept = replace(CLASSES[2], cells=frozenset({"eu-1", "eu-2", "eu-3"}))
+    done = tried(stage, *CLASSES[:2], kept)
+    report = next(each for each in done.moves if each.flow.request_class == "report")
+    assert set(report.after) <= kept.cells
+    assert report.moved_ratio == pytest.approx(0.5, abs=0.05)
+    assert done.moved_ratio >= report.moved_ratio * RATES["report"] / done.demand_rps - 1e-9
+    assert state_of(stage).table == stage.live, "a rehearsal has no effects"
+
+
+async def test_what_a_new_class_takes_is_bounded_by_what_is_there_now() -> None:
+    stage = ChangingStage()
+    await stage.turn(20)
+    done = tried(stage, *MORE, taken_ratio=0.25)
+    assert done.at_most_rps == {"orders": pytest.approx(RATES["search"])}
+    orders = next(each for each in done.moves if each.flow.request_class == "orders")
+    assert orders.demand_rps == pytest.approx(0.25 * RATES["search"])
+    assert sum(each.demand_rps for each in done.moves) == pytest.approx(done.demand_rps)
+
+
+async def test_the_requests_of_a_class_that_goes_are_counted_where_they_then_are() -> None:
+    stage = ChangingStage()
+    await stage.turn(20)
+    wide = replace(CLASSES[0], match=Match())
+    done = tried(stage, wide, CLASSES[1])
+    assert {each.flow.request_class for each in done.moves} == {"checkout", "search"}
+    checkout = next(each for each in done.moves if each.flow.request_class == "checkout")
+    assert checkout.demand_rps == pytest.approx(RATES["checkout"] + RATES["report"])

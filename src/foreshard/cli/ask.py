@@ -80,7 +80,7 @@ def thaw(config: MaybeConfig = None) -> None:
 
 
 def health(
-    process: Annotated[str, typer.Argument(help="serve, engine or relay.")],
+    process: Annotated[str, typer.Argument(help="serve, engine, web or relay.")],
     config: MaybeConfig = None,
 ) -> None:
     """Say whether a process is well; exit status 1 when it is not (for probes)."""

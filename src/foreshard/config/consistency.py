@@ -135,6 +135,20 @@ def _service_map(values: Values) -> Iterator[Contradiction]:
         yield Contradiction(where=("service_map", circle[0]), says=says)
 
 
+def _api(values: Values) -> Iterator[Contradiction]:
+    """Who speaks to other machines in the open gives tokens away."""
+    api = _mapping(values.get("api"))
+    listen = api.get("listen")
+    host = listen.rpartition(":")[0] if isinstance(listen, str) else "localhost"
+    if api.get("certificate_file") is None:
+        if host != "localhost" and not host.startswith("127."):
+            says = f"is {listen}, which others can hear; give certificate_file, or use 127.0.0.1"
+            yield Contradiction(where=("api", "listen"), says=says)
+        if api.get("private_key_file") is not None:
+            says = "is set, but there is no certificate_file; give both"
+            yield Contradiction(where=("api", "private_key_file"), says=says)
+
+
 def _handover(values: Values) -> Iterator[Contradiction]:
     for n, each in _items(values, "classes"):
         if each.get("handover") is None:
@@ -202,6 +216,7 @@ def _ports(values: Values) -> Iterator[Contradiction]:
     taken = {discovery: "envoy.discovery", listen: "envoy.listen"}
     pages = _mapping(values.get("metrics"))
     others = [("envoy", "relay", envoy.get("relay"))]
+    others += [("api", "listen", _mapping(values.get("api")).get("listen"))]
     others += [("metrics", page, pages.get(page)) for page in ("serve", "engine", "relay")]
     for part, key, address in others:
         if not isinstance(address, str):
@@ -254,6 +269,7 @@ RULES: tuple[Callable[[Values], Iterable[Contradiction]], ...] = (
     _replicas,
     _capacity,
     _ports,
+    _api,
     _horizons,
     _doubt,
     _ceilings,

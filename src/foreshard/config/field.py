@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from foreshard.model.workload import Priority
 
@@ -17,6 +24,7 @@ __all__ = [
     "TAGS",
     "WORDS",
     "Address",
+    "CategoryName",
     "Count",
     "GrpcMethod",
     "HeaderKey",
@@ -49,6 +57,7 @@ BYTE = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 ADDRESS = rf"^[A-Za-z0-9._-]+:{PORT}$"
 NODE = rf"^{BYTE}(\.{BYTE}){{3}}:{PORT}$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+CATEGORY = r"^[_-]*[a-z0-9][a-z0-9_-]*$"
 LABEL = r"^[_-]*[A-Za-z0-9][A-Za-z0-9_-]*$"
 HEADER = r"^[A-Za-z0-9_-]*$"
 PATH = r"^/\S*$"
@@ -66,6 +75,7 @@ WORDS = {
     ADDRESS: f"must be host:port, {PORTS}, for example 127.0.0.1:9901",
     NODE: f"must be an IPv4 address and a port, {PORTS}, for example 10.0.1.7:8080",
     NAME: "must be letters, digits, '.', '-' and '_'",
+    CATEGORY: "use lower-case letters, digits, '-' and '_'",
     LABEL: "use letters, digits, '-' and '_'",
     HEADER: "must be a header name, for example x-customer",
     PATH: "must start with '/' and hold no white space",
@@ -112,6 +122,7 @@ Name = Annotated[str, Field(pattern=NAME, max_length=63, examples=["eu-1"])]
 """A name that is safe in headers, file names and the names of clusters."""
 Label = Annotated[str, Field(pattern=LABEL, max_length=63, examples=["checkout"])]
 """A name that is also a part of a counter's name, so without a dot."""
+CategoryName = Annotated[str, Field(pattern=CATEGORY, max_length=63, examples=["heavy-cpu"])]
 ScenarioName = Annotated[str, Field(pattern=SCENARIO, max_length=63, examples=["keyed-leak"])]
 HeaderName = Annotated[str, Field(pattern=HEADER, max_length=100)]
 UrlPath = Annotated[str, Field(pattern=PATH)]
@@ -134,6 +145,7 @@ Ratio = Annotated[float, Field(ge=0.0, le=1.0), NO_TRUTH]
 PriorityName = Annotated[
     Priority,
     BeforeValidator(_priority),
+    PlainSerializer(lambda priority: priority.name.lower(), when_used="json"),
     WithJsonSchema({"type": "string", "enum": list(PRIORITIES)}),
 ]
 Part = Annotated[float, Field(gt=0.0, le=1.0), NO_TRUTH]

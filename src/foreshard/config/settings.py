@@ -36,6 +36,7 @@ from foreshard.model.topology import Cell, Fleet, Node
 from foreshard.model.workload import RequestClass
 
 __all__ = [
+    "ApiSettings",
     "BalancerSettings",
     "CellSettings",
     "DriverSettings",
@@ -184,6 +185,23 @@ class MetricsSettings(Strict):
     )
 
 
+class ApiSettings(Strict):
+    """Where classes can be read and changed over HTTP; nothing = nowhere."""
+
+    listen: Address | None = Field(
+        default=None,
+        description="Address of the API; null = there is none. One that is not of this machine "
+        "needs a certificate.",
+        examples=["127.0.0.1:18080"],
+    )
+    certificate_file: Path | None = Field(
+        default=None, description="Certificate chain, PEM; with it the API speaks TLS alone."
+    )
+    private_key_file: Path | None = Field(
+        default=None, description="Key of the certificate, PEM; null = it stands in that file."
+    )
+
+
 class Settings(Strict):
     """The whole configuration."""
 
@@ -223,6 +241,7 @@ class Settings(Strict):
     envoy: EnvoyListenSettings = Field(
         default=EnvoyListenSettings(), description="What is served to Envoy."
     )
+    api: ApiSettings = Field(default=ApiSettings(), description="The HTTP API of request classes.")
     metrics: MetricsSettings = Field(
         default=MetricsSettings(),
         description="Pages for Prometheus and for probes, one a process.",

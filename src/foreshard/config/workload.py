@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, PlainSerializer, model_validator
 
 from foreshard.config.field import (
+    CategoryName,
     GrpcMethod,
     HeaderKey,
     HeaderName,
@@ -102,7 +103,7 @@ class ClassSettings(Strict):
         default=frozenset(),
         description="Cells that may serve it, within those regions; none = all.",
     )
-    category: Label | None = Field(
+    category: CategoryName | None = Field(
         default=None, description="What it costs, in a word of its owner's; null = unsaid."
     )
     dependencies: Names = Field(
