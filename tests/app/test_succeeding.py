@@ -13,10 +13,11 @@ import pytest
 
 from foreshard.adapters.clock import ThreadExecutor
 from foreshard.adapters.store.catalogue_file import CatalogueFile
+from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.app.cataloguing import newest_held
 from foreshard.app.desk import ClassDesk
 from foreshard.app.heartbeat import alive_file
-from foreshard.app.places import catalogue_dir
+from foreshard.app.places import catalogue_dir, state_dir
 from foreshard.app.steering import engine_of
 from foreshard.app.succeeding import EditionWatch
 from foreshard.config import Settings
@@ -131,6 +132,18 @@ async def test_the_cost_of_classes_is_told(settings: Settings) -> None:
         told = flight.stage.store.get("profile")
         assert told is not None
         assert set(told["profile"]["classes"]) == {"checkout", "search", "report"}
+
+
+async def test_what_an_engine_said_of_costs_is_read_over_the_api(settings: Settings) -> None:
+    async with flying(settings) as flight:
+        await flight.until(lambda: len(flight.classes()) == 3)
+        with SqliteStore(state_dir(settings)) as store:
+            flight.watch._store = store
+            await flight.stage.turn(12)
+        told = flight.desk.one("search")["profile"]
+        assert told["costs"]["cpu"]["per_request"] > 0.0
+        assert told["rate_rps"] > 0.0
+        assert {one["dependency"] for one in told["depends"]} == {"index"}
 
 
 async def test_a_dry_run_is_planned_with_what_the_engine_sees_and_changes_nothing(

@@ -1,7 +1,7 @@
 """This module is what stands behind the API: whoever knows the classes and may change them.
 
 Every value is JSON. What is refused is raised: `ConfigError` and `EditError` of what was sent,
-`MissingError` of what is not there, `StaleEditError` of what somebody else has changed,
+`NotThereError` of what is not there, `StaleEditError` of what somebody else has changed,
 `UnheardError` where only a living engine could tell, `StoreError` where nothing can be kept.
 """
 

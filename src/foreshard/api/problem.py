@@ -11,7 +11,7 @@ from foreshard.model.errors import (
     ConfigError,
     EditError,
     ForeshardError,
-    MissingError,
+    NotThereError,
     StaleEditError,
     StoreError,
     UnheardError,
@@ -22,7 +22,7 @@ __all__ = ["KIND", "answer_of", "problem"]
 KIND = "application/problem+json"
 
 STATUS: Mapping[type[ForeshardError], HTTPStatus] = {
-    MissingError: HTTPStatus.NOT_FOUND,
+    NotThereError: HTTPStatus.NOT_FOUND,
     StaleEditError: HTTPStatus.PRECONDITION_FAILED,
     UnheardError: HTTPStatus.CONFLICT,
     EditError: HTTPStatus.UNPROCESSABLE_ENTITY,

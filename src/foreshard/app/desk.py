@@ -28,7 +28,7 @@ from foreshard.config.catalogue import (
     read_tag,
 )
 from foreshard.model.catalogue import Actor, Edit, Edition
-from foreshard.model.errors import EditError, MissingError, StaleEditError, UnheardError
+from foreshard.model.errors import EditError, NotThereError, StaleEditError, UnheardError
 
 __all__ = ["ClassDesk"]
 
@@ -79,7 +79,7 @@ class ClassDesk:
         """One class.
 
         Raises:
-            MissingError: There is none of that name.
+            NotThereError: There is none of that name.
         """
         _, catalogue = self._newest()
         found = catalogue.named(name)
@@ -146,7 +146,7 @@ class ClassDesk:
 
         def change(now: Catalogue) -> Catalogue:
             if name not in now.tags:
-                raise MissingError(f"tag of class {name!r}: there is none; nothing is to be done")
+                raise NotThereError(f"tag of class {name!r}: there is none; nothing is to be done")
             tags = {key: tag for key, tag in now.tags.items() if key != name}
             return now.model_copy(update={"tags": tags})
 
@@ -287,7 +287,7 @@ class ClassDesk:
     def _edition(self, version: int) -> Edition:
         found = self._editions.edition(version)
         if found is None:
-            raise MissingError(f"version {version}: there is none; see GET /v1/versions")
+            raise NotThereError(f"version {version}: there is none; see GET /v1/versions")
         return found
 
     def _catalogue_of(self, version: int) -> Catalogue:
@@ -332,6 +332,6 @@ class ClassDesk:
         raise UnheardError(f"engine: no answer within {ANSWER_S:g} s; ask again later")
 
 
-def _no_class(name: str, catalogue: Catalogue) -> MissingError:
+def _no_class(name: str, catalogue: Catalogue) -> NotThereError:
     known = ", ".join(each.name for each in catalogue.classes)
-    return MissingError(f"class {name!r}: there is none; there are {known}")
+    return NotThereError(f"class {name!r}: there is none; there are {known}")

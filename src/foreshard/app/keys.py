@@ -60,7 +60,7 @@ def revoke(settings: Settings, token_id: str, *, by: str) -> None:
     """Take one back.
 
     Raises:
-        MissingError: There is none of that id.
+        NotThereError: There is none of that id.
         StoreError: It cannot be written.
     """
     with private(), CatalogueFile(catalogue_dir(settings)) as file:

@@ -131,7 +131,7 @@ class EditionWatch:
             log.error("classes.passed_over", version=self._seen, because=str(error))  # noqa: TRY400 - said whole
             self._tell(passed_over=f"version {self._seen}: {error}")
             return None
-        self._flown = made
+        self._flown, self._profile_at_s = made, float("-inf")
         self._tell()
         return heir
 

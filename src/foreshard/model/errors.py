@@ -4,7 +4,7 @@
     +-- InvalidValueError      a noun was given a value it refuses (also a ValueError)
     +-- ConfigError            a configuration is wrong: names key, value and the way out
     +-- EditError              a change of request classes is refused, and nothing was changed
-    |   +-- MissingError       what is to be read or changed is not there
+    |   +-- NotThereError      what is to be read or changed is not there
     |   +-- StaleEditError     somebody else has changed it meanwhile
     |   +-- UnheardError       what only a living engine can tell is asked, and none answers
     +-- ForecastError          a forecaster was given something it cannot work with
@@ -31,7 +31,7 @@ __all__ = [
     "ForeshardError",
     "InvalidValueError",
     "LabError",
-    "MissingError",
+    "NotThereError",
     "PlanningError",
     "ProcessError",
     "SinkError",
@@ -58,7 +58,7 @@ class EditError(ForeshardError):
     """A change of request classes is refused, and nothing was changed."""
 
 
-class MissingError(EditError):
+class NotThereError(EditError):
     """What is to be read or changed is not there."""
 
 

@@ -18,7 +18,7 @@ from foreshard.adapters.store.editions import Editions
 from foreshard.adapters.store.questions import Questions
 from foreshard.adapters.store.tokens import Tokens
 from foreshard.model.catalogue import Actor, Edition, Role
-from foreshard.model.errors import EditError, MissingError, StaleEditError, StoreError
+from foreshard.model.errors import EditError, NotThereError, StaleEditError, StoreError
 
 ANNA = Actor(name="anna", role=Role.OPERATOR)
 
@@ -123,7 +123,7 @@ def test_a_token_is_found_by_its_secret_alone_until_it_is_revoked(file: Catalogu
     found = tokens.find(secret)
     assert found is not None
     assert not found.is_good(4.0)
-    with pytest.raises(MissingError, match="'nope'"):
+    with pytest.raises(NotThereError, match="'nope'"):
         tokens.revoke("nope", by=ANNA, now_s=3.0)
 
 

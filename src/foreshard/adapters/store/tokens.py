@@ -12,7 +12,7 @@ import secrets
 from foreshard.adapters.store.catalogue_file import CatalogueFile
 from foreshard.adapters.store.editions import Editions
 from foreshard.model.catalogue import Actor, Deed, Role, Token
-from foreshard.model.errors import MissingError
+from foreshard.model.errors import NotThereError
 
 __all__ = ["PREFIX", "Tokens"]
 
@@ -78,12 +78,12 @@ class Tokens:
         """Take a key back; twice is fine.
 
         Raises:
-            MissingError: There is no such key.
+            NotThereError: There is no such key.
             StoreError: It cannot be written.
         """
         with self._file.transaction():
             if not self._file.rows("SELECT 1 FROM token WHERE id = ?", (token_id,)):
-                raise MissingError(f"token {token_id!r}: there is none; see the list of tokens")
+                raise NotThereError(f"token {token_id!r}: there is none; see the list of tokens")
             done = self._file.write(
                 "UPDATE token SET revoked_s = ? WHERE id = ? AND revoked_s IS NULL",
                 (now_s, token_id),
