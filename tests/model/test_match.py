@@ -63,6 +63,7 @@ def test_a_template_covers_the_paths_and_templates_that_fit_it() -> None:
         ({"grpc_method": "/a.B/C"}, "package.Service/Method"),
         ({"grpc_method": "a.B", "method": "GET"}, "always sent by POST"),
         ({"headers": {"X-Tier": "1"}}, "lower case"),
+        ({"path_prefix": "/" + "x" * 2_000}, "has 2001 characters, must have at most 1200"),
     ],
 )
 def test_a_match_that_means_nothing_is_refused(given: dict[str, object], says: str) -> None:

@@ -7,6 +7,8 @@ answers when they are dead.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -74,29 +76,45 @@ def run_web_process(settings: Settings) -> None:
 
 async def _serve(settings: Settings, file: CatalogueFile, stop: asyncio.Event) -> None:
     server = _Server(_config(settings, file))
-    serving = asyncio.create_task(server.serve())
+    with _door(settings.api.listen or "") as door:
+        await _until_stopped(server, door, settings, stop)
+
+
+async def _until_stopped(
+    server: uvicorn.Server, door: socket.socket, settings: Settings, stop: asyncio.Event
+) -> None:
+    serving = asyncio.create_task(server.serve(sockets=[door]))
     stopped = asyncio.create_task(stop.wait())
     beating = asyncio.create_task(_beat(settings, server))
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     beating.cancel()
     stopped.cancel()
+    await serving
+
+
+def _door(address: str) -> socket.socket:
+    """Where it listens: bound here, for uvicorn ends the whole process over a port it cannot have.
+
+    Raises:
+        ProcessError: The address cannot be had.
+    """
+    host, _, port = address.rpartition(":")
     try:
-        await serving
-    except SystemExit as error:
-        # uvicorn has said why on its log, which is ours.
-        raise ProcessError(f"api.listen {settings.api.listen}: cannot be had") from error
+        return socket.create_server((host, int(port)))
+    except OSError as error:
+        because = os.strerror(error.errno or 0)
+        raise ProcessError(
+            f"api.listen is {address}: cannot be had ({because}); free it, or use another"
+        ) from error
 
 
 def _config(settings: Settings, file: CatalogueFile) -> uvicorn.Config:
     api = settings.api
-    host, _, port = (api.listen or "").rpartition(":")
     app = application(ClassDesk(settings, file), SCHEMAS)
     try:
         made = uvicorn.Config(
             app,
-            host=host,
-            port=int(port),
             log_config=None,
             access_log=False,
             server_header=False,

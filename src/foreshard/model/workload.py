@@ -23,6 +23,11 @@ PART = re.compile(r"[^{}\s]*|\{[A-Za-z_][A-Za-z0-9_-]*\}")
 GRPC = re.compile(r"[A-Za-z_][\w.]*(/[A-Za-z_]\w*)?", re.ASCII)
 
 
+# Of a match, names of headers twice. Escaped, one takes up to twelve, and Envoy takes 16,384 bytes
+# in one piece.
+MOST_CHARACTERS = 1_200
+
+
 class Priority(IntEnum):
     """Which request is given up first; lower value = more important."""
 
@@ -74,6 +79,13 @@ class Match:
             raise InvalidValueError(
                 f"match: {said} are given, must be one of path_prefix, path_template and "
                 "grpc_method; a gRPC method is always sent by POST"
+            )
+        texts = (self.method, self.path_prefix, self.path_template, self.grpc_method)
+        length = sum(map(len, (*texts, *self.headers, *self.headers, *self.headers.values())))
+        if length > MOST_CHARACTERS:
+            raise InvalidValueError(
+                f"match: has {length} characters, must have at most {MOST_CHARACTERS}: balancers "
+                "take no longer ones"
             )
         for name in self.headers:
             if name != name.lower():

@@ -94,6 +94,22 @@ async def test_forty_classes_are_told_apart_in_the_tables_order(tmp_path: Path) 
             assert running.backends["eu-1"].headers[-1]["x-foreshard-class"] == name
 
 
+async def test_a_hundred_classes_are_told_apart_by_a_tree(tmp_path: Path) -> None:
+    starts = [f"/area-{i % 20}/{'it' * (i // 20)}" for i in range(100)]
+    matches = {f"c{i}": Match(path_prefix=start) for i, start in enumerate(reversed(starts))}
+    matches["report"] = Match()
+
+    def many(fleet: tuple[Cell, ...]) -> RoutingTable:
+        classes = [replace(SEARCH, name=name, match=match) for name, match in matches.items()]
+        return table(fleet, *(free_route(each, {"eu-1": 1}) for each in classes))
+
+    async with bench(("eu-1",), many, tmp_path) as running:
+        for path in ("/area-7/", "/area-7/ititx", "/area-19/it", "/area-0/it7", "/area", "/z"):
+            assert await running.ask(path) == (200, "eu-1")
+            meant = next(name for name, match in matches.items() if match.takes("GET", path, {}))
+            assert running.backends["eu-1"].headers[-1]["x-foreshard-class"] == meant
+
+
 MATCHES = {
     "one-user": Match(path_template="/users/{id}"),
     "orders": Match(path_template="/users/{id}/orders.v1", method="GET"),

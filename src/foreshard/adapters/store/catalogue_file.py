@@ -106,8 +106,11 @@ class CatalogueFile:
 
     @staticmethod
     def is_in(directory: Path) -> bool:
-        """Whether there is one."""
-        return (directory / FILE_NAME).exists()
+        """Whether there is one, as far as one may look."""
+        try:
+            return (directory / FILE_NAME).exists()
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Close it; twice is fine."""
