@@ -131,7 +131,7 @@ async def test_the_cost_of_classes_is_told(settings: Settings) -> None:
         await flight.until(lambda: flight.stage.store.get("profile") is not None)
         told = flight.stage.store.get("profile")
         assert told is not None
-        assert set(told["profile"]["classes"]) == {"checkout", "search", "report"}
+        assert set(told["classes"]) == {"checkout", "search", "report"}
 
 
 async def test_what_an_engine_said_of_costs_is_read_over_the_api(settings: Settings) -> None:
@@ -144,6 +144,34 @@ async def test_what_an_engine_said_of_costs_is_read_over_the_api(settings: Setti
         assert told["costs"]["cpu"]["per_request"] > 0.0
         assert told["rate_rps"] > 0.0
         assert {one["dependency"] for one in told["depends"]} == {"index"}
+
+
+async def test_a_tag_that_differs_from_what_was_found_is_told_with_both(
+    settings: Settings,
+) -> None:
+    report = {
+        "at_s": 1.0,
+        "classes": {
+            "search": {
+                "rate_rps": 9.0,
+                "costs": {},
+                "found": "light",
+                "confidence": 0.9,
+                "depends": [],
+            }
+        },
+    }
+    with SqliteStore(state_dir(settings)) as store:
+        store.put("profile", report)
+    with CatalogueFile(catalogue_dir(settings)) as file:
+        desk = ClassDesk(settings, file)
+        assert desk.one("search")["category"]["holds"] == "light"
+        desk.set_tag("search", "{category: heavy}", ANY)
+        category = desk.one("search")["category"]
+    assert (category["holds"], category["found"]) == ("heavy", "light")
+    assert category["disagreement"] == (
+        "search is tagged heavy by anna, its costs say light (confidence 90%)"
+    )
 
 
 async def test_a_dry_run_is_planned_with_what_the_engine_sees_and_changes_nothing(

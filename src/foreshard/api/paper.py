@@ -21,6 +21,7 @@ _WHY: Mapping[int, str] = {
     403: "The token's role does not reach so far.",
     404: "There is no such thing.",
     405: "There is no such method here.",
+    408: "The body came too slowly.",
     409: "Only a living engine could tell, and none answers.",
     412: "Somebody else has changed it; read it again.",
     413: "It is too long.",

@@ -57,7 +57,7 @@ class Cost(_Wire):
     """What one request takes of one resource."""
 
     per_request: float | None = Field(description="null = the data do not tell.")
-    low: float
+    low: float | None
     high: float | None = Field(description="null = nothing bounds it.")
     because: str
 

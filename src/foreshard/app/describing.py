@@ -8,50 +8,42 @@ from typing import Any
 from foreshard.config.catalogue import Catalogue
 from foreshard.config.workload import ClassSettings
 from foreshard.model.catalogue import Edition, Token
-from foreshard.model.category import ClassProfile, Tag, WorkloadProfile
 
 __all__ = ["differences", "edition_told", "token_told", "told"]
 
 
 def told(
-    each: ClassSettings, catalogue: Catalogue, profile: WorkloadProfile | None
+    each: ClassSettings, catalogue: Catalogue, report: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """A class: how it is defined, what it costs, what it is said to be and by whom."""
-    known = (profile.classes.get(each.name) if profile else None) or ClassProfile(
-        request_class=each.name
-    )
-    said = catalogue.tags.get(each.name)
-    tag = None
-    if said is not None:
-        tag = Tag(
-            request_class=each.name,
-            category=said.category,
-            by=said.by or "unknown",
-            at_s=said.at_s,
-            note=said.note,
-        )
-    known = ClassProfile(
-        request_class=each.name,
-        costs=known.costs,
-        found=known.found,
-        confidence=known.confidence,
-        tag=tag,
-        depends=known.depends,
-        rate_rps=known.rate_rps,
-    )
+    """A class: how it is defined, what it costs, what it is said to be and by whom.
+
+    Args:
+        each: The class.
+        catalogue: All of them.
+        report: What the engine last said of costs (`knowing.report_of`); {} = nothing.
+    """
+    known = report.get("classes", {}).get(each.name)
+    found = str(known["found"]) if known else ""
+    confidence = float(known["confidence"]) if known else 0.0
+    tag = catalogue.tags.get(each.name)
+    said = tag.category if tag is not None else each.category
+    disagreement = ""
+    if said and found and said != found:
+        by = f"tagged {said} by {tag.by}" if tag is not None else f"declared {said}"
+        disagreement = f"{each.name} is {by}, its costs say {found} (confidence {confidence:.0%})"
     return {
         "name": each.name,
         "is_default": each.name == catalogue.default_class,
         "definition": _defined(each),
         "category": {
-            "holds": known.category or each.category or "",
+            "holds": tag.category if tag is not None else found or each.category or "",
             "declared": each.category,
-            "found": known.found.name if known.found else None,
-            "confidence": known.confidence,
-            "tag": None if said is None else said.model_dump(mode="json"),
-            "disagreement": known.disagreement or _doubt(each, known),
+            "found": found or None,
+            "confidence": confidence,
+            "tag": None if tag is None else tag.model_dump(mode="json"),
+            "disagreement": disagreement,
         },
-        "profile": _profile(known, profile),
+        "profile": None if known is None else _profile(each.name, known, report),
     }
 
 
@@ -116,41 +108,16 @@ def _defined(each: ClassSettings) -> Mapping[str, Any]:
     return values
 
 
-def _doubt(each: ClassSettings, known: ClassProfile) -> str:
-    """How what was found differs from what was declared."""
-    if known.tag is not None or known.found is None or each.category in {None, known.found.name}:
-        return ""
-    return (
-        f"{each.name} is declared {each.category}, its costs say {known.found.name} (confidence "
-        f"{known.confidence:.0%})"
-    )
-
-
-def _profile(known: ClassProfile, profile: WorkloadProfile | None) -> Mapping[str, Any] | None:
-    if profile is None or known.request_class not in profile.classes:
-        return None
+def _profile(name: str, known: Mapping[str, Any], report: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
-        "at_s": profile.at_s,
-        "rate_rps": known.rate_rps,
+        "at_s": report["at_s"],
+        "rate_rps": known["rate_rps"],
         "costs": {
-            resource: {
-                "per_request": cost.per_request if cost.is_known else None,
-                "low": cost.low,
-                "high": cost.high if cost.high < float("inf") else None,
-                "because": cost.because,
-            }
-            for resource, cost in sorted(known.costs.items())
+            resource: {key: cost[key] for key in ("per_request", "low", "high", "because")}
+            for resource, cost in sorted(known["costs"].items())
         },
         "unidentified": [
-            str(j) for j in profile.joint if known.request_class in j.request_classes
+            joint["text"] for joint in report.get("joint", ()) if name in joint["classes"]
         ],
-        "depends": [
-            {
-                "dependency": one.dependency,
-                "source": one.source.value,
-                "confidence": one.confidence,
-                "evidence": one.evidence,
-            }
-            for one in known.depends
-        ],
+        "depends": list(known["depends"]),
     }

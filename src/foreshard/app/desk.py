@@ -67,12 +67,12 @@ class ClassDesk:
     def classes(self) -> Mapping[str, Any]:
         """All classes in order of match, and how the catalogue stands."""
         version, catalogue = self._newest()
-        profile = last_profile(self._settings)
+        report = last_profile(self._settings)
         return {
             "version": version,
             "default_class": catalogue.default_class,
             "service_map": catalogue.service_map,
-            "classes": [told(each, catalogue, profile) for each in catalogue.classes],
+            "classes": [told(each, catalogue, report) for each in catalogue.classes],
         }
 
     def one(self, name: str) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from foreshard.adapters.store.catalogue_file import CatalogueFile
 from foreshard.adapters.store.editions import Editions
 from foreshard.adapters.store.questions import Questions
 from foreshard.app.cataloguing import Held, held
-from foreshard.app.knowing import FLOWN, PROFILE
+from foreshard.app.knowing import FLOWN, PROFILE, report_of
 from foreshard.app.places import catalogue_dir
 from foreshard.app.rehearsing import answered
 from foreshard.app.steering import engine_of
@@ -169,7 +169,7 @@ class EditionWatch:
         served = self._footing.fitted(self._flown.catalogue).request_classes()
         profile = profile_of(sight.state, sight.engine.estimator, served, at_s=now_s)
         try:
-            self._store.put(PROFILE, {"profile": profile})
+            self._store.put(PROFILE, report_of(profile))
         except StoreError as error:
             log.debug("profile.untold", error=str(error))
 
