@@ -102,8 +102,9 @@ def classify(
     cost = priced.cost[known]
     positive = np.where(cost > 0.0, cost, np.nan)
     middle = np.array([np.nanmedian(c) if np.isfinite(c).any() else 1.0 for c in positive.T])
-    log_cost = np.log(np.maximum(cost, LEAST_PART * middle))
-    log_error = priced.error[known] / np.maximum(cost, LEAST_PART * middle)
+    # What is lost in its own error costs no more than that.
+    floored = np.maximum(np.maximum(cost, priced.error[known]), LEAST_PART * middle)
+    log_cost, log_error = np.log(floored), priced.error[known] / floored
     names = [priced.names[k] for k in known.tolist()]
     numbers = np.array(group_costs(log_cost, np.minimum(log_error, np.log(OTHER_TIMES))))
     centre = np.array([log_cost[numbers == n].mean(axis=0) for n in range(numbers.max() + 1)])

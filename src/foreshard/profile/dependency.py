@@ -20,7 +20,14 @@ from foreshard.model.category import Dependence, DependencySource
 from foreshard.model.errors import ForecastError, InvalidValueError
 from foreshard.model.workload import RequestClass
 
-__all__ = ["Failures", "Touched", "dependences", "start_failures", "update_failures"]
+__all__ = [
+    "Failures",
+    "Touched",
+    "dependences",
+    "start_failures",
+    "update_failures",
+    "with_dependencies",
+]
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -84,6 +91,17 @@ def start_failures(*, classes: int, dependencies: int) -> Failures:
         failed=np.zeros(shape),
         was_down=np.zeros(dependencies, dtype=np.bool_),
         episodes=np.zeros(dependencies),
+    )
+
+
+def with_dependencies(state: Failures, more: int) -> Failures:
+    """The same with `more` dependencies at the end, of which nothing was seen."""
+    new = start_failures(classes=state.requests.shape[2], dependencies=more)
+    return Failures(
+        requests=np.concatenate([state.requests, new.requests], axis=1),
+        failed=np.concatenate([state.failed, new.failed], axis=1),
+        was_down=np.concatenate([state.was_down, new.was_down]),
+        episodes=np.concatenate([state.episodes, new.episodes]),
     )
 
 
