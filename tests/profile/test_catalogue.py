@@ -96,7 +96,7 @@ def test_what_all_classes_of_a_category_need_is_said_of_it() -> None:
 
 def test_confidence_is_lower_where_costs_are_vague() -> None:
     sure, _ = classify(Catalogue(), priced(SHOP), at_s=0.0)
-    vague, _ = classify(Catalogue(), priced(SHOP, error=0.5), at_s=0.0)
+    vague, _ = classify(Catalogue(), priced(SHOP, error=0.2), at_s=0.0)
     assert all(0.0 <= vague.confidence[n] < sure.confidence[n] <= 1.0 for n in SHOP)
 
 

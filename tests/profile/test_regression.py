@@ -61,7 +61,7 @@ def error(state: CostState, pricing: Pricing, span_s: float = 600.0) -> float:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_ten_minutes_tell_costs_within_a_tenth(seed: int) -> None:
     state, noticed = watched(FLEET, seed)
-    assert error(state, FLEET) < 0.05
+    assert error(state, FLEET) < 0.1
     assert noticed == []
     assert not told(state).groups
     np.testing.assert_array_less(told(state).low, told(state).high)
@@ -70,6 +70,14 @@ def test_ten_minutes_tell_costs_within_a_tenth(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_broken_readings_and_large_idle_use_change_little(seed: int) -> None:
     pricing = replace(FLEET, broken_ratio=0.05, base_ratio=1.0)
+    state, noticed = watched(pricing, seed)
+    assert error(state, pricing) < 0.1
+    assert noticed == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_use_that_is_counted_half_a_second_late_is_still_told(seed: int) -> None:
+    pricing = replace(FLEET, late_ratio=0.5)
     state, noticed = watched(pricing, seed)
     assert error(state, pricing) < 0.1
     assert noticed == []
@@ -150,6 +158,15 @@ def test_a_class_that_is_hardly_asked_for_is_called_rare_and_spoils_no_other() -
     assert found.rare == (4,)
     assert np.isnan(found.cost[4])
     np.testing.assert_allclose(found.cost[1:4], COSTS[1:4, 0], rtol=0.15)
+
+
+def test_before_anything_was_heard_nothing_is_known_and_nothing_breaks() -> None:
+    state = start_costs(cells=10, classes=5, resources=1)
+    silent = np.full((10, 5), np.nan)
+    for _ in range(3):
+        state, _ = read_costs(state, silent, np.full((10, 1), np.nan), dt_s=1.0)
+    assert np.isnan(told(state).cost).all()
+    assert told(state).rare == (0, 1, 2, 3, 4)
 
 
 def test_what_requests_report_tells_collinear_classes_apart() -> None:

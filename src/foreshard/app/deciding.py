@@ -33,6 +33,7 @@ from foreshard.config import Settings
 from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.loop import Loop, World
 from foreshard.controller.page import engine_page
+from foreshard.controller.profiling import Profiling
 from foreshard.controller.recording import Recording
 from foreshard.controller.vitals import Vitals
 from foreshard.forecast.step import Gathering
@@ -109,6 +110,7 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack, vitals: Vitals) ->
         vitals=vitals,
         recording=Recording(TurnFiles(turns_dir(settings))),
         chronicle=_chronicle(settings, stack),
+        profiling=Profiling(settings.fleet(), settings.request_classes(), store),
     )
     return loop_of(settings, world, executor, adviser=FileAdviser(settings))
 

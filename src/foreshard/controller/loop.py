@@ -18,8 +18,10 @@ from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.errands import Teller
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.hearing import Hearing
+from foreshard.controller.herald import announce
 from foreshard.controller.keeping import Keeping, Lived
 from foreshard.controller.observe import observation_of
+from foreshard.controller.profiling import Profiling
 from foreshard.controller.recording import Recording
 from foreshard.controller.tidings import FEW, Reminder
 from foreshard.controller.verify import strays
@@ -27,7 +29,7 @@ from foreshard.controller.vitals import Vitals, turn_of
 from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import DriverError, SinkError, SourceError, StoreError
 from foreshard.model.events import SystemEvent
-from foreshard.model.plan import Act, Decision, Mode, Plan, Reason, Recycle
+from foreshard.model.plan import Act, Decision, Mode, Plan, Recycle
 from foreshard.model.telemetry import Observation, Outlet
 from foreshard.model.topology import Fleet
 from foreshard.planning.phases import Phase
@@ -57,23 +59,13 @@ REJECTED_PAUSE_S = 3.0
 ASK_AFTER_S, ASK_WITHIN_S = 10.0, 2.0
 # What the engine says of data that it leaves alone because no table is taken.
 WAITS = "handover.waits"
-# Codes of reasons that a person may have to look at.
-ALARMING = (
-    "guard.panic",
-    "guard.refuses",
-    "telemetry.",
-    "forecast.stale",
-    "cell.quarantined",
-    "handover.stuck",
-    "maintenance.late",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """Every port the loop uses, and its signs of life.
 
-    `driver`, `events`, `mover`, `recording` and `chronicle` may be absent.
+    `driver`, `events`, `mover`, `recording`, `chronicle` and `profiling` may be absent.
     """
 
     clock: Clock
@@ -87,6 +79,7 @@ class World:
     vitals: Vitals = field(default_factory=Vitals)
     recording: Recording | None = None
     chronicle: Chronicle | None = None
+    profiling: Profiling | None = None
 
 
 class Loop:
@@ -179,9 +172,11 @@ class Loop:
         began = time.perf_counter()
         self._state, decision = self._engine.step(self._state, observation, forecast)
         self._instruments.tick_s.append(time.perf_counter() - began)
+        if self._world.profiling is not None:
+            self._world.profiling.take(observation, self._state.workload.count)
         # What such a cell does is our doing as well: nothing is learned from its being well.
         self._handled = frozenset(c for c, p in decision.phases.items() if p != Phase.ACTIVE)
-        self._say(decision)
+        announce(decision, self._instruments)
         if isinstance(decision.routing, Act):
             await self._apply(decision.routing)
         else:
@@ -371,18 +366,6 @@ class Loop:
             log.warning("traffic.strayed", count=len(found), more=len(found) - FEW)
         if not found:
             log.info("traffic.followed", version=self._state.version)
-
-    def _say(self, decision: Decision) -> None:
-        news: dict[str, list[Reason]] = {}
-        for reason in decision.routing.because:
-            if self._instruments.is_news(reason):
-                news.setdefault(reason.code, []).append(reason)
-        for code, reasons in news.items():
-            say = log.warning if code.startswith(ALARMING) else log.info
-            for reason in reasons[:FEW]:
-                say("decision", code=code, cell=reason.subject, text=reason.text)
-            if len(reasons) > FEW:
-                say("decision", code=code, count=len(reasons), more=len(reasons) - FEW)
 
     def _keep(self, decision: Decision, observation: Observation, before: Plan | None) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it

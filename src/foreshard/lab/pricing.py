@@ -36,6 +36,8 @@ class Pricing:
         drift_per_s: [K] part by which a cost grows a second.
         changes: By class, (when, times as much from then on).
         broken_ratio: Part of readings that are off by several times.
+        late_ratio: Part of what a second uses that is counted in the next, as where balancers and
+            cells are read at different moments.
         hardware: [C] times as much that a cell uses for the same work; empty = 1.
     """
 
@@ -50,6 +52,7 @@ class Pricing:
     drift_per_s: Array = field(default_factory=lambda: np.zeros(0))
     changes: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     broken_ratio: float = 0.0
+    late_ratio: float = 0.0
     hardware: Array = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
@@ -100,6 +103,7 @@ def seconds(pricing: Pricing, *, seed: int, span_s: int) -> Iterator[Second]:
     mean_work = pricing.rate_rps @ pricing.costs
     base = rng.uniform(0.5, 1.5, (cells, resources)) * pricing.base_ratio * mean_work
     wander = np.zeros((cells, classes))
+    before: Array | None = None
     for t in range(span_s):
         wander = 0.98 * wander + rng.normal(0.0, 0.02, (cells, classes))
         for group in pricing.together:
@@ -113,7 +117,10 @@ def seconds(pricing: Pricing, *, seed: int, span_s: int) -> Iterator[Second]:
         work = np.maximum(rates, 1e-9)[:, :, None] * pricing.at(float(t))
         shape = np.maximum(rates, 1e-9)[:, :, None] / max(pricing.cost_cv, 1e-6) ** 2
         served = rng.gamma(np.broadcast_to(shape, work.shape)) * work / shape
-        used = base + size[:, None] * served.sum(axis=1)
+        work_now = size[:, None] * served.sum(axis=1)
+        before = work_now if before is None else before
+        used = base + work_now + pricing.late_ratio * (before - work_now)
+        before = work_now
         used *= 1.0 + rng.normal(0.0, pricing.noise_ratio, used.shape)
         broken = rng.random(used.shape) < pricing.broken_ratio
         used = np.where(broken, used * rng.uniform(0.2, 4.0, used.shape), used)

@@ -19,8 +19,10 @@ __all__ = ["read_costs"]
 
 Array = NDArray[np.float64]
 
-# After a change the past counts for so much, that what is off in the change is soon put right.
-KEPT = 0.25
+# What was learned before a change counts for so much after it.
+KEPT = 0.5
+# A change is known from seconds alone: it may be off by this part of it.
+UNSURE = 0.5
 
 
 def read_costs(
@@ -50,28 +52,47 @@ def read_costs(
 
 def _shifted(state: CostState, shift: Shift) -> CostState:
     k, r, change = shift.k, shift.r, shift.change
-    gram, moment = state.gram.copy(), state.moment.copy()
-    mean_used, costs = state.mean_used.copy(), state.costs.copy()
-    moment[:, r] += change * state.scale[:, r, None] * gram[:, r, :, k]
-    gram[:, r] *= KEPT
-    moment[:, r] *= KEPT
-    creep = KEPT * state.creep
-    creep[:, r, -1] += change * state.scale[:, r] * creep[:, r, k]
-    # The means have followed part of the way; what they still lack they get at once.
-    lacking = state.shift.cell_left[0, :, r]
-    mean_used[:, r] += lacking
+    costs = state.costs.copy()
     costs[k, r] += change
-    cells, classes = state.mean_rates.shape
     weight = state.report_weight.copy()
     weight[k, r] = 0.0
+    cells, classes = state.mean_rates.shape
     return replace(
-        state,
-        gram=gram,
-        moment=moment,
-        creep=creep,
-        mean_used=mean_used,
-        costs=costs,
+        _loosened(replace(state, costs=costs), shift),
+        # Means of before and after are means of nothing: they begin again.
+        mean_used=np.full_like(state.mean_used, np.nan),
+        near_used=np.full_like(state.near_used, np.nan),
+        readings=np.zeros_like(state.readings),
+        last=np.full_like(state.last, np.nan),
         report_weight=weight,
         misfit_s=np.where(np.arange(costs.shape[1]) == r, 0.0, state.misfit_s),
         shift=start_shift(cells=cells, classes=classes, resources=costs.shape[1]),
     )
+
+
+def _loosened(state: CostState, shift: Shift) -> CostState:
+    """The normal equations with their solution at the costs of now, and one of these unsure.
+
+    Adding variance v to one unknown takes a part of rank one off the precision (Sherman and
+    Morrison 1950). The level of use, through which creeping shows, is one more unknown.
+    """
+    k, r = shift.k, shift.r
+    gram, moment, creep = state.gram.copy(), state.moment.copy(), state.creep.copy()
+    for sort in range(len(gram)):
+        times = state.scale[sort, r]
+        whole = np.block(
+            [
+                [gram[sort, r], creep[sort, r, :-2, None]],
+                [creep[sort, r, None, :-2], creep[sort, r, -2:-1, None]],
+            ]
+        )
+        variance = (UNSURE * times * shift.change) ** 2
+        column = whole[:, k]
+        looser = KEPT * (whole - np.outer(column, column) / (1.0 / variance + column[k]))
+        costs = times * state.costs[:, r]
+        left = creep[sort, r, -1] - creep[sort, r, :-2] @ costs
+        solution = np.append(costs, left / max(float(creep[sort, r, -2]), 1e-300))
+        pull = looser @ solution
+        gram[sort, r], moment[sort, r] = looser[:-1, :-1], pull[:-1]
+        creep[sort, r] = np.concatenate([looser[-1], pull[-1:]])
+    return replace(state, gram=gram, moment=moment, creep=creep)

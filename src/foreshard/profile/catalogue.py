@@ -30,6 +30,8 @@ BOUND_TIMES = 1.5
 SAME_TIMES = 2.0
 # A class moves when it was found elsewhere so often in a row.
 SURE_LOOKS = 3
+# A cost whose standard deviation is more than this part of it is vague.
+VAGUE = 0.5
 # A cost of nothing, as a part of the middle one.
 LEAST_PART = 1e-3
 # Levels of what was never bound are told by the resource of which most is taken.
@@ -43,7 +45,7 @@ class Priced:
     Attributes:
         names: Of the classes.
         resources: Of the columns.
-        cost: [K, R] NaN = unknown.
+        cost: [K, R] NaN = unknown; may be little more than a guess, if `error` says so.
         error: [K, R] standard deviation.
         capacity: [R] what a mean cell offers a second, > 0; NaN = unknown.
     """
@@ -60,6 +62,18 @@ class Priced:
             raise ForecastError(
                 f"priced: cost {self.cost.shape}, error {self.error.shape}: must be {shape}"
             )
+
+    @property
+    def middle(self) -> Array:
+        """[R] of the costs that are well known; 1 where none is."""
+        well = np.where(self.error < VAGUE * self.cost, self.cost, np.nan)
+        return np.array([np.nanmedian(c) if np.isfinite(c).any() else 1.0 for c in well.T])
+
+    @property
+    def is_known(self) -> NDArray[np.bool_]:
+        """[K] whether all its costs are known, or known to be no more than small."""
+        limit = np.maximum(VAGUE * np.nan_to_num(self.cost), self.middle)
+        return np.asarray((np.isfinite(self.cost) & (self.error < limit)).all(axis=1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +110,10 @@ def classify(
         at_s: The moment.
         depends: By class, what it needs besides the cell.
     """
-    known = np.flatnonzero(np.isfinite(priced.cost).all(axis=1))
+    known = np.flatnonzero(priced.is_known)
     if not known.size or not priced.resources:
         return before, ()
-    cost = priced.cost[known]
-    positive = np.where(cost > 0.0, cost, np.nan)
-    middle = np.array([np.nanmedian(c) if np.isfinite(c).any() else 1.0 for c in positive.T])
+    cost, middle = priced.cost[known], priced.middle
     # What is lost in its own error costs no more than that.
     floored = np.maximum(np.maximum(cost, priced.error[known]), LEAST_PART * middle)
     log_cost, log_error = np.log(floored), priced.error[known] / floored
@@ -110,7 +122,17 @@ def classify(
     centre = np.array([log_cost[numbers == n].mean(axis=0) for n in range(numbers.max() + 1)])
     levels = _levels(centre, np.log(middle))
     bound = _bound(centre, priced)
-    titles = _titles(before, names, numbers, centre, levels, bound, priced.resources)
+    doubt = np.array([log_error[numbers == n].mean(axis=0) for n in range(len(centre))])
+    groups = _Groups(
+        members=[
+            [m for m, g in zip(names, numbers, strict=True) if g == n] for n in range(len(centre))
+        ],
+        centre=centre,
+        doubt=doubt,
+        levels=levels,
+        bound=bound,
+    )
+    titles = _titles(before, groups, priced.resources)
 
     found = dict(zip(names, (titles[n] for n in numbers.tolist()), strict=True))
     confidence = _confidence(log_cost, log_error, numbers, centre)
@@ -183,25 +205,37 @@ def _bound(centre: Array, priced: Priced) -> list[str]:
     return bound
 
 
-def _titles(
-    before: Catalogue,
-    names: Sequence[str],
-    numbers: NDArray[np.int64],
-    centre: Array,
-    levels: Sequence[tuple[Level, ...]],
-    bound: Sequence[str],
-    resources: Sequence[str],
-) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Groups:
+    """G groups of classes.
+
+    Attributes:
+        members: Names of their classes.
+        centre: [G, R] mean logarithm of their costs.
+        doubt: [G, R] how far off those may be.
+        levels: By group and resource.
+        bound: By group.
+    """
+
+    members: Sequence[Sequence[str]]
+    centre: Array
+    doubt: Array
+    levels: Sequence[tuple[Level, ...]]
+    bound: Sequence[str]
+
+
+def _titles(before: Catalogue, groups: _Groups, resources: Sequence[str]) -> list[str]:
     """A name for every group: the one it had, else one made of words; each once."""
+    centre, levels, bound = groups.centre, groups.levels, groups.bound
     claims = []
     for n, row in enumerate(centre):
-        members = [name for name, number in zip(names, numbers, strict=True) if number == n]
-        had = Counter(before.of_class.get(name, "") for name in members)
+        had = Counter(before.of_class.get(name, "") for name in groups.members[n])
         for title, votes in had.items():
             then = before.centre.get(title)
             if then is None or set(then) != set(resources):
                 continue
-            away = np.abs(row - np.log([max(then[r], 1e-300) for r in resources])).max()
+            apart = np.abs(row - np.log([max(then[r], 1e-300) for r in resources]))
+            away = (apart - groups.doubt[n]).max()
             if away < np.log(SAME_TIMES):
                 claims.append((-votes, float(away), title, n))
     titles, taken = [""] * len(centre), set[str]()

@@ -73,12 +73,14 @@ class Failures:
     Attributes:
         requests: [2, D, K] while it was up, while it was down.
         failed: [2, D, K].
+        seen: [2, K] requests and failures of all times: what was never known to be down was up.
         was_down: bool [D] in any cell, at the last look.
         episodes: [D] how often it went down.
     """
 
     requests: Array
     failed: Array
+    seen: Array
     was_down: Flags
     episodes: Array
 
@@ -89,17 +91,21 @@ def start_failures(*, classes: int, dependencies: int) -> Failures:
     return Failures(
         requests=np.zeros(shape),
         failed=np.zeros(shape),
+        seen=np.zeros((2, classes)),
         was_down=np.zeros(dependencies, dtype=np.bool_),
         episodes=np.zeros(dependencies),
     )
 
 
 def with_dependencies(state: Failures, more: int) -> Failures:
-    """The same with `more` dependencies at the end, of which nothing was seen."""
+    """The same with `more` dependencies at the end, which were up until now."""
     new = start_failures(classes=state.requests.shape[2], dependencies=more)
+    requests, failed = new.requests.copy(), new.failed.copy()
+    requests[UP], failed[UP] = state.seen
     return Failures(
-        requests=np.concatenate([state.requests, new.requests], axis=1),
-        failed=np.concatenate([state.failed, new.failed], axis=1),
+        requests=np.concatenate([state.requests, requests], axis=1),
+        failed=np.concatenate([state.failed, failed], axis=1),
+        seen=state.seen,
         was_down=np.concatenate([state.was_down, new.was_down]),
         episodes=np.concatenate([state.episodes, new.episodes]),
     )
@@ -135,6 +141,7 @@ def update_failures(state: Failures, requests: Array, failed: Array, is_down: Fl
         state,
         requests=state.requests + np.stack([(1.0 - down) @ count, down @ count]),
         failed=state.failed + np.stack([(1.0 - down) @ bad, down @ bad]),
+        seen=state.seen + np.stack([count.sum(axis=0), bad.sum(axis=0)]),
         was_down=now_down,
         episodes=state.episodes + (now_down & ~state.was_down),
     )

@@ -39,6 +39,7 @@ class Told:
         cost: [K] NaN = not told.
         low: [K] 5 % bound; 0 where not told.
         high: [K] 95 % bound.
+        guess: [K] what fits best, also where that is little more than a guess; NaN = of a group.
         groups: Classes that are told only together, and what a mean request of theirs costs:
             (classes, cost, low, high).
         rare: Classes with too little traffic to tell.
@@ -47,6 +48,7 @@ class Told:
     cost: Array
     low: Array
     high: Array
+    guess: Array
     groups: tuple[tuple[tuple[int, ...], float, float, float], ...]
     rare: tuple[int, ...]
 
@@ -86,9 +88,16 @@ def tell(inverse: Array, pull: Array, rates: Array, *, typical: float) -> Told:
 
 def _explained(relative: Array) -> NDArray[np.bool_]:
     """[K] whose rate is all but a combination of the others'."""
-    own = np.maximum(np.diagonal(relative), 1e-300)
-    alike = relative / np.sqrt(np.outer(own, own)) + 1e-9 * np.eye(len(own))
+    size = np.sqrt(_own(relative))
+    alike = relative / size[:, None] / size
+    alike += np.diag(np.where(np.diagonal(alike) > 0.0, 1e-9, 1.0))
     return np.asarray(np.diagonal(np.linalg.inv(alike)) > 1.0 / (1.0 - EXPLAINED))
+
+
+def _own(relative: Array) -> Array:
+    """[K] what is known of each if all others were; 1 where that is nothing."""
+    own = np.diagonal(relative)
+    return np.asarray(np.where(own > 0.0, own, 1.0))
 
 
 def _paired(relative: Array, rare: NDArray[np.bool_]) -> list[tuple[int, ...]]:
@@ -97,8 +106,9 @@ def _paired(relative: Array, rare: NDArray[np.bool_]) -> list[tuple[int, ...]]:
     A class with a small part in a weak direction is as unknown, though nothing ties it.
     """
     size = len(relative)
-    own = np.maximum(np.diagonal(relative), 1e-300)
-    spread = np.diagonal(np.linalg.inv(relative + 1e-9 * np.diag(own)))
+    own = _own(relative)
+    known = np.diagonal(relative) > 0.0
+    spread = np.diagonal(np.linalg.inv(relative + np.diag(np.where(known, 1e-9 * own, 1.0))))
     weak = np.where(rare, 0.0, spread)
     k = int(weak.argmax())
     if size < 2 or weak[k] <= TOLD**2:
@@ -160,6 +170,7 @@ def _solved(
         cost=np.full(size, np.nan),
         low=np.zeros(size),
         high=np.full(size, np.inf),
+        guess=np.full(size, np.nan),
         groups=tuple(
             (group, float(cost[g]), float(low[g]), float(high[g]))
             for g, group in enumerate(groups)
@@ -170,7 +181,7 @@ def _solved(
     for g, group in enumerate(groups):
         k = group[0]
         if len(group) == 1:
-            told.high[k] = high[g]
+            told.high[k], told.guess[k] = high[g], cost[g]
             if not rare[k]:
                 told.cost[k], told.low[k] = cost[g], low[g]
             continue

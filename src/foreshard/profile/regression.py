@@ -11,8 +11,10 @@ A reading far off counts less (Huber 1964), unless most cells are as far off at 
 then it is the model that is wrong. Old readings are forgotten exponentially. Readings that
 follow each other are not independent, so the ranges are widened by their autocorrelation.
 
-Known weakness: rates and use must be counted over the same stretch of time. Where they are not,
-costs come out too low, as with any noise in what explains.
+Balancers and cells are seldom read at the same moment, and what a request uses may be counted a
+second later: second by second the two sides do not match, and costs would come out far too low
+(as with any noise in what explains). So both are smoothed alike over some seconds first, which
+costs some precision where they do match.
 """
 
 from __future__ import annotations
@@ -43,9 +45,11 @@ Index = NDArray[np.int64]
 MEMORY_S = 180.0
 # Means follow slower than costs are noticed to change, and quicker than a base creeps.
 MEAN_S = 60.0
-HUBER_SDS = 1.5
-# A reading further off than this moves no mean: it may be of another world (a job, a restart).
-CLIP_SDS = 4.0
+# Longer than what is counted may be late.
+NEAR_S = 5.0
+# A reading further off counts as one that is so far off (a job, a restart); one of which it is
+# asked whether a cost has changed, as one that is further.
+HUBER_SDS, CLIP_SDS = 2.5, 4.0
 NOISE_S = 60.0
 # Until so many readings the scatter is mostly a guess, this part of what is used.
 PRIOR_READINGS, PRIOR_NOISE = 10.0, 0.1
@@ -56,7 +60,7 @@ FEW_CELLS = 5
 MISFIT, PATIENCE_S = 2.0, 120.0
 # What a class costs before anything tells: the mean request, and how many times that it may be
 # off. It is only for what is expected of the next reading; reports do not invent costs.
-PRIOR_TIMES = 3.0
+PRIOR_TIMES = 30.0
 # Sorts of hardware differ by so much.
 SCALE_SD, SCALE_BOUNDS = 0.5, (0.1, 10.0)
 # What requests report leaves out the work that nobody accounts to them: it is no better than so.
@@ -76,6 +80,8 @@ class CostState:
             with what was used: means lag behind what creeps, in proportion to it.
         mean_rates: [C, K] running means.
         mean_used: [C, R] NaN = never heard.
+        near_rates: [C, K] the same over some seconds.
+        near_used: [C, R]
         readings: [C, R] how many were heard.
         noise_var: [C, R] scatter of one reading.
         last: [C, R] the newest residual, NaN = none.
@@ -94,6 +100,8 @@ class CostState:
     creep: Array
     mean_rates: Array
     mean_used: Array
+    near_rates: Array
+    near_used: Array
     readings: Array
     noise_var: Array
     last: Array
@@ -139,6 +147,8 @@ def start_costs(
         creep=np.zeros((sorts, resources, classes + 2)),
         mean_rates=np.zeros((cells, classes)),
         mean_used=np.full((cells, resources), np.nan),
+        near_rates=np.zeros((cells, classes)),
+        near_used=np.full((cells, resources), np.nan),
         readings=np.zeros((cells, resources)),
         noise_var=np.zeros((cells, resources)),
         last=np.full((cells, resources), np.nan),
@@ -183,7 +193,7 @@ def update_costs(state: CostState, rates: Array, used: Array, *, dt_s: float) ->
     mean_used = np.where(is_first, used - work, state.mean_used)
     residual = np.where(heard & ~is_first, used - mean_used - work, 0.0)
     guess = (PRIOR_NOISE * np.abs(used)) ** 2
-    noise_var = np.where(is_first, guess, state.noise_var)
+    noise_var = np.where(is_first & (state.noise_var == 0.0), guess, state.noise_var)
     typical = typical_cost(mean_rates, mean_used)
     noise_var = np.maximum(noise_var, (LEAST_NOISE * np.maximum(mean_used, 1e-12)) ** 2)
     sd = np.where(np.isnan(noise_var), 1.0, np.sqrt(noise_var))
@@ -193,41 +203,40 @@ def update_costs(state: CostState, rates: Array, used: Array, *, dt_s: float) ->
     # so long and no longer.
     misfit_s = np.where(open_ > MISFIT, state.misfit_s + dt_s, 0.0)
     doubt = np.where(misfit_s < PATIENCE_S, open_, 1.0)
-    size = np.abs(residual) / sd
     sure = telling / sd**2
-    huber = np.minimum(1.0, HUBER_SDS * open_ / np.maximum(size, 1e-9))
-    weight = sure * huber / doubt**2
+    blunt = np.clip(residual, -HUBER_SDS * open_ * sd, HUBER_SDS * open_ * sd)
     clipped = np.clip(residual, -CLIP_SDS * open_ * sd, CLIP_SDS * open_ * sd)
-
-    keep = float(np.exp(-dt_s / MEMORY_S))
-    # Both sides in differences; what is expected of them is added again as the residual's.
-    gram, moment, creep = keep * state.gram, keep * state.moment, keep * state.creep
-    target = weight * (residual + work)
-    level = np.nan_to_num(mean_used)
-    for sort in range(gram.shape[0]):
-        rows = slice(None) if gram.shape[0] == 1 else state.hardware == sort
-        x = apart[rows]
-        moment[sort] += target[rows].T @ x
-        creep[sort, :, :-2] += (weight[rows] * level[rows]).T @ x
-        creep[sort, :, -2] += (weight[rows] * level[rows] ** 2).sum(axis=0)
-        creep[sort, :, -1] += (target[rows] * level[rows]).sum(axis=0)
-        for r in range(resources):
-            gram[sort, r] += x.T @ (weight[rows, r, None] * x)
+    # What is believed of the reading; where nothing was heard, what was expected.
+    believed = work + telling * blunt
 
     readings = state.readings + heard
-    gain = np.where(counted, np.maximum(_part(dt_s, MEAN_S), 1.0 / (readings.max(axis=1) + 1)), 0)
+    slow, quick = (
+        _gain(counted, readings, dt_s=dt_s, span_s=span_s) for span_s in (MEAN_S, NEAR_S)
+    )
+    near_rates = np.where(fresh[:, None], rates, state.near_rates)
+    near_rates += quick * (rates - near_rates)
+    expected = mean_used + ((near_rates - mean_rates) @ state.costs) * state.scale[state.hardware]
+    near_used = np.where(is_first | np.isnan(state.near_used), expected, state.near_used)
+    near_used += np.where(is_first, 0.0, quick * (mean_used + believed - near_used))
+    keep = float(np.exp(-dt_s / MEMORY_S))
     together, last = _together(state, residual / sd, telling & (open_ <= MISFIT), keep)
     noise_gain = np.where(
         telling, np.maximum(1.0 / (PRIOR_READINGS + readings), _part(dt_s, NOISE_S)), 0.0
     )
     # Clipped squares are too small by what a normal law has beyond; that is little.
     after = replace(
-        state,
-        gram=gram,
-        moment=moment,
-        creep=creep,
-        mean_rates=mean_rates + gain[:, None] * apart,
-        mean_used=mean_used + gain[:, None] * (work + telling * clipped / doubt),
+        _pooled(
+            state,
+            near_rates - mean_rates,
+            np.nan_to_num(near_used - mean_used),
+            sure / doubt**2,
+            level=np.nan_to_num(mean_used),
+            keep=keep,
+        ),
+        mean_rates=mean_rates + slow * apart,
+        mean_used=mean_used + slow * (work + telling * blunt / doubt),
+        near_rates=near_rates,
+        near_used=near_used,
         readings=readings,
         noise_var=noise_var + noise_gain * ((clipped / open_) ** 2 - noise_var),
         last=last,
@@ -236,6 +245,33 @@ def update_costs(state: CostState, rates: Array, used: Array, *, dt_s: float) ->
         shift=update_shift(state.shift, rates, clipped, sure, dt_s=dt_s),
     )
     return _solved(after, typical)
+
+
+def _pooled(
+    state: CostState, apart: Array, used: Array, weight: Array, *, level: Array, keep: float
+) -> CostState:
+    """Forget some of what was pooled, and add one reading of all cells.
+
+    Args:
+        state: Before.
+        apart: [C, K] rates, beyond their means.
+        used: [C, R] beyond its mean.
+        weight: [C, R] inverse variance.
+        level: [C, R] mean of what is used.
+        keep: Part of the old that stays.
+    """
+    gram, moment, creep = keep * state.gram, keep * state.moment, keep * state.creep
+    target = weight * used
+    for sort in range(gram.shape[0]):
+        rows = slice(None) if gram.shape[0] == 1 else state.hardware == sort
+        x = apart[rows]
+        moment[sort] += target[rows].T @ x
+        creep[sort, :, :-2] += (weight[rows] * level[rows]).T @ x
+        creep[sort, :, -2] += (weight[rows] * level[rows] ** 2).sum(axis=0)
+        creep[sort, :, -1] += (target[rows] * level[rows]).sum(axis=0)
+        for r in range(gram.shape[1]):
+            gram[sort, r] += x.T @ (weight[rows, r, None] * x)
+    return replace(state, gram=gram, moment=moment, creep=creep)
 
 
 def take_reports(state: CostState, mean: Array, requests: Array, scatter: Array) -> CostState:
@@ -334,6 +370,12 @@ def _together(
     now, before = np.where(pair, blunt, 0.0), np.where(pair, state.last, 0.0)
     sums = np.stack([(now * before).sum(axis=0), (now * now).sum(axis=0)], axis=1)
     return keep * state.together + sums, blunt
+
+
+def _gain(counted: NDArray[np.bool_], readings: Array, *, dt_s: float, span_s: float) -> Array:
+    """[C, 1] of a mean over a span; the plain mean until so many readings were seen."""
+    first = 1.0 / (readings.max(axis=1, initial=0.0) + 1.0)
+    return np.asarray(np.where(counted, np.maximum(_part(dt_s, span_s), first), 0.0)[:, None])
 
 
 def _part(dt_s: float, span_s: float) -> float:

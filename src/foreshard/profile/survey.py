@@ -32,6 +32,8 @@ Array = NDArray[np.float64]
 CLASSIFY_S = 10.0
 # Nothing is said before so many seconds were seen.
 WARM_S = 60.0
+# Categories wait until most classes are known, but no longer than this.
+MOST_KNOWN, LATE_S = 0.7, 300.0
 KEPT_CHANGES = 50
 # A resource of which requests use less than this part (a disk, a leak) tells no categories.
 LEAST_WORK = 0.05
@@ -133,6 +135,11 @@ class Surveyor:
         scatter = np.sqrt(np.maximum(square / said - mean**2, 0.0))
         return replace(survey, costs=take_reports(survey.costs, mean, count, scatter))
 
+    def is_due(self, survey: Survey, *, at_s: float) -> bool:
+        """Whether it is time to find categories anew."""
+        is_warm = survey.costs.shift.seen_s >= WARM_S
+        return is_warm and at_s >= survey.classified_at_s + CLASSIFY_S
+
     def classify(
         self,
         survey: Survey,
@@ -149,8 +156,7 @@ class Surveyor:
             capacity: [R] what a mean cell offers, NaN = unknown.
             depends: By class, what it needs besides the cell.
         """
-        is_warm = survey.costs.shift.seen_s >= WARM_S
-        if not is_warm or at_s < survey.classified_at_s + CLASSIFY_S:
+        if not self.is_due(survey, at_s=at_s):
             return survey, ()
         state = survey.costs
         work = (state.mean_rates @ state.costs).sum(axis=0)
@@ -163,10 +169,14 @@ class Surveyor:
         priced = Priced(
             names=self.classes,
             resources=tuple(self.resources[r] for r in telling.tolist()),
-            cost=np.stack([t.cost for t in told], axis=1),
-            error=np.stack([(t.high - t.cost) / REACH_SDS for t in told], axis=1),
+            cost=np.stack([t.guess for t in told], axis=1),
+            error=np.stack([(t.high - t.guess) / REACH_SDS for t in told], axis=1),
             capacity=capacity[telling],
         )
+        # Words for a few of many classes would soon be the wrong ones.
+        part = float(np.mean(priced.is_known)) if self.classes else 0.0
+        if part < MOST_KNOWN and survey.costs.shift.seen_s < LATE_S:
+            return survey, ()
         catalogue, news = classify(survey.catalogue, priced, at_s=at_s, depends=depends)
         changes = (*survey.changes, *news)[-KEPT_CHANGES:]
         return replace(survey, catalogue=catalogue, changes=changes), news
