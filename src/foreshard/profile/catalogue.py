@@ -32,6 +32,10 @@ SAME_TIMES = 2.0
 SURE_LOOKS = 3
 # A cost whose standard deviation is more than this part of it is vague.
 VAGUE = 0.5
+# Classes are apart by what is beyond so many standard deviations of each.
+RANGE_SDS = 1.0
+# Classes of one category differ by about this part.
+SPREAD = 0.2
 # A cost of nothing, as a part of the middle one.
 LEAST_PART = 1e-3
 # Levels of what was never bound are told by the resource of which most is taken.
@@ -118,8 +122,10 @@ def classify(
     floored = np.maximum(np.maximum(cost, priced.error[known]), LEAST_PART * middle)
     log_cost, log_error = np.log(floored), priced.error[known] / floored
     names = [priced.names[k] for k in known.tolist()]
-    numbers = np.array(group_costs(log_cost, np.minimum(log_error, np.log(OTHER_TIMES))))
-    centre = np.array([log_cost[numbers == n].mean(axis=0) for n in range(numbers.max() + 1)])
+    reach, least = RANGE_SDS * priced.error[known], LEAST_PART * middle
+    low, high = (np.log(np.maximum(c, least)) for c in (cost - reach, cost + reach))
+    numbers = np.array(group_costs(low, high))
+    centre = _centre(log_cost, log_error, numbers)
     levels = _levels(centre, np.log(middle))
     bound = _bound(centre, priced)
     doubt = np.array([log_error[numbers == n].mean(axis=0) for n in range(len(centre))])
@@ -177,6 +183,15 @@ def classify(
         wavering=wavering,
     )
     return after, tuple(changes)
+
+
+def _centre(log_cost: Array, log_error: Array, numbers: NDArray[np.int64]) -> Array:
+    """[G, R] mean of each group; what is vague counts less."""
+    weight = 1.0 / (log_error**2 + SPREAD**2)
+    groups = [numbers == n for n in range(numbers.max() + 1)]
+    return np.array(
+        [(weight[g] * log_cost[g]).sum(axis=0) / weight[g].sum(axis=0) for g in groups]
+    )
 
 
 def _levels(centre: Array, middle: Array) -> list[tuple[Level, ...]]:

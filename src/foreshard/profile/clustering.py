@@ -1,9 +1,9 @@
 """This module is which costs belong together, in how many sorts the data say.
 
-Costs are compared by their ratio, in the resource in which they differ most, less what they may
-be off. Average linkage joins what is nearest (Sokal and Michener 1958); the cut is the widest gap
-between successive distances, within what words allow: costs closer than 1.5 times are of one
-sort, costs further apart than 4 times are not.
+Costs are compared by their ratio, in the resource in which they differ most, from the upper end
+of the range of one to the lower end of the other. Average linkage joins what is nearest (Sokal
+and Michener 1958); the cut is the widest gap between successive distances, within what words
+allow: costs closer than 1.5 times are of one sort, costs further apart than 4 times are not.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ Array = NDArray[np.float64]
 ALIKE_TIMES, OTHER_TIMES = 1.5, 4.0
 
 
-def group_costs(log_cost: Array, log_error: Array) -> tuple[int, ...]:
+def group_costs(log_low: Array, log_high: Array) -> tuple[int, ...]:
     """The group of every class, numbered by first member.
 
     Args:
-        log_cost: [K, R] natural logarithm of costs.
-        log_error: [K, R] standard deviation of that, >= 0.
+        log_low: [K, R] natural logarithm of the least that a request may cost.
+        log_high: [K, R] of the most, >= `log_low`.
     """
-    size = len(log_cost)
-    apart = np.abs(log_cost[:, None] - log_cost[None])
-    doubt = np.sqrt(log_error[:, None] ** 2 + log_error[None] ** 2)
-    distance = np.maximum(apart - doubt, 0.0).max(axis=2, initial=0.0)
+    size = len(log_low)
+    above = (log_low[:, None] - log_high[None]).max(axis=2, initial=0.0)
+    distance = np.maximum(above, above.T)
     np.fill_diagonal(distance, np.inf)
     groups: dict[int, list[int]] = {k: [k] for k in range(size)}
     history, heights = [list(groups.values())], list[float]()

@@ -1,10 +1,11 @@
 """This module is which costs the data tell, and which they tell only together.
 
 The question is put in relative terms: how far off may each cost be, as a part of itself? A class
-that would be unknown even if all others were known has too little traffic. Of the rest, the
-directions of cost in which the data are weak span a space; classes that its projector ties to
-each other cannot be told apart, and get one cost together. (The projector, not the singular
-vectors: two separate pairs that are equally weak have singular vectors in any mixture.)
+that is unknown though its rate goes its own way has too little traffic. One that is unknown
+because its rate goes with those of others (its variance inflation is 10 and more; Marquardt 1970)
+cannot be told apart from some: the directions of cost in which the data are weak span a space,
+and classes that its projector ties to each other get one cost together. (The projector, not the
+singular vectors: two separate pairs that are equally weak have singular vectors in any mixture.)
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ Array = NDArray[np.float64]
 TOLD, LIGHT = 0.3, 0.3
 # Ties of the projector below this are chance.
 TIED = 0.1
-# Squared multiple correlation of rates beyond which a class is one of a group, however rare.
-EXPLAINED = 0.98
+# Times that the variance of a cost is larger for the others' being unknown too.
+INFLATED = 10.0
 # 90 % of a normal law lie within so many standard deviations.
 REACH_SDS = 1.6449
 
@@ -67,31 +68,38 @@ def tell(inverse: Array, pull: Array, rates: Array, *, typical: float) -> Told:
     guess = solve_nonnegative(inverse + trust, pull + typical * np.diagonal(trust))
     scale = np.maximum(guess, LIGHT * typical)
     relative = scale[:, None] * inverse * scale
-    rare = np.diagonal(relative) < TOLD**-2
-    rare &= ~_explained(relative)
-    joined = _joined(relative, rare)
+    rare = _is_rare(relative)
+    joined, alone = _joined(relative, rare), rare
     # Costs of groups, each as one; what is still weak among these joins as well.
     for _ in range(size):
         merge = _merge(joined, size)
         asked = np.maximum(merge.T @ rates, 1e-12)
         mean = np.maximum(merge.T @ (rates * scale) / asked, LIGHT * typical)
         relative_of = mean[:, None] * (merge.T @ inverse @ merge) * mean
-        alone = np.array([bool(rare[list(group)].all()) for group in joined])
+        alone = _is_rare(relative_of)
         again = _joined(relative_of, alone)
         if len(again) == len(joined):
             again = _paired(relative_of, alone)
         if len(again) == len(joined):
             break
         joined = [tuple(sorted(k for i in group for k in joined[i])) for group in again]
-    return _solved(inverse, pull, rates, joined, rare, typical)
+    vague = np.zeros(size, dtype=np.bool_)
+    for g, group in enumerate(joined):
+        vague[list(group)] = len(group) == 1 and alone[g]
+    return _solved(inverse, pull, rates, joined, vague, typical)
 
 
-def _explained(relative: Array) -> NDArray[np.bool_]:
-    """[K] whose rate is all but a combination of the others'."""
-    size = np.sqrt(_own(relative))
-    alike = relative / size[:, None] / size
-    alike += np.diag(np.where(np.diagonal(alike) > 0.0, 1e-9, 1.0))
-    return np.asarray(np.diagonal(np.linalg.inv(alike)) > 1.0 / (1.0 - EXPLAINED))
+def _is_rare(relative: Array) -> NDArray[np.bool_]:
+    """[K] whose cost is unknown, and not for going with the others."""
+    spread = _spread(relative)
+    return np.asarray((spread > TOLD**2) & (spread * np.diagonal(relative) < INFLATED))
+
+
+def _spread(relative: Array) -> Array:
+    """[K] variance of each, as a part of itself."""
+    known = np.diagonal(relative) > 0.0
+    least = np.where(known, 1e-9 * _own(relative), 1.0)
+    return np.asarray(np.diagonal(np.linalg.inv(relative + np.diag(least))))
 
 
 def _own(relative: Array) -> Array:
@@ -107,9 +115,7 @@ def _paired(relative: Array, rare: NDArray[np.bool_]) -> list[tuple[int, ...]]:
     """
     size = len(relative)
     own = _own(relative)
-    known = np.diagonal(relative) > 0.0
-    spread = np.diagonal(np.linalg.inv(relative + np.diag(np.where(known, 1e-9 * own, 1.0))))
-    weak = np.where(rare, 0.0, spread)
+    weak = np.where(rare, 0.0, _spread(relative))
     k = int(weak.argmax())
     if size < 2 or weak[k] <= TOLD**2:
         return [(i,) for i in range(size)]
