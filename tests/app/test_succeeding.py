@@ -22,6 +22,7 @@ from foreshard.app.steering import engine_of
 from foreshard.app.succeeding import EditionWatch
 from foreshard.config import Settings
 from foreshard.controller.loop import Loop
+from foreshard.controller.profiling import Profiling
 from foreshard.model.catalogue import Actor, Edit, Role
 from foreshard.model.errors import EditError
 from tests.api.counter import ORDERS, opened
@@ -69,9 +70,12 @@ class Flight:
 async def flying(settings: Settings) -> AsyncIterator[Flight]:
     flown = newest_held(settings)
     stage, executor = Stage(), ThreadExecutor()
-    watch = EditionWatch(settings, flown, store=stage.store, executor=executor)
     serving = settings.model_copy(update={"classes": flown.catalogue.classes})
-    world = replace(stage.loop._world, succession=watch)
+    profiling = Profiling(settings.fleet(), serving.request_classes(), stage.store)
+    watch = EditionWatch(
+        settings, flown, store=stage.store, executor=executor, tagged=profiling.tag
+    )
+    world = replace(stage.loop._world, succession=watch, profiling=profiling)
     stage.loop = Loop(engine_of(serving), settings.fleet(), world, foresight=None, tick_s=1.0)
     with CatalogueFile(catalogue_dir(settings)) as file:
         desk = ClassDesk(settings, file)
@@ -126,24 +130,18 @@ async def test_an_edition_that_does_not_fit_is_passed_over_and_said(settings: Se
     assert "us-3" in dict(flown.passed_over)[1]
 
 
-async def test_the_cost_of_classes_is_told(settings: Settings) -> None:
-    async with flying(settings) as flight:
-        await flight.until(lambda: flight.stage.store.get("profile") is not None)
-        told = flight.stage.store.get("profile")
-        assert told is not None
-        assert set(told["classes"]) == {"checkout", "search", "report"}
+async def test_the_profiler_surveys_the_classes_that_are_flown_and_hears_of_tags(
+    settings: Settings,
+) -> None:
+    def known(flight: Flight) -> dict[str, Any]:
+        return dict((flight.stage.store.get("profile") or {"classes": {}})["classes"])
 
-
-async def test_what_an_engine_said_of_costs_is_read_over_the_api(settings: Settings) -> None:
     async with flying(settings) as flight:
-        await flight.until(lambda: len(flight.classes()) == 3)
-        with SqliteStore(state_dir(settings)) as store:
-            flight.watch._store = store
-            await flight.stage.turn(12)
-        told = flight.desk.one("search")["profile"]
-        assert told["costs"]["cpu"]["per_request"] > 0.0
-        assert told["rate_rps"] > 0.0
-        assert {one["dependency"] for one in told["depends"]} == {"index"}
+        await flight.until(lambda: set(known(flight)) == {"checkout", "search", "report"})
+        flight.desk.define("orders", body(), ANY)
+        flight.desk.set_tag("orders", "{category: heavy}", ANY)
+        await flight.until(lambda: "orders" in known(flight))
+        await flight.until(lambda: known(flight)["orders"]["category"] == "heavy")
 
 
 async def test_a_tag_that_differs_from_what_was_found_is_told_with_both(

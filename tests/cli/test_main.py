@@ -40,6 +40,7 @@ COMMANDS = (
         "eject",
         "status",
         "why",
+        "profile",
         "averted",
         "freeze",
         "thaw",

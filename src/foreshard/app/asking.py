@@ -12,9 +12,18 @@ from foreshard.app.heartbeat import age_s, engine_age_s, patience_s, web_file
 from foreshard.app.places import state_dir
 from foreshard.app.relaying import PATIENCE_S, relay_age_s
 from foreshard.config import Settings
+from foreshard.controller.profiling import KEY
 from foreshard.model.errors import ConfigError, SinkError, StoreError
 
-__all__ = ["engine_status", "freeze", "frozen_because", "health", "latest_decision", "thaw"]
+__all__ = [
+    "engine_status",
+    "freeze",
+    "frozen_because",
+    "health",
+    "latest_decision",
+    "thaw",
+    "workload_profile",
+]
 
 # A probe must have its answer soon.
 HEALTH_TIMEOUT_S = 4.0
@@ -27,6 +36,15 @@ def engine_status(settings: Settings) -> Mapping[str, Any] | None:
     try:
         with SqliteReader(state_dir(settings)) as reader:
             return reader.get("status")
+    except StoreError:
+        return None
+
+
+def workload_profile(settings: Settings) -> Mapping[str, Any] | None:
+    """What requests cost, as the engine last wrote it; None before it first did."""
+    try:
+        with SqliteReader(state_dir(settings)) as reader:
+            return reader.get(KEY)
     except StoreError:
         return None
 

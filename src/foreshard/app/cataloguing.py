@@ -7,6 +7,7 @@ cell is gone) is passed over for the one before it, loudly, and at last for the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -17,9 +18,10 @@ from foreshard.app.places import catalogue_dir
 from foreshard.config import Settings
 from foreshard.config.catalogue import Catalogue, Footing
 from foreshard.model.catalogue import Edition
+from foreshard.model.category import Tag
 from foreshard.model.errors import EditError, StoreError
 
-__all__ = ["Held", "held", "newest_held"]
+__all__ = ["Held", "held", "newest_held", "tags_of"]
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +61,20 @@ def held(edition: Edition | None, footing: Footing) -> Held:
         catalogue=footing.restored(edition.document),
         is_file_ignored=edition.base != footing.file.digest,
     )
+
+
+def tags_of(catalogue: Catalogue) -> Mapping[str, Tag]:
+    """What persons say of classes, as the profiler takes it."""
+    return {
+        name: Tag(
+            request_class=name,
+            category=said.category,
+            by=said.by or "unknown",
+            at_s=said.at_s,
+            note=said.note,
+        )
+        for name, said in catalogue.tags.items()
+    }
 
 
 def newest_held(settings: Settings) -> Held:

@@ -36,6 +36,7 @@ from foreshard.config.catalogue import Footing
 from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.loop import Loop, World
 from foreshard.controller.page import engine_page
+from foreshard.controller.profiling import Profiling
 from foreshard.controller.recording import Recording
 from foreshard.controller.vitals import Vitals
 from foreshard.forecast.step import Gathering
@@ -107,7 +108,8 @@ async def _loop_of(
     stack.callback(store.close)
     thinker = ThreadExecutor(name="foreshard-classes")
     stack.callback(thinker.close)
-    watch = EditionWatch(from_file, flown, store=store, executor=thinker)
+    profiling = Profiling(settings.fleet(), settings.request_classes(), store)
+    watch = EditionWatch(from_file, flown, store=store, executor=thinker, tagged=profiling.tag)
     stack.push_async_callback(watch.aclose)
     recording = Recording(TurnFiles(turns_dir(settings)))
     if flown.version:
@@ -128,6 +130,7 @@ async def _loop_of(
         recording=recording,
         chronicle=_chronicle(settings, stack),
         succession=watch,
+        profiling=profiling,
     )
     return loop_of(settings, world, executor, adviser=FileAdviser(settings))
 

@@ -20,7 +20,7 @@ def told(
     Args:
         each: The class.
         catalogue: All of them.
-        report: What the engine last said of costs (`knowing.report_of`); {} = nothing.
+        report: What the engine last said of costs (`controller.account`); {} = nothing.
     """
     known = report.get("classes", {}).get(each.name)
     found = str(known["found"]) if known else ""

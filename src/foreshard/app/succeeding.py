@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,8 +18,8 @@ from foreshard.adapters.clock import ThreadExecutor
 from foreshard.adapters.store.catalogue_file import CatalogueFile
 from foreshard.adapters.store.editions import Editions
 from foreshard.adapters.store.questions import Questions
-from foreshard.app.cataloguing import Held, held
-from foreshard.app.knowing import FLOWN, PROFILE, report_of
+from foreshard.app.cataloguing import Held, held, tags_of
+from foreshard.app.knowing import FLOWN
 from foreshard.app.places import catalogue_dir
 from foreshard.app.rehearsing import answered
 from foreshard.app.steering import engine_of
@@ -27,7 +27,7 @@ from foreshard.config import Settings
 from foreshard.config.catalogue import Catalogue, Footing
 from foreshard.controller.succession import Heir, Sight
 from foreshard.controller.tidings import Reminder
-from foreshard.engine.costing import profile_of
+from foreshard.model.category import Tag
 from foreshard.model.errors import ForeshardError, StoreError
 from foreshard.ports import StateStore
 
@@ -37,8 +37,6 @@ log = structlog.get_logger(__name__)
 
 # Whoever asked waits no longer.
 ANSWER_S = 15.0
-# What classes cost is told so often.
-PROFILE_S = 5.0
 # Another process writes for milliseconds; the loop does not wait for more.
 PATIENCE_S = 0.05
 
@@ -51,10 +49,17 @@ class EditionWatch:
         flown: What flies.
         store: The engine's.
         executor: Where heirs are made and questions answered.
+        tagged: Told what persons say of classes.
     """
 
     def __init__(
-        self, settings: Settings, flown: Held, *, store: StateStore, executor: ThreadExecutor
+        self,
+        settings: Settings,
+        flown: Held,
+        *,
+        store: StateStore,
+        executor: ThreadExecutor,
+        tagged: Callable[[Mapping[str, Tag]], None] = lambda _: None,
     ) -> None:
         self._footing = Footing(settings)
         self._directory = catalogue_dir(settings)
@@ -62,12 +67,12 @@ class EditionWatch:
         # The newest edition that was looked at, whether it flies or was passed over.
         self._seen = max((flown.version, *(version for version, _ in flown.passed_over)))
         self._store = store
+        self._tagged = tagged
         self._executor = executor
         self._file: CatalogueFile | None = None
         self._work: asyncio.Task[tuple[Held, Heir | None]] | None = None
         self._answering: asyncio.Task[None] | None = None
         self._trouble = Reminder()
-        self._profile_at_s = float("-inf")
         because = "; ".join(f"version {n}: {why}" for n, why in flown.passed_over)
         self._tell(passed_over=because)
 
@@ -81,8 +86,7 @@ class EditionWatch:
             return None
 
     def see(self, sight: Sight) -> None:
-        """Say what classes cost; answer the next question, if one waits and none is answered."""
-        self._tell_profile(sight)
+        """Answer the next question, if one waits and none is being answered."""
         if self._file is None or not (self._answering is None or self._answering.done()):
             return
         try:
@@ -131,7 +135,7 @@ class EditionWatch:
             log.error("classes.passed_over", version=self._seen, because=str(error))  # noqa: TRY400 - said whole
             self._tell(passed_over=f"version {self._seen}: {error}")
             return None
-        self._flown, self._profile_at_s = made, float("-inf")
+        self._flown = made
         self._tell()
         return heir
 
@@ -161,24 +165,13 @@ class EditionWatch:
         except StoreError as error:
             log.warning("question.unanswered", error=str(error))
 
-    def _tell_profile(self, sight: Sight) -> None:
-        now_s = sight.observation.now_s
-        if now_s < self._profile_at_s:
-            return
-        self._profile_at_s = now_s + PROFILE_S
-        served = self._footing.fitted(self._flown.catalogue).request_classes()
-        profile = profile_of(sight.state, sight.engine.estimator, served, at_s=now_s)
-        try:
-            self._store.put(PROFILE, report_of(profile))
-        except StoreError as error:
-            log.debug("profile.untold", error=str(error))
-
     def _tell(self, *, passed_over: str = "") -> None:
         note = {
             "version": self._flown.version,
             "at_s": time.time(),
             "passed_over": passed_over,
         }
+        self._tagged(tags_of(self._flown.catalogue))
         try:
             self._store.put(FLOWN, note)
         except StoreError as error:

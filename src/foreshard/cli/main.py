@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from foreshard import __version__
-from foreshard.cli.ask import bundle, freeze, health, replay, status, thaw, why
+from foreshard.cli.ask import bundle, freeze, health, profile, replay, status, thaw, why
 from foreshard.cli.averted import averted
 from foreshard.cli.backtest import backtest
 from foreshard.cli.begin import check, init, schema
@@ -23,7 +23,7 @@ __all__ = ["app"]
 
 COMMANDS = (
     *(init, check, schema, run, serve, relay, engine, web, foresee, bootstrap, eject),
-    *(status, why, averted, freeze, thaw, health, bundle, replay),
+    *(status, why, profile, averted, freeze, thaw, health, bundle, replay),
     *(backtest, train),
     *(fault, demo, report),
 )

@@ -18,11 +18,13 @@ from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.errands import Teller, recycle
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.hearing import Hearing
+from foreshard.controller.herald import announce
 from foreshard.controller.keeping import Keeping, Lived
 from foreshard.controller.observe import observation_of
+from foreshard.controller.profiling import Profiling
 from foreshard.controller.recording import Recording
-from foreshard.controller.succession import Sight, Succession
-from foreshard.controller.tidings import FEW, Reminder, tell_reasons
+from foreshard.controller.succession import Sight, Succession, hand_on
+from foreshard.controller.tidings import FEW, Reminder
 from foreshard.controller.verify import strays
 from foreshard.controller.vitals import Vitals, turn_of
 from foreshard.engine import Engine, EngineState
@@ -66,7 +68,7 @@ WAITS = "handover.waits"
 class World:
     """Every port the loop uses, and its signs of life.
 
-    `driver`, `events`, `mover`, `recording`, `chronicle` and `succession` may be absent.
+    `driver`, `events` and, from `mover` on, all but `vitals` may be absent.
     """
 
     clock: Clock
@@ -81,6 +83,7 @@ class World:
     recording: Recording | None = None
     chronicle: Chronicle | None = None
     succession: Succession | None = None
+    profiling: Profiling | None = None
 
 
 class Loop:
@@ -174,9 +177,11 @@ class Loop:
         began = time.perf_counter()
         self._state, decision = self._engine.step(self._state, observation, forecast)
         self._instruments.tick_s.append(time.perf_counter() - began)
+        if self._world.profiling is not None:
+            self._world.profiling.take(observation, self._state.workload.count)
         # What such a cell does is our doing as well: nothing is learned from its being well.
         self._handled = frozenset(c for c, p in decision.phases.items() if p != Phase.ACTIVE)
-        tell_reasons(decision, self._instruments.is_news)
+        announce(decision, self._instruments)
         if isinstance(decision.routing, Act):
             await self._apply(decision.routing)
         else:
@@ -207,8 +212,8 @@ class Loop:
 
     def _succeed(self) -> None:
         """Fly on with other classes, if they have changed: the live table stays live."""
-        succession = self._world.succession
-        heir = succession.due() if succession is not None else None
+        world = self._world
+        heir = world.succession.due() if world.succession is not None else None
         if heir is None:
             return
         if self._state is not None:
@@ -217,13 +222,8 @@ class Loop:
                 self._state, former=self._engine, heir=heir.engine, now_s=now_s
             )
         self._engine = self._keeping.engine = heir.engine
-        self._world.vitals.priorities = heir.priorities
-        for learner in (self._foresight, self._world.chronicle):
-            if learner is not None:
-                learner.take_up(heir.classes)
-        if self._world.recording is not None:
-            self._world.recording.served = heir.served
-        log.info("classes.taken_up", version=heir.version, classes=len(heir.classes))
+        learners = (self._foresight, world.chronicle, world.profiling)
+        hand_on(heir, learners, recording=world.recording, vitals=world.vitals)
 
     async def _adopt(self) -> None:
         """Start from what is live, so that a restart, ours or the sink's, changes nothing."""

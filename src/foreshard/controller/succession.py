@@ -6,16 +6,22 @@ whoever makes the heir: the loop gets one that can fly, or none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
+from foreshard.controller.recording import Recording
+from foreshard.controller.vitals import Vitals
 from foreshard.engine import Engine, EngineState
 from foreshard.model.forecast import Forecast
 from foreshard.model.telemetry import Observation
 from foreshard.model.workload import RequestClass
 
-__all__ = ["Heir", "Sight", "Succession"]
+__all__ = ["Heir", "Learner", "Sight", "Succession", "hand_on"]
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,30 @@ class Sight:
     state: EngineState
     observation: Observation
     forecast: Forecast | None
+
+
+class Learner(Protocol):
+    """What reads requests by their classes."""
+
+    def take_up(self, classes: Sequence[RequestClass]) -> None:
+        """Read them as those of other classes from now on."""
+
+
+def hand_on(
+    heir: Heir,
+    learners: Iterable[Learner | None],
+    *,
+    recording: Recording | None,
+    vitals: Vitals,
+) -> None:
+    """Tell everybody beside the engine of the classes that are flown from now on."""
+    for learner in learners:
+        if learner is not None:
+            learner.take_up(heir.classes)
+    if recording is not None:
+        recording.served = heir.served
+    vitals.priorities = heir.priorities
+    log.info("classes.taken_up", version=heir.version, classes=len(heir.classes))
 
 
 class Succession(Protocol):

@@ -8,48 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import structlog
-
-from foreshard.model.plan import Decision, Reason
-
-__all__ = ["FEW", "Reminder", "Tidings", "first_names", "tell_reasons"]
-
-log = structlog.get_logger(__name__)
+__all__ = ["FEW", "Reminder", "Tidings", "first_names"]
 
 # So many lines in a minute can still be read.
 FEW = 10
 WINDOW_S = 60.0
-
-
-# Codes of reasons that a person may have to look at.
-ALARMING = (
-    "guard.panic",
-    "guard.refuses",
-    "telemetry.",
-    "forecast.stale",
-    "cell.quarantined",
-    "handover.stuck",
-    "maintenance.late",
-)
-
-
-def tell_reasons(decision: Decision, is_news: Callable[[Reason], bool]) -> None:
-    """Say why it was decided so, as far as that is news.
-
-    Args:
-        decision: The newest.
-        is_news: Asked of each reason once.
-    """
-    news: dict[str, list[Reason]] = {}
-    for reason in decision.routing.because:
-        if is_news(reason):
-            news.setdefault(reason.code, []).append(reason)
-    for code, reasons in news.items():
-        say = log.warning if code.startswith(ALARMING) else log.info
-        for reason in reasons[:FEW]:
-            say("decision", code=code, cell=reason.subject, text=reason.text)
-        if len(reasons) > FEW:
-            say("decision", code=code, count=len(reasons), more=len(reasons) - FEW)
 
 
 class Reminder:
