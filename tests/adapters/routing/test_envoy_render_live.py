@@ -187,6 +187,35 @@ async def test_a_free_class_feels_nothing_when_a_cell_dies_and_nobody_plans(
         assert {status for status, _ in answers} == {200}
 
 
+async def test_what_reached_no_cell_is_asked_of_another_and_what_broke_off_is_not(
+    tmp_path: Path,
+) -> None:
+    once = replace(SEARCH, retriable=False)
+
+    def everywhere(fleet: tuple[Cell, ...]) -> RoutingTable:
+        return table(fleet, free_route(once, dict.fromkeys(NAMES, 1)))
+
+    async with bench(NAMES, everywhere, tmp_path) as running:
+        for backend in running.backends.values():
+            backend.delay_s = 0.3
+        under_way = [asyncio.create_task(running.ask("/search")) for _ in range(12)]
+        await asyncio.sleep(0.1)
+        dead = running.backends["eu-1"]
+        inside = dead.served["/search"]
+        assert inside
+        await dead.kill()
+        broken = [status for status, _ in await asyncio.gather(*under_way) if status != 200]
+        assert len(broken) == inside, "each may have been done; none is asked again"
+        assert sum(b.served["/search"] for b in running.backends.values()) == 12
+        for backend in running.backends.values():
+            backend.delay_s = 0.0
+        # So few at once that the budget of retries has room for all that meet the dead cell.
+        for _ in range(5):
+            answers = await asyncio.gather(*(running.ask("/search") for _ in range(12)))
+            assert {status for status, _ in answers} == {200}
+        assert sum(b.served["/search"] for b in running.backends.values()) == 12 + 60
+
+
 async def test_a_dead_cells_keys_move_to_one_backup_each_and_come_home(tmp_path: Path) -> None:
     def keyed(fleet: tuple[Cell, ...]) -> RoutingTable:
         runs = [("eu-1", 2048), ("eu-2", 1024), ("eu-3", 1024)]
