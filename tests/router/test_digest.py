@@ -8,7 +8,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreshard.router.digest import BAD_TEXT, digest_bytes, owners_of_bytes, owners_of_text
+from foreshard.router.digest import BAD_TEXT, digest, owners_of_bytes, owners_of_text
 
 EVERY = np.arange(1 << 16, dtype=np.uint16)
 MASK = EVERY.size - 1
@@ -22,7 +22,11 @@ def slots(keys: list[str]) -> list[int]:
 @given(seed=st.integers(0, 2**32 - 1))
 def test_bytes_of_every_length_hash_as_xxhash_says(size: int, seed: int) -> None:
     data = np.random.default_rng(seed).integers(0, 256, max(size, 1), dtype=np.uint8)
-    assert int(digest_bytes(data, size)) == xxhash.xxh64_intdigest(data[:size].tobytes(), 0)
+    wanted = xxhash.xxh64_intdigest(data[:size].tobytes(), 0)
+    assert int(digest(data, 0, size)) == wanted
+    padded = np.concatenate((np.ones(3, dtype=np.uint8), data, data))
+    assert int(digest(padded, 3, size)) == wanted
+    assert int(digest(data.astype(np.uint32), 0, size)) == wanted
 
 
 @given(st.lists(st.binary(max_size=100).map(lambda b: b.rstrip(b"\0")), min_size=1, max_size=8))

@@ -75,7 +75,7 @@ class Lane:
             or after each new table the first cell would be the first to be asked.
     """
 
-    __slots__ = ("answers", "cuts", "is_keyed", "mask", "owner", "turns")
+    __slots__ = ("answers", "cells", "cuts", "is_keyed", "mask", "owner", "shed", "turns")
 
     def __init__(
         self, row: Row, cells: Mapping[str, Cell], refused: Refused, turns: Iterator[int]
@@ -89,10 +89,13 @@ class Lane:
             case _:
                 assert_never(row)
         names = sorted({name for name, _ in runs})
-        self.answers: tuple[Cell | Refused, ...] = tuple(
-            cells[name] if name else refused for name in names
+        self.cells = tuple(cells[name] for name in names if name)
+        self.answers: tuple[Cell | Refused, ...] = (
+            self.cells if names[0] else (refused, *self.cells)
         )
         """What the numbers in `owner` stand for; "refused" is the first, if it is there."""
+        self.shed = int(names[0] == "")
+        """How many of them are "refused"."""
         place = {name: i for i, name in enumerate(names)}
         self.is_keyed = isinstance(row, SlotRow)
         self.mask = 0

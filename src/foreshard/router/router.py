@@ -172,11 +172,10 @@ class Router:
             lane = lanes[request_class, origin]
         except KeyError as error:
             return _no_row(lanes.table, error)
-        index = places_of(lane, keys)
-        shed = int(isinstance(lane.answers[0], Refused))
+        places = places_of(lane, keys)
         return Batch(
-            cells=tuple(each for each in lane.answers if isinstance(each, Cell)),
-            index=index - shed if shed else index,
+            cells=lane.cells,
+            index=places - lane.shed if lane.shed else places,
             retry_after_s=self._refused.retry_after_s,
             version=lanes.table.version,
         )
