@@ -10,20 +10,51 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from foreshard.router import Nowhere, Refused, Router
+    from foreshard.router.placement import (
+        Move,
+        NoAlternative,
+        Stay,
+        shard_request,
+        shard_requests,
+    )
+    from foreshard.router.request import (
+        CellHistory,
+        Request,
+        ShardPolicy,
+        ShardRule,
+        WorkloadProfile,
+    )
 
-__all__ = ["Nowhere", "Refused", "Router"]
+__all__ = [
+    "CellHistory",
+    "Move",
+    "NoAlternative",
+    "Nowhere",
+    "Refused",
+    "Request",
+    "Router",
+    "ShardPolicy",
+    "ShardRule",
+    "Stay",
+    "WorkloadProfile",
+    "shard_request",
+    "shard_requests",
+]
 
 __version__ = "0.1.0"
 
-_HOMES = {"Nowhere": "router", "Refused": "router", "Router": "router"}
+_ROOMS = {
+    "router": ("Nowhere", "Refused", "Router"),
+    "router.placement": ("Move", "NoAlternative", "Stay", "shard_request", "shard_requests"),
+    "router.request": ("CellHistory", "Request", "ShardPolicy", "ShardRule", "WorkloadProfile"),
+}
 
 
 def __getattr__(name: str) -> object:
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{room}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
