@@ -23,10 +23,10 @@ from foreshard.adapters.routing.client import SOCKET
 from foreshard.adapters.routing.control import PlanControl
 from foreshard.adapters.routing.control_api import control_app
 from foreshard.adapters.routing.envoy.discovery import Discovery, DiscoverySettings
-from foreshard.adapters.routing.envoy.edition import Seal
 from foreshard.adapters.routing.envoy.editions import EditionService
 from foreshard.adapters.routing.envoy.health import health_handler
 from foreshard.adapters.routing.envoy.snapshot import Render
+from foreshard.adapters.routing.seal import Seal
 from foreshard.model.errors import SinkError
 
 __all__ = ["ServeSettings", "run_serve", "serving"]
