@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from foreshard.app.following import following, following_in_thread
     from foreshard.router import Nowhere, Refused, Router
     from foreshard.router.placement import (
         Move,
@@ -37,6 +38,8 @@ __all__ = [
     "ShardRule",
     "Stay",
     "WorkloadProfile",
+    "following",
+    "following_in_thread",
     "shard_request",
     "shard_requests",
 ]
@@ -44,6 +47,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "app.following": ("following", "following_in_thread"),
     "router": ("Nowhere", "Refused", "Router"),
     "router.placement": ("Move", "NoAlternative", "Stay", "shard_request", "shard_requests"),
     "router.request": ("CellHistory", "Request", "ShardPolicy", "ShardRule", "WorkloadProfile"),
