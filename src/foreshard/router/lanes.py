@@ -12,8 +12,10 @@ from itertools import count
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.routing import ClassRoute, RoutingTable
 from foreshard.model.topology import Cell
+from foreshard.model.workload import RequestClass
 from foreshard.router.answer import Refused
 from foreshard.router.lane import Lane
+from foreshard.router.path import normalised
 
 __all__ = ["Lanes", "Place", "Turns"]
 
@@ -45,6 +47,8 @@ class Lanes(dict[Place, Lane]):
         self._cells = {cell.name: cell for cell in table.cells}
         # Of two classes of one name Envoy has the last.
         self._routes = {route.request_class.name: route for route in table.classes}
+        classes = [route.request_class for route in table.classes]
+        self._matches = [(c.match.method, c.match.path_prefix, c) for c in classes]
         origins = {origin for route in table.classes for origin in route.rows}
         self._first_origin = min(origins, default="")
         self._origins = frozenset(origins)
@@ -89,6 +93,14 @@ class Lanes(dict[Place, Lane]):
             route = self._routes.get(request_class)
             if route is not None and origin in route.rows:
                 self[request_class, origin]
+
+    def classify(self, method: str, path: str) -> RequestClass:
+        """The first class that matches, else the default class."""
+        plain = normalised(path)
+        for verb, prefix, request_class in self._matches:
+            if (not verb or verb == method) and plain.startswith(prefix):
+                return request_class
+        return self._route(self.table.default_class).request_class
 
     def backups(self, request_class: str, home: str) -> tuple[Cell, ...]:
         """See `Router.backups`."""

@@ -21,6 +21,7 @@ from xxhash import xxh64_intdigest
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.routing import RETRY_AFTER_S, RoutingTable
 from foreshard.model.topology import Cell
+from foreshard.model.workload import RequestClass
 from foreshard.router.answer import Answer, Batch, Nowhere, Refused
 from foreshard.router.lane import Key
 from foreshard.router.lanes import Lanes, Place, Turns
@@ -28,7 +29,7 @@ from foreshard.router.lanes import Lanes, Place, Turns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Router"]
+__all__ = ["NO_TABLE", "Router"]
 
 NO_TABLE = "the router has no table yet; give it one with swap(), or let it follow a Foreshard"
 
@@ -195,6 +196,16 @@ class Router:
             return lanes.resolve(request_class, origin)
         except KeyError:
             return None
+
+    def classify(self, method: str, path: str) -> RequestClass | None:
+        """The class of a request, as the Envoys decide it; None = there is no table.
+
+        Args:
+            method: Of HTTP; POST for gRPC.
+            path: As it was sent, escaped; for gRPC `/package.Service/Method`.
+        """
+        lanes = self._lanes
+        return None if lanes is None else lanes.classify(method, path)
 
     def backups(self, request_class: str, home: str) -> tuple[Cell, ...]:
         """Cells that may be asked when a cell does not answer, best first; () = none.

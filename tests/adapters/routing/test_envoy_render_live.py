@@ -15,6 +15,7 @@ from foreshard.model.routing import RoutingTable
 from foreshard.model.topology import Cell
 from foreshard.model.workload import Match
 from foreshard.router import Router
+from foreshard.router.path import normalised
 from tests.adapters.routing.envoy_bench import Bench, bench
 from tests.adapters.routing.envoy_tables import (
     CHECKOUT,
@@ -78,6 +79,29 @@ async def test_a_client_cannot_choose_its_timeout_or_retries(tmp_path: Path) -> 
         hurried = {"x-envoy-upstream-rq-timeout-ms": "10"}
         running.backends["eu-2"].delay_s = 0.1
         assert await running.ask("/search", headers=hurried) == (200, "eu-2")
+
+
+async def test_odd_paths_are_what_the_router_takes_them_for(tmp_path: Path) -> None:
+    odd = (
+        r"/a/b //a//b /a/./b /x/../a //x/../a /a//../b /%61 /a%2Fb /a%2fb /a/%2e%2e/b /%2E/a "
+        r"/a\b /a/..\b /.. /../a /a/.. /a/. /a;x=1 /a%7e~ /a%zz /a?b=/../c /%c3%a9 "
+        r"/a/b/../../../c /a%20b /%41%5F%2D /a...b/..c/.d/... /a/%2e /a/.%2e/b /a// // /// "
+        r"/a/../ /a|b^c<>`{} /"
+    )
+
+    def one(fleet: tuple[Cell, ...]) -> RoutingTable:
+        return table(fleet, free_route(REPORT, {"eu-1": 1}))
+
+    async with bench(("eu-1",), one, tmp_path) as running:
+        seen = running.backends["eu-1"].served
+        for path in odd.split():
+            seen.clear()
+            port = running.settings.listen_port
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
+            await reader.read()
+            writer.close()
+            assert [taken.partition("?")[0] for taken in seen] == [normalised(path)], path
 
 
 async def test_forty_classes_are_told_apart_in_the_tables_order(tmp_path: Path) -> None:
