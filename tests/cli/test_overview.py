@@ -35,6 +35,16 @@ def test_how_things_stand_is_said_in_some_lines() -> None:
     ]
 
 
+def test_what_crosses_regions_is_said_with_its_cost() -> None:
+    crossings = {
+        "us": {"eu": {"rps": 12.34, "cost_per_hour": 0.5}},
+        "eu": {"us": {"rps": 3.0, "cost_per_hour": 0.0}},
+    }
+    told = overview(status() | {"crossings": crossings}, now_s=100.0).splitlines()
+    assert "spill: eu serves 12.3/s of us, egress 0.50 an hour" in told
+    assert "spill: us serves 3.0/s of eu" in told
+
+
 def test_a_degraded_forecast_is_said_with_its_reason() -> None:
     told = overview(status(model="trend", degraded="its worker is dead"), now_s=100.0)
     assert "  degraded to trend alone: its worker is dead" in told.splitlines()

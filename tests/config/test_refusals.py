@@ -41,6 +41,8 @@ def test_contradictions_hide_neither_each_other_nor_behind_wrong_values() -> Non
         values["thresholds"] = {"relent_p": 0.6, "doubt_s": -1}
         values["budget"] = {"rest_ceiling": 0.99, "ceiling": 0.5, "nonsense": 1}
         values["latency_ms"] = {"eu": {"moon": 3}}
+        values["egress_per_gb"] = {"eu": {"moon": 3}}
+        values["classes"][0]["residency"] = {"eu": ["mars"]}
         values["mode"] = "advise"
         values["classes"][2]["handover"] = {"webhook": "http://127.0.0.1:1/"}
 
@@ -63,6 +65,9 @@ def test_contradictions_hide_neither_each_other_nor_behind_wrong_values() -> Non
         "budget.rest_ceiling is 0.99, must be at most ceiling (0.5)",
         "budget.nonsense is unknown",
         "latency_ms.eu.moon names a region without a cell; there are eu, us",
+        "latency_ms.eu says nothing of us, which would count as 0 ms; name all",
+        "egress_per_gb.eu.moon names a region without a cell; there are eu, us",
+        "classes.0.residency.eu is ['mars'], no cell stands there; name one of eu, us",
         "mode is 'advise', must be act or observe",
         "classes.2.handover is set, but a class without key_header has no slots to hand over",
         "classes.2.handover is set, but no replicas are named",

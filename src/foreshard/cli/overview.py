@@ -34,9 +34,20 @@ def overview(status: Mapping[str, Any], *, now_s: float, frozen: str = "") -> st
     shed = {name: part for name, part in status["shed"].items() if part > 0.0}
     if shed:
         lines.append("shed: " + ", ".join(f"{part:.0%} of {name}" for name, part in shed.items()))
+    lines += _crossings(status.get("crossings", {}))
     if frozen:
         lines.append(f"frozen: {frozen}")
     return "\n".join(lines)
+
+
+def _crossings(crossings: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for origin, links in crossings.items():
+        for region, link in links.items():
+            cost = link["cost_per_hour"]
+            priced = f", egress {cost:.2f} an hour" if cost > 0.0 else ""
+            lines.append(f"spill: {region} serves {link['rps']:.1f}/s of {origin}{priced}")
+    return lines
 
 
 def _forecast(forecast: Mapping[str, Any], cells: Mapping[str, Any]) -> list[str]:

@@ -96,11 +96,26 @@ def _residency(values: Values) -> Iterator[Contradiction]:
         if named and not regions & set(named):
             says = f"is {named}, no cell stands there; name one of {there}"
             yield Contradiction(where=where, says=says)
+    for where, wanted in _each(values, "classes", "residency", kind=Mapping):
+        for origin, named in wanted.items():
+            if named and not regions & set(named):
+                says = f"is {sorted(named)}, no cell stands there; name one of {there}"
+                yield Contradiction(where=(*where, origin), says=says)
+
+
+def _distances(values: Values) -> Iterator[Contradiction]:
+    """Links to nowhere, and origins of which some distances are missing: these would look near."""
+    regions = sorted({region for _, region in _each(values, "cells", "region")})
+    for key in ("latency_ms", "egress_per_gb") if regions else ():
+        for origin, links in _mapping(values.get(key)).items():
+            for region in sorted(_mapping(links).keys() - set(regions)):
+                says = f"names a region without a cell; there are {', '.join(regions)}"
+                yield Contradiction(where=(key, origin, region), says=says)
     for origin, distances in _mapping(values.get("latency_ms")).items():
-        for region in _mapping(distances):
-            if region not in regions:
-                says = f"names a region without a cell; there are {there}"
-                yield Contradiction(where=("latency_ms", origin, region), says=says)
+        missing = [r for r in regions if r != origin and r not in _mapping(distances)]
+        if missing and _mapping(distances):
+            says = f"says nothing of {', '.join(missing)}, which would count as 0 ms; name all"
+            yield Contradiction(where=("latency_ms", origin), says=says)
 
 
 def _handover(values: Values) -> Iterator[Contradiction]:
@@ -216,6 +231,7 @@ RULES: tuple[Callable[[Values], Iterable[Contradiction]], ...] = (
     _nodes,
     _objectives,
     _residency,
+    _distances,
     _handover,
     _replicas,
     _capacity,

@@ -105,6 +105,16 @@ class ClassSettings(Strict):
     regions: Names = Field(
         default=frozenset(), description="Regions that may serve it (residency); none = all."
     )
+    residency: dict[Name, Names] = Field(
+        default_factory=dict,
+        description="By origin, regions that may serve what comes from there, where the keys of "
+        "an origin may not leave some regions: {eu: [eu]}. An origin that is not named is free.",
+    )
+    transfer_kb: Positive = Field(
+        default=10.0,
+        description="Kilobytes of one answer, which cost something where a link does "
+        "(egress_per_gb).",
+    )
     dependencies: Names = Field(
         default=frozenset(), description="What it needs besides the cell itself, by name."
     )
@@ -310,6 +320,11 @@ class Settings(Strict):
         default_factory=dict,
         description="Round trip in milliseconds, from origin region to cell region.",
     )
+    egress_per_gb: dict[str, dict[str, NotNegative]] = Field(
+        default_factory=dict,
+        description="What a gigabyte of answers costs, in any currency, from origin region to "
+        "cell region; a link that is not named costs nothing.",
+    )
     scrape: ScrapeSettings = Field(description="Where cells speak of themselves.")
     balancers: list[BalancerSettings] = Field(
         min_length=1, description="Every Envoy in front of the cells: all their traffic counts."
@@ -352,7 +367,9 @@ class Settings(Strict):
     def fleet(self) -> Fleet:
         """The cells in the core's words."""
         latency = {(o, r): ms for o, to in self.latency_ms.items() for r, ms in to.items()}
-        return Fleet(cells=tuple(c.noun() for c in self.cells), latency_ms=latency)
+        egress = {(o, r): cost for o, to in self.egress_per_gb.items() for r, cost in to.items()}
+        cells = tuple(c.noun() for c in self.cells)
+        return Fleet(cells=cells, latency_ms=latency, egress_per_gb=egress)
 
     def request_classes(self) -> tuple[RequestClass, ...]:
         """The classes in the core's words, in order of match."""

@@ -21,6 +21,7 @@ from foreshard.model.errors import StoreError
 from foreshard.model.forecast import Forecast
 from foreshard.model.plan import Decision, Plan
 from foreshard.model.telemetry import Fresh, Observation
+from foreshard.model.topology import Fleet
 from foreshard.ports import StateStore
 
 __all__ = ["Keeping", "Lived"]
@@ -60,12 +61,14 @@ class Keeping:
 
     Attributes:
         engine: Whose.
+        fleet: Its cells.
         store: Where; a failing one costs its records, never the loop.
         vitals: Gets the status whatever becomes of the store.
         instruments: What the engine measured of itself.
     """
 
     engine: Engine
+    fleet: Fleet
     store: StateStore
     vitals: Vitals
     instruments: Instruments = field(default_factory=Instruments)
@@ -81,6 +84,7 @@ class Keeping:
             turn.after,
             self.instruments,
             turn.standing,
+            fleet=self.fleet,
         )
         self.vitals.status = status
         try:

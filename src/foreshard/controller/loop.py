@@ -119,14 +119,13 @@ class Loop:
         self._tick_s = tick_s
         self._mode = mode
         self._outcome = "applied"
-        self._push_at_s = float("-inf")
-        self._asked_s = float("-inf")
+        self._push_at_s = self._asked_s = float("-inf")
         self._is_shut = False
         self._events: tuple[SystemEvent, ...] = ()
         self._state: EngineState | None = None
         self._is_adopted = False
         self._verify_at_s = float("inf")
-        self._keeping = Keeping(engine=engine, store=world.store, vitals=world.vitals)
+        self._keeping = Keeping(engine=engine, fleet=fleet, store=world.store, vitals=world.vitals)
         self._instruments = self._keeping.instruments
         self._errands: set[asyncio.Task[None]] = set()
         self._teller = Teller(world.mover)

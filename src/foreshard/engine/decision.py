@@ -211,7 +211,7 @@ class Engine:
         outlook = Outlook(
             observation=observation,
             judgement=judgement,
-            affordable=lambda cell: self._is_affordable(state, estimate, cell, part=0.5),
+            affordable=lambda cell: self._is_affordable(state, estimate, cell),
             distrusts_forecast=alarms[0] is not None or freeze is not None,
             distrusts_deaths=alarms[1] is not None,
             holding=self._custodian.holding(state.table),
@@ -302,14 +302,13 @@ class Engine:
         settled = replace(settled, table=table, plan=plan, moved=steps, unsettled=False)
         return self._custodian.settled(settled, state.table)
 
-    def _is_affordable(
-        self, state: EngineState, estimate: Estimate, cell: str, *, part: float
-    ) -> bool:
+    def _is_affordable(self, state: EngineState, estimate: Estimate, cell: str) -> bool:
         return is_affordable(
             estimate,
             takers(state.cells, self._ground) & ~state.trust.doubted,
+            self._ground.eligible,
             self._fleet.index[cell],
-            part=part,
+            part=0.5,
             ceiling=self._budget.rest_ceiling,
         )
 
@@ -351,7 +350,8 @@ class Engine:
                 return state, (*asks, *more), others
             text = f"no plan was found ({solution.status}); dead cells leave, all else stays"
             held = about_fleet("plan.not_found", text)
-        return self._pend(state, without(live, gone)), (held,), ()
+        kept = without(live, gone, self._fleet, self._ground.classes)
+        return self._pend(state, kept), (held,), ()
 
     def _vetted(
         self,
@@ -365,15 +365,14 @@ class Engine:
         shares = shares_of(candidate, self._ground)
         if not is_worth_it(problem, shares) and not self._custodian.is_due(state):
             return replace(state, refusals=0), (), ()
-        situation = situation_of(state, estimate, self._ground, observation)
-        situation = self._custodian.situated(situation, state)
+        seen = situation_of(state, estimate, self._ground, observation)
+        situation = self._custodian.situated(seen, state)
         verdict = vet(candidate, state.plan, situation, self._budget)
-        others = alternatives(problem, shares)
-        lighter = lightened(state, problem, shares)
+        others, lighter = alternatives(problem, shares), lightened(state, problem, shares)
         moved = Moved(at_s=observation.now_s, ratio=verdict.moved_ratio)
         if isinstance(verdict, Admitted):
-            state = replace(state, refusals=0, pending_moved=moved)
-            return self._pend(state, verdict.plan), lighter, others
+            kept = replace(state, refusals=0, pending_moved=moved)
+            return self._pend(kept, verdict.plan), lighter, others
         stuck = state.refusals + 1 if verdict.nearest is None else 0
         state = replace(state, refusals=stuck, pending_moved=moved)
         reasons = (*lighter, *verdict.reasons)

@@ -49,13 +49,16 @@ def takers(cells: Mapping[str, CellState], ground: Ground) -> Flags:
 
 
 def is_affordable(
-    estimate: Estimate, takes: Flags, cell: int, *, part: float, ceiling: float
+    estimate: Estimate, takes: Flags, able: Flags, cell: int, *, part: float, ceiling: float
 ) -> bool:
     """Whether the rest could carry `part` of a cell's share under a ceiling.
+
+    What may not leave a region has to fit into the rest of that region.
 
     Args:
         estimate: Demand, needs, capacity.
         takes: [C] which cells take work; the cell itself is counted in.
+        able: [F, C] who may serve what.
         cell: Its index.
         part: Of its share that would leave, in [0, 1].
         ceiling: Utilisation that no resource of the rest may pass, taken together.
@@ -64,13 +67,16 @@ def is_affordable(
     takes[cell] = True
     bounds = np.isfinite(estimate.capacity).all(axis=0)
     capacity = estimate.capacity[:, bounds]
-    work = estimate.demand_rps @ estimate.needs[:, bounds]
-    own = capacity[cell] / capacity[takes].sum(axis=0) * work
-    takes[cell] = False
-    if not takes.any():
-        return False
-    used = (work - (1.0 - part) * own) / capacity[takes].sum(axis=0)
-    return bool((used <= ceiling).all())
+    work = estimate.demand_rps[:, None] * estimate.needs[:, bounds]
+    for cells in cell_sets(able & takes, takes):
+        if not cells[cell]:
+            continue
+        confined = work[~(able & takes & ~cells).any(axis=1)].sum(axis=0)
+        own = capacity[cell] / capacity[cells].sum(axis=0) * confined
+        rest = capacity[cells].sum(axis=0) - capacity[cell]
+        if ((confined - (1.0 - part) * own) > ceiling * rest).any():
+            return False
+    return bool(takes.sum() > 1)
 
 
 def short_cells(

@@ -14,7 +14,7 @@ from foreshard.planning.brief import Bounds, Estimate, Ground, Risks, problem_of
 from foreshard.planning.budget import Budget
 from foreshard.planning.phases import Phase, Why
 from foreshard.planning.policy import Policy
-from foreshard.planning.problem import Problem, reference_shares
+from foreshard.planning.problem import Problem
 
 __all__ = ["pose"]
 
@@ -53,12 +53,13 @@ def pose(
         if not is_affordable(
             estimate,
             takes & ~state.trust.doubted,
+            eligible,
             ground.fleet.index[name],
             part=1.0,
             ceiling=budget.rest_ceiling,
         )
     )
-    home = reference_shares(estimate.capacity, eligible, np.ones_like(takes))
+    home = ground.quiet_shares(estimate, np.ones_like(takes))
     standing = Standing(
         cells=ground.fleet.names,
         flows=ground.flows,

@@ -110,6 +110,17 @@ class ClassRoute:
     backups: Mapping[str, tuple[str, ...]]
     holders: SlotRow | None = None
 
+    def backups_from(self, origin: str, home: str, regions: Mapping[str, str]) -> tuple[str, ...]:
+        """Cells that may take over for a cell what comes from an origin, best first.
+
+        Args:
+            origin: Region of the balancer.
+            home: The cell that fails.
+            regions: By cell, where it stands; a cell that is not in it is none of them.
+        """
+        near, allows = self.backups.get(home, ()), self.request_class.allows
+        return tuple(n for n in near if n in regions and allows(origin, regions[n]))
+
     def __post_init__(self) -> None:
         kind = SlotRow if self.request_class.is_keyed else WeightRow
         wrong = sorted(o for o, row in self.rows.items() if not isinstance(row, kind))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 
 from foreshard.model.errors import InvalidValueError
 
@@ -57,11 +58,14 @@ class Fleet:
         latency_ms: Round trip between an origin region and a cell's region; a pair that is
             missing counts as 0 within a region and as `default_latency_ms` across.
         default_latency_ms: See above.
+        egress_per_gb: What a gigabyte costs that crosses from a cell's region to an origin, by
+            (origin, region), in any currency; a pair that is missing costs nothing.
     """
 
     cells: tuple[Cell, ...]
     latency_ms: Mapping[tuple[str, str], float] = field(default_factory=dict)
     default_latency_ms: float = 0.0
+    egress_per_gb: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.cells:
@@ -70,6 +74,11 @@ class Fleet:
         doubles = sorted(name for name, times in Counter(names).items() if times > 1)
         if doubles:
             raise InvalidValueError(f"fleet: cell names {doubles} appear more than once")
+        for (origin, region), cost in self.egress_per_gb.items():
+            if not 0.0 <= cost < inf:
+                raise InvalidValueError(
+                    f"fleet: egress from {region} to {origin} costs {cost} a GB, must be 0 or more"
+                )
 
     @cached_property
     def index(self) -> Mapping[str, int]:

@@ -15,7 +15,14 @@ from foreshard.adapters.routing.json_document import Document
 from foreshard.model.errors import InvalidValueError, SinkError
 from foreshard.model.routing import ClassRoute, RoutingTable, Row, SlotRow, SlotRun, WeightRow
 from foreshard.model.topology import Cell, Node
-from foreshard.model.workload import Match, Needs, OwnedData, Priority, RequestClass
+from foreshard.model.workload import (
+    TRANSFER_KB,
+    Match,
+    Needs,
+    OwnedData,
+    Priority,
+    RequestClass,
+)
 
 __all__ = ["SCHEMA_VERSION", "Json", "canonical_json", "checksum", "decode_table", "encode_table"]
 
@@ -170,6 +177,10 @@ def _encode_class(request_class: RequestClass) -> Json:
     # Left out where unused, so that tables without data stay what they were, byte for byte.
     if request_class.move_cost_s is not None:
         document["move_cost_s"] = request_class.move_cost_s
+    if request_class.residency:
+        document["residency"] = {o: sorted(r) for o, r in request_class.residency.items()}
+    if request_class.transfer_kb != TRANSFER_KB:
+        document["transfer_kb"] = request_class.transfer_kb
     if request_class.data is not None:
         replicas = {cell: list(others) for cell, others in request_class.data.replicas.items()}
         document["replicas"] = replicas
@@ -189,6 +200,7 @@ def _decode_data(document: Document) -> OwnedData:
 def _decode_class(document: Document) -> RequestClass:
     match = document.child("match")
     declared = document.child("declared")
+    residency = document.child("residency") if document.has("residency") else None
     request_class = RequestClass(
         name=document.text("name"),
         priority=Priority[document.choice("priority", tuple(p.name for p in Priority))],
@@ -201,6 +213,8 @@ def _decode_class(document: Document) -> RequestClass:
         regions=frozenset(document.texts("regions")),
         dependencies=frozenset(document.texts("dependencies")),
         declared=Needs(per_request={what: declared.number(what) for what in declared}),
+        residency={o: frozenset(residency.texts(o)) for o in residency} if residency else {},
+        transfer_kb=document.number("transfer_kb") if document.has("transfer_kb") else TRANSFER_KB,
         data=_decode_data(document) if document.has("replicas") else None,
         move_cost_s=document.number("move_cost_s") if document.has("move_cost_s") else None,
     )
