@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from foreshard.controller.loop import VERIFY_AFTER_S, Loop, World
+from foreshard.controller.loop import VERIFY_AFTER_S, Loop
+from foreshard.controller.world import World
 from foreshard.engine import Engine
 from foreshard.model.errors import SinkError
 from foreshard.model.handover import Step

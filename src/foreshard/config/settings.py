@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from foreshard.config.consistency import contradictions
+from foreshard.config.federation import FederationSettings
 from foreshard.config.field import (
     Address,
     HeaderName,
@@ -325,6 +326,9 @@ class Settings(Strict):
         description="What a gigabyte of answers costs, in any currency, from origin region to "
         "cell region; a link that is not named costs nothing.",
     )
+    federation: FederationSettings | None = Field(
+        default=None, description="Other regions with engines of their own; null = one engine."
+    )
     scrape: ScrapeSettings = Field(description="Where cells speak of themselves.")
     balancers: list[BalancerSettings] = Field(
         min_length=1, description="Every Envoy in front of the cells: all their traffic counts."
@@ -368,12 +372,14 @@ class Settings(Strict):
         """The cells in the core's words."""
         latency = {(o, r): ms for o, to in self.latency_ms.items() for r, ms in to.items()}
         egress = {(o, r): cost for o, to in self.egress_per_gb.items() for r, cost in to.items()}
-        cells = tuple(c.noun() for c in self.cells)
+        peers = self.federation.cells() if self.federation else ()
+        cells = (*(c.noun() for c in self.cells), *peers)
         return Fleet(cells=cells, latency_ms=latency, egress_per_gb=egress)
 
     def request_classes(self) -> tuple[RequestClass, ...]:
         """The classes in the core's words, in order of match."""
-        return tuple(c.noun() for c in self.classes)
+        classes = tuple(c.noun() for c in self.classes)
+        return self.federation.kept(classes) if self.federation else classes
 
     def origins(self) -> tuple[str, ...]:
         """Regions in which a balancer stands, sorted."""

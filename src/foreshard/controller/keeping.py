@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from foreshard.controller.foresight import Standing
+from foreshard.controller.peering import Peering
 from foreshard.controller.status import Instruments, snapshot
 from foreshard.controller.vitals import Vitals
 from foreshard.engine import Engine, EngineState
@@ -64,6 +65,7 @@ class Keeping:
         fleet: Its cells.
         store: Where; a failing one costs its records, never the loop.
         vitals: Gets the status whatever becomes of the store.
+        peering: The other regions of a federation; None = there is none.
         instruments: What the engine measured of itself.
     """
 
@@ -71,6 +73,7 @@ class Keeping:
     fleet: Fleet
     store: StateStore
     vitals: Vitals
+    peering: Peering | None = None
     instruments: Instruments = field(default_factory=Instruments)
     _remembered: EngineState | None = None
     _rests_until_s: float = float("-inf")
@@ -86,6 +89,10 @@ class Keeping:
             turn.standing,
             fleet=self.fleet,
         )
+        if self.peering is not None:
+            now_s = turn.observation.now_s
+            told = self.peering.tell(self.engine, turn.after, now_s=now_s)
+            status = {**status, "federation": told}
         self.vitals.status = status
         try:
             inputs = _inputs(turn.observation, status, turn.before)

@@ -9,21 +9,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.errands import Teller
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.hearing import Hearing
 from foreshard.controller.keeping import Keeping, Lived
 from foreshard.controller.observe import observation_of
-from foreshard.controller.recording import Recording
 from foreshard.controller.tidings import FEW, Reminder
 from foreshard.controller.verify import strays
 from foreshard.controller.vitals import Vitals, turn_of
+from foreshard.controller.world import World
 from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import DriverError, SinkError, SourceError, StoreError
 from foreshard.model.events import SystemEvent
@@ -33,18 +32,10 @@ from foreshard.model.topology import Fleet
 from foreshard.planning.phases import Phase
 from foreshard.ports import (
     Applied,
-    CellDriver,
-    CellSource,
-    Clock,
-    EventSource,
     Rejected,
-    RouteSink,
-    SlotMover,
-    StateStore,
-    TrafficSource,
 )
 
-__all__ = ["Loop", "World"]
+__all__ = ["Loop"]
 
 log = structlog.get_logger(__name__)
 
@@ -67,26 +58,6 @@ ALARMING = (
     "handover.stuck",
     "maintenance.late",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """Every port the loop uses, and its signs of life.
-
-    `driver`, `events`, `mover`, `recording` and `chronicle` may be absent.
-    """
-
-    clock: Clock
-    cells: CellSource
-    traffic: TrafficSource
-    events: EventSource | None
-    sink: RouteSink
-    driver: CellDriver | None
-    store: StateStore
-    mover: SlotMover | None = None
-    vitals: Vitals = field(default_factory=Vitals)
-    recording: Recording | None = None
-    chronicle: Chronicle | None = None
 
 
 class Loop:

@@ -15,7 +15,7 @@ from foreshard.engine.custodian import Custodian
 from foreshard.engine.ledger import (
     alternatives,
     evacuations,
-    is_affordable,
+    half_leaves,
     is_worth_it,
     lightened,
     situation_of,
@@ -23,6 +23,7 @@ from foreshard.engine.ledger import (
     takers,
 )
 from foreshard.engine.memory import (
+    begun,
     is_remembered_alike,
     memory_of,
     recall,
@@ -54,9 +55,8 @@ from foreshard.planning.brief import Estimate, Ground, plan_from, shares_of
 from foreshard.planning.budget import Budget
 from foreshard.planning.guards import Admitted, vet
 from foreshard.planning.lifecycle import Outlook, live_on
-from foreshard.planning.phases import CellState, Phase
 from foreshard.planning.policy import Policy
-from foreshard.planning.problem import Problem
+from foreshard.planning.problem import Flags, Problem
 from foreshard.planning.removal import even_plan, fitted, without
 from foreshard.planning.shunning import shun
 from foreshard.planning.situation import Moved
@@ -133,11 +133,7 @@ class Engine:
         if live is not None:
             plan = fitted(plan_of(live), self._fleet, ground.flows, ground.classes)
         kept, shuns, caution, factor = recall(remembered, self._fleet)
-        cells = {}
-        for name in self._fleet.names:
-            used = plan is None or any(s.share(name) > 0.0 for s in plan.splits.values())
-            fresh = CellState(phase=Phase.ACTIVE if used else Phase.RECYCLING, since_s=now_s)
-            cells[name] = kept.get(name, fresh)
+        cells = begun(kept, plan, self._fleet, now_s=now_s)
         state = EngineState(
             cells=cells,
             shuns=shuns,
@@ -173,6 +169,11 @@ class Engine:
     def remembers_alike(self, one: EngineState, other: EngineState) -> bool:
         """Whether `memory` is known to be the same for both."""
         return is_remembered_alike(one, other)
+
+    def holdings(self, state: EngineState) -> tuple[Ground, Estimate, Flags]:
+        """The fleet, what is known of demand and capacity, and [C] which cells take work."""
+        estimate = self._profiler.estimate(state.workload)
+        return self._ground, estimate, takers(state.cells, self._ground)
 
     def step(
         self, state: EngineState, observation: Observation, forecast: Forecast | None
@@ -211,7 +212,7 @@ class Engine:
         outlook = Outlook(
             observation=observation,
             judgement=judgement,
-            affordable=lambda cell: self._is_affordable(state, estimate, cell),
+            affordable=half_leaves(state, estimate, self._ground, self._budget),
             distrusts_forecast=alarms[0] is not None or freeze is not None,
             distrusts_deaths=alarms[1] is not None,
             holding=self._custodian.holding(state.table),
@@ -271,7 +272,7 @@ class Engine:
             now_s=observation.now_s,
             routing=Act(table=pending[0], because=because) if pending else Hold(because=because),
             plan=plan,
-            recycle=recycle,
+            recycle=tuple(r for r in recycle if r.cell not in self._fleet.peers),
             alternatives=others,
             phases={name: str(cell.phase) for name, cell in cells.items()},
             notices=self._custodian.notices(state),
@@ -302,16 +303,6 @@ class Engine:
         settled = replace(settled, table=table, plan=plan, moved=steps, unsettled=False)
         return self._custodian.settled(settled, state.table)
 
-    def _is_affordable(self, state: EngineState, estimate: Estimate, cell: str) -> bool:
-        return is_affordable(
-            estimate,
-            takers(state.cells, self._ground) & ~state.trust.doubted,
-            self._ground.eligible,
-            self._fleet.index[cell],
-            part=0.5,
-            ceiling=self._budget.rest_ceiling,
-        )
-
     def _route(
         self,
         state: EngineState,
@@ -330,6 +321,7 @@ class Engine:
             state.cells,
             is_trusted=state.workload.is_trusted,
             stale_s=self._budget.stale_s,
+            peers=self._fleet.peers,
         )
         held = held or change_freeze(observation)
         if held is None:

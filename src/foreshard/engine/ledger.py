@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from foreshard.model.plan import Reason
 from foreshard.model.telemetry import Fresh, Observation
 from foreshard.planning.bounds import KEPT_RATIO, OUT, takes_work
 from foreshard.planning.brief import Estimate, Ground, shares_of
+from foreshard.planning.budget import Budget
 from foreshard.planning.formulation import refused_above
 from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.problem import Flags, Floats, Problem
@@ -21,7 +22,9 @@ from foreshard.planning.true_cost import expected_bad
 
 __all__ = [
     "alternatives",
+    "can_leave",
     "evacuations",
+    "half_leaves",
     "is_affordable",
     "is_worth_it",
     "lightened",
@@ -46,6 +49,34 @@ LIGHTENED_RATIO = 0.05
 def takers(cells: Mapping[str, CellState], ground: Ground) -> Flags:
     """[C] which cells take work."""
     return np.array([takes_work(cells[name]) for name in ground.fleet.names])
+
+
+def can_leave(
+    state: EngineState,
+    estimate: Estimate,
+    ground: Ground,
+    cell: str,
+    *,
+    part: float,
+    ceiling: float,
+) -> bool:
+    """Whether those that are trusted could carry `part` of a cell's share; see `is_affordable`."""
+    return is_affordable(
+        estimate,
+        takers(state.cells, ground) & ~state.trust.doubted,
+        ground.eligible,
+        ground.fleet.index[cell],
+        part=part,
+        ceiling=ceiling,
+    )
+
+
+def half_leaves(
+    state: EngineState, estimate: Estimate, ground: Ground, budget: Budget
+) -> Callable[[str], bool]:
+    """Whether half of a cell's share could leave it, on a forecast."""
+    ceiling = budget.rest_ceiling
+    return lambda cell: can_leave(state, estimate, ground, cell, part=0.5, ceiling=ceiling)
 
 
 def is_affordable(
@@ -163,6 +194,7 @@ def situation_of(
         evacuating=state.evacuating,
         moved=state.moved,
         distrusted=distrusted(state.trust, ground.fleet),
+        peers=ground.fleet.peers,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from foreshard.engine.ledger import is_affordable, short_cells, still_refused, takers
+from foreshard.engine.ledger import can_leave, short_cells, still_refused, takers
 from foreshard.engine.scrutiny import is_heard
 from foreshard.engine.state import EngineState
 from foreshard.engine.witness import limits
@@ -50,14 +50,7 @@ def pose(
     crowded = frozenset(
         name
         for name in doomed
-        if not is_affordable(
-            estimate,
-            takes & ~state.trust.doubted,
-            eligible,
-            ground.fleet.index[name],
-            part=1.0,
-            ceiling=budget.rest_ceiling,
-        )
+        if not can_leave(state, estimate, ground, name, part=1.0, ceiling=budget.rest_ceiling)
     )
     home = ground.quiet_shares(estimate, np.ones_like(takes))
     standing = Standing(

@@ -35,12 +35,15 @@ class Cell:
         region: Region the cell stands in.
         zone: Failure domain inside the region.
         nodes: At least one.
+        is_peer: Whether it stands for a whole region that another engine plans; its nodes are
+            that region's entry.
     """
 
     name: str
     region: str
     zone: str
     nodes: tuple[Node, ...]
+    is_peer: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or len(self.name) > 63:
@@ -89,6 +92,11 @@ class Fleet:
     def names(self) -> tuple[str, ...]:
         """Cell names in index order."""
         return tuple(cell.name for cell in self.cells)
+
+    @cached_property
+    def peers(self) -> frozenset[str]:
+        """Names of the cells that stand for a region."""
+        return frozenset(cell.name for cell in self.cells if cell.is_peer)
 
     @cached_property
     def regions(self) -> tuple[str, ...]:

@@ -56,10 +56,14 @@ def even_plan(
     classes: Mapping[str, RequestClass],
     gone: Collection[str],
 ) -> Plan:
-    """The first plan, when nothing is known: every allowed cell alike, but for those gone."""
+    """The first plan, when nothing is known: every allowed cell alike, but for those gone.
+
+    A region of another engine gets nothing before it has granted something, if others can serve.
+    """
     splits = {}
     for flow in flows:
-        allowed = [c.name for c in _allowed(flow, fleet, classes)]
+        names = [c.name for c in _allowed(flow, fleet, classes)]
+        allowed = [name for name in names if name not in fleet.peers] or names
         alive = [name for name in allowed if name not in gone] or allowed
         splits[flow] = Split(shares={name: 1.0 / len(alive) for name in alive})
     return Plan(splits=splits)
@@ -80,7 +84,8 @@ def fitted(
     splits = {}
     for flow in flows:
         was = plan.splits.get(flow)
-        gone = set(was.shares) - set(even.splits[flow].shares) if was else set()
+        allowed = {c.name for c in _allowed(flow, fleet, classes)}
+        gone = set(was.shares) - allowed if was else set()
         now = _without(was, gone) if was else even.splits[flow]
         splits[flow] = even.splits[flow] if gone & set(now.shares) else now
     return Plan(splits=splits)

@@ -86,7 +86,8 @@ def decode_table(document: object) -> RoutingTable:
 
 def _encode_cell(cell: Cell) -> Json:
     nodes = [{"host": node.host, "port": node.port} for node in cell.nodes]
-    return {"name": cell.name, "region": cell.region, "zone": cell.zone, "nodes": nodes}
+    made = {"name": cell.name, "region": cell.region, "zone": cell.zone, "nodes": nodes}
+    return made | {"is_peer": True} if cell.is_peer else made
 
 
 def _decode_cell(document: Document) -> Cell:
@@ -99,6 +100,7 @@ def _decode_cell(document: Document) -> Cell:
         region=document.text("region"),
         zone=document.text("zone"),
         nodes=tuple(nodes),
+        is_peer=document.flag("is_peer") if document.has("is_peer") else False,
     )
     document.expect_nothing_else()
     return cell
