@@ -95,7 +95,7 @@ async def test_a_call_of_any_kind_goes_to_the_cell_of_its_key() -> None:
                 assert await buy(b"a", metadata=metadata) == name + b":a"
                 found = [each async for each in buy_many(b"a", metadata=metadata)]
                 assert found == [name + b":a"] * 2
-                assert await buy_all(several(b"a", b"b"), metadata=metadata) == name + b":a+b"
+                assert await buy_all(several(b"a", b"b"), None, metadata) == name + b":a+b"
                 each = buy_each(several(b"a", b"b"), metadata=[("x-key", key)])
                 assert [message async for message in each] == [name + b":a", name + b":b"]
                 seen.add(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import resources
 
 import pytest
 
@@ -35,6 +36,10 @@ def test_the_router_loads_neither_arrays_nor_compilers_nor_servers() -> None:
 def test_every_public_name_is_there_and_is_listed(name: str) -> None:
     assert getattr(foreshard, name).__name__ == name
     assert name in dir(foreshard)
+
+
+def test_who_checks_types_may_use_ours() -> None:
+    assert resources.files("foreshard").joinpath("py.typed").is_file()
 
 
 def test_a_name_that_is_not_there_is_said_as_python_says_it() -> None:

@@ -115,6 +115,12 @@ def test_free_requests_get_their_exact_share_however_few_they_are(
                 assert abs(counted[name] - n * weight / total) <= 1.0 + np.log(n)
 
 
+def test_weights_beyond_all_measure_are_weights_too() -> None:
+    router = Router(routing(free({"eu": WeightRow(weights={"eu-1": 2**80, "eu-2": 1})})))
+    assert name_of(router.route("search", "eu")) == "eu-1"
+    assert names_of(router.route_many("search", "eu", np.zeros(3))) == ["eu-1"] * 3
+
+
 def test_a_new_table_does_not_send_the_next_request_to_the_first_cell_again() -> None:
     row = WeightRow(weights={"eu-1": 1, "eu-2": 1})
     router = Router()
@@ -123,6 +129,27 @@ def test_a_new_table_does_not_send_the_next_request_to_the_first_cell_again() ->
         router.swap(routing(free({"eu": row}), version=version))
         seen[name_of(router.route("search", "eu"))] += 1
     assert abs(seen["eu-1"] - 100) < 5
+
+
+def test_a_row_that_did_not_change_is_not_laid_out_again() -> None:
+    first = routing(
+        keyed({"eu": slots(("eu-1", 4))}), free({"eu": WeightRow(weights={"eu-1": 1})})
+    )
+    router = Router(first)
+    router.route("checkout", "eu", "k")
+    router.route("search", "eu")
+    changed = free({"eu": WeightRow(weights={"eu-2": 1})})
+    was = router._lanes
+    router.swap(replace(first, version=2, classes=(first.classes[0], changed, first.classes[2])))
+    assert was is not None
+    assert router._lanes is not None
+    assert router._lanes["checkout", "eu"] is was["checkout", "eu"]
+    assert name_of(router.route("search", "eu")) == "eu-2"
+    moved = tuple(replace(cell, zone="elsewhere") for cell in CELLS)
+    router.swap(replace(first, version=3, cells=moved))
+    found = router.route("checkout", "eu", "k")
+    assert isinstance(found, Cell)
+    assert found.zone == "elsewhere"
 
 
 def test_who_has_no_key_goes_anywhere_in_proportion() -> None:
@@ -230,6 +257,9 @@ def test_odd_keys_are_hashed_as_their_bytes() -> None:
         (np.array(["a"]).reshape(1, 1), r"shape \(1, 1\)"),
         ("one", "one key"),
         ([1, 2], "must be text or bytes"),
+        ((key for key in "ab"), r"shape \(\), must be one dimension"),
+        ({"a"}, r"shape \(\), must be one dimension"),
+        (None, r"shape \(\), must be one dimension"),
     ],
 )
 def test_many_keys_of_a_wrong_kind_are_refused_in_words(keys: object, words: str) -> None:

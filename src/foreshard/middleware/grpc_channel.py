@@ -169,7 +169,9 @@ class _RoutedCall:
         self._said, self._named = said, named
 
     def __call__(self, *said: Any, **named: Any) -> Any:  # noqa: ANN401 - of gRPC
-        channel = self._channel.to_cell(self._method, named.get("metadata"))
+        # Calls that stream requests take it as their third argument, too.
+        metadata = named.get("metadata", said[2] if len(said) > 2 else None)
+        channel = self._channel.to_cell(self._method, metadata)
         open_call = getattr(channel, self._kind)(self._method, *self._said, **self._named)
         return open_call(*said, **named)
 

@@ -30,13 +30,14 @@ def places_of(lane: Lane, keys: NDArray[Any] | Sequence[object]) -> NDArray[np.i
     Raises:
         InvalidValueError: The keys are of another kind, or not one dimension.
     """
-    given = keys if isinstance(keys, np.ndarray) else None
-    if given is None and isinstance(keys, str | bytes):
-        raise InvalidValueError(
-            f"keys is {keys!r}, one key; give an array of them, or use route()"
-        )
+    if isinstance(keys, str | bytes):
+        raise InvalidValueError(f"keys is {keys!r}, one key; give an array, or use route()")
+    # Columns of data frames and the like; what is no array at all becomes one of no dimension.
+    given = None if isinstance(keys, list | tuple) else np.asarray(keys)
     if given is not None and given.ndim != 1:
-        raise InvalidValueError(f"keys has shape {given.shape}, must be one dimension")
+        raise InvalidValueError(
+            f"keys has shape {given.shape}, must be one dimension: an array, a list or a tuple"
+        )
     owner = np.frombuffer(lane.owner, dtype=f"u{lane.owner.itemsize}")
     if not lane.is_keyed:
         cuts = np.array(lane.cuts, dtype=np.uint64)
@@ -44,7 +45,7 @@ def places_of(lane: Lane, keys: NDArray[Any] | Sequence[object]) -> NDArray[np.i
             np.int32
         )
     if given is None or given.dtype.kind not in SIZED:
-        return _one_by_one(lane, keys, owner)
+        return _one_by_one(lane, keys if given is None else given, owner)
     if given.dtype.itemsize == 0 or not len(given):
         return np.full(len(given), owner[digest_of("") & lane.mask], dtype=np.int32)
     whole = np.ascontiguousarray(given, dtype=given.dtype.newbyteorder("="))

@@ -75,11 +75,12 @@ class Lane:
             or after each new table the first cell would be the first to be asked.
     """
 
-    __slots__ = ("answers", "cells", "cuts", "is_keyed", "mask", "owner", "shed", "turns")
+    __slots__ = ("answers", "cells", "cuts", "is_keyed", "mask", "owner", "row", "shed", "turns")
 
     def __init__(
         self, row: Row, cells: Mapping[str, Cell], refused: Refused, turns: Iterator[int]
     ) -> None:
+        self.row = row
         self.turns = turns
         match row:
             case SlotRow():
@@ -110,7 +111,9 @@ class Lane:
             self.owner.extend(place[name] for name, _ in runs)
             ends = list(accumulate(weight for _, weight in runs))
             # The last end is the end of the line, which no point reaches.
-            self.cuts = [-(-end * CIRCLE // ends[-1]) for end in ends[:-1]]
+            cuts = (-(-end * CIRCLE // ends[-1]) for end in ends[:-1])
+            # Rounded up, what is left of astronomic weights would lie behind the line.
+            self.cuts = [min(cut, CIRCLE - 1) for cut in cuts]
 
     def pick(self, key: object = None) -> Cell | Refused:
         """Where a request goes.

@@ -6,11 +6,11 @@ origin or a class may come from outside, and what grows with what strangers writ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import count
 
 from foreshard.model.errors import InvalidValueError
-from foreshard.model.routing import ClassRoute, RoutingTable
+from foreshard.model.routing import ClassRoute, RoutingTable, Row
 from foreshard.model.topology import Cell
 from foreshard.model.workload import RequestClass
 from foreshard.router.answer import Refused
@@ -57,10 +57,8 @@ class Lanes(dict[Place, Lane]):
         at = self.resolve(*asked)
         known = self.get(at)
         if known is None:
-            turns = self._turns.setdefault(at, count(self._first_turn))
-            row = self._routes[at[0]].rows[at[1]]
             # Two threads may both do this: they lay out the same.
-            known = self[at] = Lane(row, self._cells, self._refused, turns)
+            known = self[at] = self._lane(at, self._routes[at[0]].rows[at[1]])
         return known
 
     def resolve(self, request_class: str, origin: str) -> Place:
@@ -87,12 +85,18 @@ class Lanes(dict[Place, Lane]):
             region = min(route.rows)
         return route.request_class.name, region
 
-    def lay_out(self, places: Iterable[Place]) -> None:
-        """Lay out now what will be asked for, so that no request has to wait for it."""
-        for request_class, origin in places:
-            route = self._routes.get(request_class)
-            if route is not None and origin in route.rows:
-                self[request_class, origin]
+    def take_over(self, old: Lanes) -> None:
+        """Lay out now what was asked for before, so that no request has to wait for it.
+
+        A row that is still the same object is not laid out again.
+        """
+        is_one_fleet = self.table.cells == old.table.cells
+        # A copy: others may be adding to it.
+        for place, lane in list(old.items()):
+            route = self._routes.get(place[0])
+            row = None if route is None else route.rows.get(place[1])
+            if row is not None:
+                self[place] = lane if is_one_fleet and row is lane.row else self._lane(place, row)
 
     def classify(self, method: str, path: str) -> RequestClass:
         """The first class that matches, else the default class."""
@@ -106,6 +110,10 @@ class Lanes(dict[Place, Lane]):
         """See `Router.backups`."""
         names = self._route(request_class).backups.get(home, ())
         return tuple(self._cells[name] for name in names if name in self._cells)
+
+    def _lane(self, place: Place, row: Row) -> Lane:
+        turns = self._turns.setdefault(place, count(self._first_turn))
+        return Lane(row, self._cells, self._refused, turns)
 
     def _route(self, request_class: str) -> ClassRoute:
         route = self._routes.get(request_class)

@@ -111,8 +111,7 @@ class Router:
             )
         lanes = Lanes(table, self._refused, self._turns, first_turn=self._first_turn)
         if self._lanes is not None:
-            # A copy: others may be adding to it.
-            lanes.lay_out(list(self._lanes))
+            lanes.take_over(self._lanes)
         self._lanes = lanes
 
     def route(self, request_class: str, origin: str, key: Key | None = None) -> Answer:

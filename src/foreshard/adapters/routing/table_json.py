@@ -24,7 +24,18 @@ from foreshard.model.workload import (
     RequestClass,
 )
 
-__all__ = ["SCHEMA_VERSION", "Json", "canonical_json", "checksum", "decode_table", "encode_table"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Json",
+    "canonical_json",
+    "checksum",
+    "decode_cell",
+    "decode_route",
+    "decode_table",
+    "encode_cell",
+    "encode_route",
+    "encode_table",
+]
 
 SCHEMA_VERSION = 1
 """Rises when a document of the old form can no longer be read."""
@@ -55,8 +66,8 @@ def encode_table(table: RoutingTable) -> dict[str, object]:
     return {
         "schema": SCHEMA_VERSION,
         "version": table.version,
-        "cells": [_encode_cell(cell) for cell in table.cells],
-        "classes": [_encode_route(route) for route in table.classes],
+        "cells": [encode_cell(cell) for cell in table.cells],
+        "classes": [encode_route(route) for route in table.classes],
         "default_class": table.default_class,
     }
 
@@ -74,8 +85,8 @@ def decode_table(document: object) -> RoutingTable:
     try:
         table = RoutingTable(
             version=root.whole("version"),
-            cells=tuple(_decode_cell(cell) for cell in root.children("cells")),
-            classes=tuple(_decode_route(route) for route in root.children("classes")),
+            cells=tuple(decode_cell(cell) for cell in root.children("cells")),
+            classes=tuple(decode_route(route) for route in root.children("classes")),
             default_class=root.text("default_class"),
         )
     except InvalidValueError as error:
@@ -84,13 +95,20 @@ def decode_table(document: object) -> RoutingTable:
     return table
 
 
-def _encode_cell(cell: Cell) -> Json:
+def encode_cell(cell: Cell) -> Json:
+    """A cell as JSON values."""
     nodes = [{"host": node.host, "port": node.port} for node in cell.nodes]
     made = {"name": cell.name, "region": cell.region, "zone": cell.zone, "nodes": nodes}
     return made | {"is_peer": True} if cell.is_peer else made
 
 
-def _decode_cell(document: Document) -> Cell:
+def decode_cell(document: Document) -> Cell:
+    """The cell that `encode_cell` wrote.
+
+    Raises:
+        SinkError: It is damaged.
+        InvalidValueError: It is none.
+    """
     nodes = [
         Node(host=node.text("host"), port=node.whole("port"))
         for node in document.children("nodes", keys=("host", "port"))
@@ -106,7 +124,8 @@ def _decode_cell(document: Document) -> Cell:
     return cell
 
 
-def _encode_route(route: ClassRoute) -> Json:
+def encode_route(route: ClassRoute) -> Json:
+    """A class and where it goes as JSON values."""
     document: dict[str, object] = {
         "request_class": _encode_class(route.request_class),
         "rows": {origin: _encode_row(row) for origin, row in route.rows.items()},
@@ -117,7 +136,13 @@ def _encode_route(route: ClassRoute) -> Json:
     return document
 
 
-def _decode_route(document: Document) -> ClassRoute:
+def decode_route(document: Document) -> ClassRoute:
+    """The class that `encode_route` wrote.
+
+    Raises:
+        SinkError: It is damaged.
+        InvalidValueError: It is none.
+    """
     rows = document.child("rows")
     backups = document.child("backups")
     route = ClassRoute(

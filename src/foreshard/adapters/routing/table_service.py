@@ -57,14 +57,17 @@ class TableService:
             held = Document.parse(request, at="request").text("held")
         except SinkError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        sent: Frame | None = None
         while True:
             news = self._news()
             newest = await self._frame()
             if newest is None:
                 await context.write(NOTHING)
             else:
-                await context.write(pack_frame(newest, self._seal, held=held))
-                held = newest.digest
+                # What it says it holds need not be sent, and can be built on.
+                on = newest if sent is None and newest.digest == held else sent
+                await context.write(pack_frame(newest, self._seal, on=on))
+                sent = newest
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await news.wait()
