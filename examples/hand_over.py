@@ -66,7 +66,7 @@ def main() -> None:
     class Hook(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:
+        def do_POST(self) -> None:  # noqa: N802 - http.server names it so
             event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if event["type"] in {PREPARE, MOVED, FAILED}:
                 status, answer = data.take(event["type"], event["data"])

@@ -74,7 +74,7 @@ async def test_a_refused_configuration_shows_what_envoy_said(tmp_path: Path) -> 
 async def test_a_killed_cell_hurts_only_its_keys_and_those_move_by_themselves(
     tmp_path: Path,
 ) -> None:
-    """What reached nobody is tried again: free classes elsewhere, keys once the home is ejected."""
+    """What reached nobody is tried again: free classes elsewhere, keys once home is ejected."""
     seconds = 8.0
     mix = tuple(service.MIX[c.name] for c in service.CLASSES)
     demand = Demand(rate_rps=90.0, duration_s=seconds, mix=mix, keys=service.KEYS)
