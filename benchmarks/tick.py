@@ -28,8 +28,9 @@ import numpy as np
 import structlog
 
 from foreshard.controller.foresight import Foresight
-from foreshard.controller.loop import Loop, World
+from foreshard.controller.loop import Loop
 from foreshard.controller.observe import observation_of
+from foreshard.controller.world import World
 from foreshard.engine import Engine
 from foreshard.forecast.trend import TrendForecaster
 from foreshard.forecast.window import WindowBuffer

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from foreshard.model.events import SystemEvent
+from foreshard.model.federation import Aggregate
 from foreshard.model.handover import Notice, Reply
 from foreshard.model.plan import Decision
 from foreshard.model.routing import RoutingTable
@@ -31,7 +32,9 @@ __all__ = [
     "Clock",
     "EventSource",
     "Executor",
+    "Heard",
     "MetricLog",
+    "PeerExchange",
     "Rejected",
     "RouteSink",
     "Samples",
@@ -157,6 +160,24 @@ class RouteSink(Protocol):
         Raises:
             SinkError: The sink cannot be reached.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a peer region last said that was new, and when that was heard, on our clock."""
+
+    aggregate: Aggregate
+    at_s: float
+
+
+class PeerExchange(Protocol):
+    """Where the regions of a federation hear of each other."""
+
+    def publish(self, own: Aggregate) -> None:
+        """Tell the peers, from now on, until the next; never waits for them."""
+
+    def heard(self) -> Mapping[str, Heard]:
+        """By peer, its newest; one that was never heard of is missing, one that is gone ages."""
 
 
 class CellDriver(Protocol):

@@ -35,6 +35,30 @@ def test_how_things_stand_is_said_in_some_lines() -> None:
     ]
 
 
+def test_what_crosses_regions_is_said_with_its_cost() -> None:
+    crossings = {
+        "us": {"eu": {"rps": 12.34, "cost_per_hour": 0.5}},
+        "eu": {"us": {"rps": 3.0, "cost_per_hour": 0.0}},
+    }
+    told = overview(status() | {"crossings": crossings}, now_s=100.0).splitlines()
+    assert "spill: eu serves 12.3/s of us, egress 0.50 an hour" in told
+    assert "spill: us serves 3.0/s of eu" in told
+
+
+def test_peers_are_told_with_the_age_of_their_news() -> None:
+    told = {
+        "region": "eu",
+        "grants": {"us": {"cpu": 0.84}, "ap": {"cpu": 0.0}},
+        "peers": {
+            "us": {"age_s": 1.2, "granted": {"cpu": 4.21}},
+            "ap": {"age_s": None, "granted": {}},
+        },
+    }
+    lines = overview(status() | {"federation": told}, now_s=100.0).splitlines()
+    assert "peer us: heard 1 s ago, grants 4.2 cpu, is granted 0.8 cpu" in lines
+    assert "peer ap: never heard of, grants nothing, is granted 0.0 cpu" in lines
+
+
 def test_a_degraded_forecast_is_said_with_its_reason() -> None:
     told = overview(status(model="trend", degraded="its worker is dead"), now_s=100.0)
     assert "  degraded to trend alone: its worker is dead" in told.splitlines()

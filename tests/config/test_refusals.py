@@ -41,6 +41,8 @@ def test_contradictions_hide_neither_each_other_nor_behind_wrong_values() -> Non
         values["thresholds"] = {"relent_p": 0.6, "doubt_s": -1}
         values["budget"] = {"rest_ceiling": 0.99, "ceiling": 0.5, "nonsense": 1}
         values["latency_ms"] = {"eu": {"moon": 3}}
+        values["egress_per_gb"] = {"eu": {"moon": 3}}
+        values["classes"][0]["residency"] = {"eu": ["mars"]}
         values["mode"] = "advise"
         values["classes"][2]["handover"] = {"webhook": "http://127.0.0.1:1/"}
 
@@ -63,6 +65,9 @@ def test_contradictions_hide_neither_each_other_nor_behind_wrong_values() -> Non
         "budget.rest_ceiling is 0.99, must be at most ceiling (0.5)",
         "budget.nonsense is unknown",
         "latency_ms.eu.moon names a region without a cell; there are eu, us",
+        "latency_ms.eu says nothing of us, which would count as 0 ms; name all",
+        "egress_per_gb.eu.moon names a region without a cell; there are eu, us",
+        "classes.0.residency.eu is ['mars'], no cell stands there; name one of eu, us",
         "mode is 'advise', must be act or observe",
         "classes.2.handover is set, but a class without key_header has no slots to hand over",
         "classes.2.handover is set, but no replicas are named",
@@ -255,3 +260,44 @@ def test_the_rules_stand_any_values(values: Mapping[str, Any]) -> None:
     for found in contradictions(values):
         assert found.says
         assert found.where
+
+
+def federated(values: dict[str, Any]) -> None:
+    """The shop's eu cells, with us as a peer."""
+    values["cells"] = [c for c in values["cells"] if c["region"] == "eu"]
+    values["balancers"].append({"admin": "127.0.0.1:9931", "origin": "eu-in"})
+    entry = {"entry": ["10.2.0.1:10001"], "aggregate": "http://10.2.0.1:18010/aggregate"}
+    values["federation"] = {
+        "region": "eu",
+        "inbound": "eu-in",
+        "peers": [{"region": "us", **entry}],
+    }
+    values["latency_ms"] = {"eu": {"eu": 2, "us": 80}}
+
+
+def test_a_peer_is_one_cell_and_what_it_sends_goes_no_further() -> None:
+    values = yaml.safe_load(text())
+    federated(values)
+    parsed = parse(yaml.safe_dump(values))
+    assert parsed.fleet().peers == {"us"}
+    assert parsed.fleet().distance_ms("eu", parsed.fleet().cell("us")) == 80.0
+    assert all(not c.allows("eu-in", "us") for c in parsed.request_classes())
+    assert all(c.allows("eu", "us") for c in parsed.request_classes())
+
+
+def test_a_federation_that_contradicts_the_fleet_is_refused() -> None:
+    def break_it(values: dict[str, Any]) -> None:
+        federated(values)
+        values["cells"][0]["region"] = "ap"
+        values["cells"][1]["name"] = "us"
+        values["balancers"].pop()
+        values["classes"][0] |= {"key_header": "x-key", "replicas": {"us": ["eu-3"]}}
+
+    said = refusal(break_it)
+    for key in (
+        "cells.0.region is 'ap', but this engine plans eu alone (federation.region)",
+        "cells.1.name is 'us', which is the name of a peer region; each needs its own",
+        "federation.inbound is 'eu-in', but no balancer has that origin",
+        "classes.0.regions must be [eu]: data of a class is not handed over between engines",
+    ):
+        assert key in said

@@ -36,7 +36,9 @@ class Stage:
         self.shop = Shop(engine=engine_of(fleet), fleet=fleet)
         self.store = Ledger(clock, cost_s)
         self.vitals = Vitals()
-        self.keeping = Keeping(engine=self.shop.engine, store=self.store, vitals=self.vitals)
+        self.keeping = Keeping(
+            engine=self.shop.engine, fleet=self.shop.fleet, store=self.store, vitals=self.vitals
+        )
 
     def turn(self) -> EngineState:
         forecast = calm(self.shop.now_s + 1.0)

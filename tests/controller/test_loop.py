@@ -9,8 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from foreshard.controller.herald import announce
-from foreshard.controller.loop import VERIFY_AFTER_S, Loop, World
+from foreshard.controller.loop import VERIFY_AFTER_S, Loop
 from foreshard.controller.status import Instruments
+from foreshard.controller.world import World
 from foreshard.engine import Engine
 from foreshard.model.errors import SinkError
 from foreshard.model.handover import Step

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foreshard.controller.loop import Loop, World
+from foreshard.controller.loop import Loop
 from foreshard.controller.succession import Heir, Sight
+from foreshard.controller.world import World
 from foreshard.engine import Engine, EngineState
 from foreshard.engine.inheritance import inherited
 from foreshard.engine.rehearsal import Rehearsal, Served, rehearse

@@ -17,8 +17,9 @@ from benchmarks.slots import CHECKOUT, Stage, Trial, fire, stage
 
 from foreshard.adapters.cells.handover import WebhookSlotMover
 from foreshard.adapters.clock import SystemClock
-from foreshard.controller.loop import Loop, World
+from foreshard.controller.loop import Loop
 from foreshard.controller.process import start
+from foreshard.controller.world import World
 from foreshard.engine import Engine
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.routing import ClassRoute, RoutingTable

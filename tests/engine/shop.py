@@ -90,9 +90,10 @@ CLASSES = tuple(request_class(name) for name in ("checkout", "search", "report")
 RATES: Mapping[str, float] = {"checkout": 180.0, "search": 225.0, "report": 45.0}
 
 
-def fleet_of(names: Sequence[str] = CELLS) -> Fleet:
+def fleet_of(names: Sequence[str] = CELLS, **changes: Any) -> Fleet:  # noqa: ANN401 - any field
     """Cells of one node each; the region is the part of the name before the dash."""
     return Fleet(
+        **changes,
         cells=tuple(
             Cell(
                 name=name,
@@ -101,7 +102,7 @@ def fleet_of(names: Sequence[str] = CELLS) -> Fleet:
                 nodes=(Node(host="127.0.0.1", port=9_000 + i),),
             )
             for i, name in enumerate(names)
-        )
+        ),
     )
 
 
@@ -182,12 +183,12 @@ def maintenance(cell: str, *, known_s: float, starts_s: float, ends_s: float) ->
     )
 
 
-def share_of(table: RoutingTable | None, name: str, cell: str) -> float:
-    """Share of a class that a cell gets, over the first origin."""
+def share_of(table: RoutingTable | None, name: str, cell: str, origin: str = "") -> float:
+    """Share of a class that a cell gets, of one origin, or of the first."""
     assert table is not None
     for route in table.classes:
         if route.request_class.name == name:
-            row = next(iter(route.rows.values()))
+            row = route.rows[origin] if origin else next(iter(route.rows.values()))
             counts = {**row.weights, "": row.shed} if isinstance(row, WeightRow) else row.counts()
             return counts.get(cell, 0) / sum(counts.values())
     return 0.0
@@ -208,6 +209,7 @@ class Shop:
         failed: Failed share by (class, cell), where there is any.
         shows: By cell, how many times as much cpu it uses as its work needs.
         deaf: Whether the balancers are silent.
+        weights: By origin, its part of the requests; alike where it is empty.
         claimed_rps: What balancers say arrived of every flow, where that is a lie.
         hot: By (class, cell), the part of the class that one key there has.
     """
@@ -227,6 +229,7 @@ class Shop:
     events: list[SystemEvent] = field(default_factory=list)
     shows: dict[str, float] = field(default_factory=dict)
     deaf: bool = False
+    weights: dict[str, float] = field(default_factory=dict)
     claimed_rps: float | None = None
     hot: dict[tuple[str, str], float] = field(default_factory=dict)
     live: RoutingTable | None = None
@@ -240,7 +243,7 @@ class Shop:
     def observe(self) -> Observation:
         """What would be counted over the last second with the live table."""
         demand = {
-            Flow(o, name): self._counted(rate / len(self.origins))
+            Flow(o, name): self._counted(rate * self.weights.get(o, 1.0 / len(self.origins)))
             for o in self.origins
             for name, rate in self.rates.items()
         }
@@ -266,9 +269,9 @@ class Shop:
         """So many ticks, each with that forecast made anew."""
         return [self.tick(forecast) for _ in range(ticks)]
 
-    def share(self, name: str, cell: str) -> float:
+    def share(self, name: str, cell: str, origin: str = "") -> float:
         """Of the live table."""
-        return share_of(self.state.table, name, cell)
+        return share_of(self.state.table, name, cell, origin)
 
     def codes(self, *, since: int = 0) -> list[tuple[str, str]]:
         """(subject, code) of every reason since a decision."""
@@ -301,7 +304,7 @@ class Shop:
             for flow, rate in demand.items():
                 name = flow.request_class
                 hot = sum(part for (of, _), part in self.hot.items() if of == name)
-                share = (1.0 - hot) * share_of(self.state.table, name, cell)
+                share = (1.0 - hot) * share_of(self.state.table, name, cell, flow.origin)
                 rates[name] += rate * (share + self.hot.get((name, cell), 0.0))
         counted = {name: self._counted(rate) for name, rate in rates.items()}
         cpu = sum(self._spent_s(name, count) for name, count in counted.items())

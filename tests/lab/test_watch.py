@@ -38,7 +38,9 @@ def statuses(ticks: int) -> list[Mapping[str, Any]]:
         seen = shop.observe()
         found.append(
             json.loads(
-                json.dumps(snapshot(decision, seen, forecast, shop.state, kept), default=dict)
+                json.dumps(
+                    snapshot(decision, seen, forecast, shop.state, kept, fleet=fleet), default=dict
+                )
             )
         )
     return found

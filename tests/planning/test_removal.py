@@ -27,11 +27,14 @@ def test_what_a_cell_had_goes_to_the_others_in_proportion(
     total = sum(parts)
     shares = {c: p / total for c, p in zip(CELLS, parts, strict=False) if p > 0.0}
     split = Split(shares=shares, shed=parts[6] / total)
-    left = without(Plan(splits={FLOWS[0]: split}), gone).splits[FLOWS[0]]
+    left = without(Plan(splits={FLOWS[0]: split}), gone, FLEET, EU_ONLY).splits[FLOWS[0]]
     kept = {c: s for c, s in split.shares.items() if c not in gone}
     assert left.shed == split.shed
     if not kept or sum(kept.values()) <= 0.0:
-        assert left == split
+        # Its class may only be served in eu: where all of that is gone, it stays.
+        there = {c for c in CELLS if c.startswith("eu") and c not in gone}
+        assert set(left.shares) == there if there else left == split
+        assert sum(left.shares.values()) == pytest.approx(1.0 - split.shed)
         return
     assert not set(left.shares) & gone
     scale = sum(left.shares.values()) / sum(kept.values())
@@ -42,13 +45,13 @@ def test_what_a_cell_had_goes_to_the_others_in_proportion(
 
 def test_next_to_nothing_is_still_all_that_is_left() -> None:
     split = Split(shares={"eu-1": 1.0, "eu-2": 5e-324})
-    left = without(Plan(splits={FLOWS[0]: split}), {"eu-1"}).splits[FLOWS[0]]
+    left = without(Plan(splits={FLOWS[0]: split}), {"eu-1"}, FLEET, BY_NAME).splits[FLOWS[0]]
     assert left.shares == {"eu-2": 1.0}
 
 
 def test_a_plan_that_nobody_left_is_the_same_object_by_flow() -> None:
     plan = even_plan(FLEET, FLOWS, BY_NAME, ())
-    assert without(plan, {"elsewhere"}) == plan
+    assert without(plan, {"elsewhere"}, FLEET, BY_NAME) == plan
 
 
 def test_the_first_plan_keeps_to_residency_and_leaves_out_who_is_gone() -> None:

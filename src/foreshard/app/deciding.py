@@ -15,6 +15,8 @@ import structlog
 
 from foreshard.adapters.cells.handover import WebhookSlotMover
 from foreshard.adapters.clock import SystemClock, ThreadExecutor
+from foreshard.adapters.federation.cells import PeerCells
+from foreshard.adapters.federation.peers import HttpPeers
 from foreshard.adapters.page import Answer, Ask, pages
 from foreshard.adapters.store.late import LateStore
 from foreshard.adapters.store.reading import unpack
@@ -34,13 +36,16 @@ from foreshard.app.succeeding import EditionWatch
 from foreshard.config import Settings
 from foreshard.config.catalogue import Footing
 from foreshard.controller.chronicle import Chronicle
-from foreshard.controller.loop import Loop, World
+from foreshard.controller.loop import Loop
 from foreshard.controller.page import engine_page
+from foreshard.controller.peering import Peering
 from foreshard.controller.profiling import Profiling
 from foreshard.controller.recording import Recording
 from foreshard.controller.vitals import Vitals
+from foreshard.controller.world import World
 from foreshard.forecast.step import Gathering
 from foreshard.model.errors import StoreError
+from foreshard.ports import CellSource
 
 __all__ = ["run_engine_process"]
 
@@ -117,9 +122,10 @@ async def _loop_of(
             "classes": settings.request_classes(),
             "default_class": settings.default_class,
         }
+    peers = await _peers(settings, clock, stack)
     world = World(
         clock=clock,
-        cells=around.cells,
+        cells=_cells(settings, around.cells, clock, peers),
         traffic=around.traffic,
         events=around.events,
         sink=around.sink,
@@ -131,8 +137,47 @@ async def _loop_of(
         chronicle=_chronicle(settings, stack),
         succession=watch,
         profiling=profiling,
+        peering=_peering(settings, peers),
     )
     return loop_of(settings, world, executor, adviser=FileAdviser(settings))
+
+
+async def _peers(
+    settings: Settings, clock: SystemClock, stack: AsyncExitStack
+) -> HttpPeers | None:
+    """The other regions; None = there are none."""
+    told = settings.federation
+    if told is None:
+        return None
+    peers = HttpPeers(
+        {peer.region: peer.aggregate for peer in told.peers},
+        now_s=clock.now_s,
+        every_s=told.every_s,
+    )
+
+    async def aggregate() -> Answer:
+        return Answer(text=peers.text or "nothing is known yet", is_well=peers.text is not None)
+
+    await stack.enter_async_context(pages(told.listen, {"/aggregate": aggregate}))
+    return await stack.enter_async_context(peers)
+
+
+def _cells(
+    settings: Settings, own: CellSource, clock: SystemClock, peers: HttpPeers | None
+) -> CellSource:
+    if settings.federation is None or peers is None:
+        return own
+    return PeerCells(own, peers, region=settings.federation.region, now_s=clock.now_s)
+
+
+def _peering(settings: Settings, peers: HttpPeers | None) -> Peering | None:
+    if settings.federation is None or peers is None:
+        return None
+    return Peering(
+        exchange=peers,
+        membership=settings.federation.membership(),
+        ceiling=settings.budget.rest_ceiling,
+    )
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -26,14 +26,14 @@ def names_of(settings: Settings) -> frozenset[str]:
 
     They look like whatever people like: a class may be called `auth`, a cell `sk-bratislava-1`.
     """
-    found = {settings.default_class, *settings.latency_ms}
+    found = {settings.default_class, *settings.latency_ms, *settings.egress_per_gb}
     for cell in settings.cells:
         found |= {cell.name, cell.region, cell.zone}
     for one in settings.classes:
         found |= {one.name, one.key_header, one.match.method, one.match.path_prefix}
         found |= {one.match.path_template, one.match.grpc_method, one.category or ""}
         found |= {*one.match.headers, *one.match.headers.values(), *one.cells}
-        found |= {*one.regions, *one.dependencies, *one.needs, *one.replicas}
+        found |= {*one.regions, *one.dependencies, *one.needs, *one.replicas, *one.residency}
     for needs, needed in settings.service_map.items():
         found |= {needs, *needed}
     found |= {balancer.origin for balancer in settings.balancers}

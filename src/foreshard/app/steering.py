@@ -11,7 +11,8 @@ from foreshard.app.remembering import siblings_of
 from foreshard.config import Settings
 from foreshard.config.patience import NEED_NO_TRAINING, SHIPPED
 from foreshard.controller.foresight import Adviser, Foresight
-from foreshard.controller.loop import Loop, World
+from foreshard.controller.loop import Loop
+from foreshard.controller.world import World
 from foreshard.engine import Engine
 from foreshard.forecast.announcement import AttentiveForecaster
 from foreshard.forecast.forecaster import Forecaster

@@ -17,7 +17,8 @@ from foreshard.app.steering import Flown, loop_of, policy_of, solver_of
 from foreshard.config import BudgetSettings, ForecastSettings, Settings, ThresholdSettings
 from foreshard.config.learning import HistorySettings
 from foreshard.config.patience import SHIPPED
-from foreshard.controller.loop import Loop, World
+from foreshard.controller.loop import Loop
+from foreshard.controller.world import World
 from foreshard.engine import Engine
 from foreshard.lab.policy.ablation import DeclaredEngine, SheddingNothing
 from foreshard.lab.policy.policy import Stage

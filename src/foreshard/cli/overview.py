@@ -34,9 +34,38 @@ def overview(status: Mapping[str, Any], *, now_s: float, frozen: str = "") -> st
     shed = {name: part for name, part in status["shed"].items() if part > 0.0}
     if shed:
         lines.append("shed: " + ", ".join(f"{part:.0%} of {name}" for name, part in shed.items()))
+    lines += _crossings(status.get("crossings", {}))
+    lines += _federation(status.get("federation"))
     if frozen:
         lines.append(f"frozen: {frozen}")
     return "\n".join(lines)
+
+
+def _crossings(crossings: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for origin, links in crossings.items():
+        for region, link in links.items():
+            cost = link["cost_per_hour"]
+            priced = f", egress {cost:.2f} an hour" if cost > 0.0 else ""
+            lines.append(f"spill: {region} serves {link['rps']:.1f}/s of {origin}{priced}")
+    return lines
+
+
+def _federation(told: Mapping[str, Any] | None) -> list[str]:
+    if not told:
+        return []
+    lines = []
+    for name, peer in told["peers"].items():
+        heard = "never heard of" if peer["age_s"] is None else f"heard {peer['age_s']:.0f} s ago"
+        lines.append(
+            f"peer {name}: {heard}, grants {_amounts(peer['granted'])}, "
+            f"is granted {_amounts(told['grants'].get(name, {}))}"
+        )
+    return lines
+
+
+def _amounts(amounts: Mapping[str, float]) -> str:
+    return ", ".join(f"{amount:.1f} {name}" for name, amount in amounts.items()) or "nothing"
 
 
 def _forecast(forecast: Mapping[str, Any], cells: Mapping[str, Any]) -> list[str]:

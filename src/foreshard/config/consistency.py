@@ -89,7 +89,7 @@ def _objectives(values: Values) -> Iterator[Contradiction]:
 
 
 def _residency(values: Values) -> Iterator[Contradiction]:
-    regions = {region for _, region in _each(values, "cells", "region")}
+    regions = _regions(values)
     if not regions:
         return
     there = ", ".join(sorted(regions))
@@ -98,11 +98,50 @@ def _residency(values: Values) -> Iterator[Contradiction]:
         if named and not regions & set(named):
             says = f"is {named}, no cell stands there; name one of {there}"
             yield Contradiction(where=where, says=says)
+    for where, wanted in _each(values, "classes", "residency", kind=Mapping):
+        for origin, named in wanted.items():
+            if named and not regions & set(named):
+                says = f"is {sorted(named)}, no cell stands there; name one of {there}"
+                yield Contradiction(where=(*where, origin), says=says)
+
+
+def _distances(values: Values) -> Iterator[Contradiction]:
+    """Links to nowhere, and origins of which some distances are missing: these would look near."""
+    regions = sorted(_regions(values))
+    for key in ("latency_ms", "egress_per_gb") if regions else ():
+        for origin, links in _mapping(values.get(key)).items():
+            for region in sorted(_mapping(links).keys() - set(regions)):
+                says = f"names a region without a cell; there are {', '.join(regions)}"
+                yield Contradiction(where=(key, origin, region), says=says)
     for origin, distances in _mapping(values.get("latency_ms")).items():
-        for region in _mapping(distances):
-            if region not in regions:
-                says = f"names a region without a cell; there are {there}"
-                yield Contradiction(where=("latency_ms", origin, region), says=says)
+        missing = [r for r in regions if r != origin and r not in _mapping(distances)]
+        if missing and _mapping(distances):
+            says = f"says nothing of {', '.join(missing)}, which would count as 0 ms; name all"
+            yield Contradiction(where=("latency_ms", origin), says=says)
+
+
+def _federation(values: Values) -> Iterator[Contradiction]:
+    told = _mapping(values.get("federation"))
+    own, inbound = told.get("region"), told.get("inbound")
+    if not told:
+        return
+    peers = {region for _, region in _each(told, "peers", "region")}
+    for where, region in _each(values, "cells", "region"):
+        if isinstance(own, str) and region != own:
+            says = f"is {region!r}, but this engine plans {own} alone (federation.region)"
+            yield Contradiction(where=where, says=says)
+    for where, name in _each(values, "cells", "name"):
+        if name in peers:
+            says = f"is {name!r}, which is the name of a peer region; each needs its own"
+            yield Contradiction(where=where, says=says)
+    origins = {origin for _, origin in _each(values, "balancers", "origin")}
+    if isinstance(inbound, str) and origins and inbound not in origins:
+        says = f"is {inbound!r}, but no balancer has that origin; name the Envoy that takes it"
+        yield Contradiction(where=("federation", "inbound"), says=says)
+    for n, each in _items(values, "classes"):
+        if each.get("replicas") and set(each.get("regions") or ()) != {own}:
+            says = f"must be [{own}]: data of a class is not handed over between engines"
+            yield Contradiction(where=("classes", n, "regions"), says=says)
 
 
 def _eligible(values: Values) -> Iterator[Contradiction]:
@@ -265,6 +304,8 @@ RULES: tuple[Callable[[Values], Iterable[Contradiction]], ...] = (
     _residency,
     _eligible,
     _service_map,
+    _distances,
+    _federation,
     _handover,
     _replicas,
     _capacity,
@@ -274,6 +315,12 @@ RULES: tuple[Callable[[Values], Iterable[Contradiction]], ...] = (
     _doubt,
     _ceilings,
 )
+
+
+def _regions(values: Values) -> set[str]:
+    """Where cells stand, and peers."""
+    peers = _each(_mapping(values.get("federation")), "peers", "region")
+    return {region for _, region in (*_each(values, "cells", "region"), *peers)}
 
 
 def _doubles(found: Iterable[tuple[Where, str]], because: str) -> Iterator[Contradiction]:

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from foreshard.config.consistency import contradictions
+from foreshard.config.federation import FederationSettings
 from foreshard.config.field import (
     Address,
     HeaderName,
@@ -234,6 +235,14 @@ class Settings(Strict):
         default_factory=dict,
         description="Round trip in milliseconds, from origin region to cell region.",
     )
+    egress_per_gb: dict[str, dict[str, NotNegative]] = Field(
+        default_factory=dict,
+        description="What a gigabyte of answers costs, in any currency, from origin region to "
+        "cell region; a link that is not named costs nothing.",
+    )
+    federation: FederationSettings | None = Field(
+        default=None, description="Other regions with engines of their own; null = one engine."
+    )
     scrape: ScrapeSettings = Field(description="Where cells speak of themselves.")
     balancers: list[BalancerSettings] = Field(
         min_length=1, description="Every Envoy in front of the cells: all their traffic counts."
@@ -277,11 +286,15 @@ class Settings(Strict):
     def fleet(self) -> Fleet:
         """The cells in the core's words."""
         latency = {(o, r): ms for o, to in self.latency_ms.items() for r, ms in to.items()}
-        return Fleet(cells=tuple(c.noun() for c in self.cells), latency_ms=latency)
+        egress = {(o, r): cost for o, to in self.egress_per_gb.items() for r, cost in to.items()}
+        peers = self.federation.cells() if self.federation else ()
+        cells = (*(c.noun() for c in self.cells), *peers)
+        return Fleet(cells=cells, latency_ms=latency, egress_per_gb=egress)
 
     def request_classes(self) -> tuple[RequestClass, ...]:
         """The classes in the core's words, in order of match."""
-        return tuple(c.noun(self.service_map) for c in self.classes)
+        classes = tuple(c.noun(self.service_map) for c in self.classes)
+        return self.federation.kept(classes) if self.federation else classes
 
     def origins(self) -> tuple[str, ...]:
         """Regions in which a balancer stands, sorted."""

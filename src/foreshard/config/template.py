@@ -128,7 +128,8 @@ def _cells(cells: Sequence[Cell]) -> Iterator[str]:
         regions = sorted({cell.region for cell in cells})
         yield ""
         yield "# Round trip in milliseconds, from where requests come from to where cells stand."
-        yield f"# latency_ms: {{{_text(regions[0])}: {{{_text(regions[1])}: 80}}}}"
+        others = ", ".join(f"{_text(region)}: 80" for region in regions[1:])
+        yield f"# latency_ms: {{{_text(regions[0])}: {{{others}}}}}"
 
 
 def _scrape(draft: Draft) -> Iterator[str]:

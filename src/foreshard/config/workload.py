@@ -14,6 +14,7 @@ from foreshard.config.field import (
     HeaderName,
     HeaderValue,
     Label,
+    Name,
     NotNegative,
     PathPrefix,
     PathTemplate,
@@ -98,6 +99,16 @@ class ClassSettings(Strict):
     )
     regions: Names = Field(
         default=frozenset(), description="Regions that may serve it (residency); none = all."
+    )
+    residency: dict[Name, Names] = Field(
+        default_factory=dict,
+        description="By origin, regions that may serve what comes from there, where the keys of "
+        "an origin may not leave some regions: {eu: [eu]}. An origin that is not named is free.",
+    )
+    transfer_kb: Positive = Field(
+        default=10.0,
+        description="Kilobytes of one answer, which cost something where a link does "
+        "(egress_per_gb).",
     )
     cells: Names = Field(
         default=frozenset(),

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from foreshard.controller.foresight import Standing
+from foreshard.controller.peering import Peering
 from foreshard.controller.status import Instruments, snapshot
 from foreshard.controller.vitals import Vitals
 from foreshard.engine import Engine, EngineState
@@ -21,6 +22,7 @@ from foreshard.model.errors import StoreError
 from foreshard.model.forecast import Forecast
 from foreshard.model.plan import Decision, Plan
 from foreshard.model.telemetry import Fresh, Observation
+from foreshard.model.topology import Fleet
 from foreshard.ports import StateStore
 
 __all__ = ["Keeping", "Lived"]
@@ -60,14 +62,18 @@ class Keeping:
 
     Attributes:
         engine: Whose.
+        fleet: Its cells.
         store: Where; a failing one costs its records, never the loop.
         vitals: Gets the status whatever becomes of the store.
+        peering: The other regions of a federation; None = there is none.
         instruments: What the engine measured of itself.
     """
 
     engine: Engine
+    fleet: Fleet
     store: StateStore
     vitals: Vitals
+    peering: Peering | None = None
     instruments: Instruments = field(default_factory=Instruments)
     _remembered: EngineState | None = None
     _rests_until_s: float = float("-inf")
@@ -81,7 +87,12 @@ class Keeping:
             turn.after,
             self.instruments,
             turn.standing,
+            fleet=self.fleet,
         )
+        if self.peering is not None:
+            now_s = turn.observation.now_s
+            told = self.peering.tell(self.engine, turn.after, now_s=now_s)
+            status = {**status, "federation": told}
         self.vitals.status = status
         try:
             inputs = _inputs(turn.observation, status, turn.before)

@@ -9,24 +9,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.errands import Teller, recycle
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.hearing import Hearing
 from foreshard.controller.herald import announce
 from foreshard.controller.keeping import Keeping, Lived
 from foreshard.controller.observe import observation_of
-from foreshard.controller.profiling import Profiling
-from foreshard.controller.recording import Recording
-from foreshard.controller.succession import Sight, Succession, hand_on
+from foreshard.controller.succession import Sight, hand_on
 from foreshard.controller.tidings import FEW, Reminder
 from foreshard.controller.verify import strays
 from foreshard.controller.vitals import Vitals, turn_of
+from foreshard.controller.world import World
 from foreshard.engine import Engine, EngineState
 from foreshard.engine.inheritance import inherited
 from foreshard.model.errors import SinkError, SourceError, StoreError
@@ -38,18 +36,10 @@ from foreshard.model.topology import Fleet
 from foreshard.planning.phases import Phase
 from foreshard.ports import (
     Applied,
-    CellDriver,
-    CellSource,
-    Clock,
-    EventSource,
     Rejected,
-    RouteSink,
-    SlotMover,
-    StateStore,
-    TrafficSource,
 )
 
-__all__ = ["Loop", "World"]
+__all__ = ["Loop"]
 
 log = structlog.get_logger(__name__)
 
@@ -62,28 +52,6 @@ REJECTED_PAUSE_S = 3.0
 ASK_AFTER_S, ASK_WITHIN_S = 10.0, 2.0
 # What the engine says of data that it leaves alone because no table is taken.
 WAITS = "handover.waits"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """Every port the loop uses, and its signs of life.
-
-    `driver`, `events` and, from `mover` on, all but `vitals` may be absent.
-    """
-
-    clock: Clock
-    cells: CellSource
-    traffic: TrafficSource
-    events: EventSource | None
-    sink: RouteSink
-    driver: CellDriver | None
-    store: StateStore
-    mover: SlotMover | None = None
-    vitals: Vitals = field(default_factory=Vitals)
-    recording: Recording | None = None
-    chronicle: Chronicle | None = None
-    succession: Succession | None = None
-    profiling: Profiling | None = None
 
 
 class Loop:
@@ -116,14 +84,13 @@ class Loop:
         self._tick_s = tick_s
         self._mode = mode
         self._outcome = "applied"
-        self._push_at_s = float("-inf")
-        self._asked_s = float("-inf")
+        self._push_at_s = self._asked_s = float("-inf")
         self._is_shut = False
         self._events: tuple[SystemEvent, ...] = ()
         self._state: EngineState | None = None
         self._is_adopted = False
         self._verify_at_s = float("inf")
-        self._keeping = Keeping(engine=engine, store=world.store, vitals=world.vitals)
+        self._keeping = Keeping(engine=engine, fleet=fleet, store=world.store, vitals=world.vitals)
         self._instruments = self._keeping.instruments
         self._errands: set[asyncio.Task[None]] = set()
         self._teller = Teller(world.mover)

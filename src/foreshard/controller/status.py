@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from foreshard import __version__
+from foreshard.controller.crossing import Crossings
 from foreshard.controller.foresight import Standing
 from foreshard.engine import EngineState
 from foreshard.model.forecast import Band, Forecast
 from foreshard.model.plan import Act, Decision, Reason
 from foreshard.model.telemetry import CellReading, Fresh, Missing, Observation
+from foreshard.model.topology import Fleet
 from foreshard.planning.sheet import sheet_of
 
 __all__ = ["Cells", "Instruments", "snapshot"]
@@ -62,6 +64,8 @@ def snapshot(
     state: EngineState,
     instruments: Instruments,
     standing: Standing | None = None,
+    *,
+    fleet: Fleet,
 ) -> Mapping[str, Any]:
     """What is known of every cell, what was decided, and how the engine is doing.
 
@@ -83,6 +87,7 @@ def snapshot(
         "cells": Cells(decision, observation, forecast),
         "demand_rps": demand,
         "shed": _shed(decision, observation),
+        "crossings": Crossings(fleet, state.table, decision.plan, observation.demand_rps or {}),
         "balancers_silent": observation.demand_rps is None,
         "forecast": {
             "model": forecast.model if forecast else None,

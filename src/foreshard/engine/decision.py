@@ -16,7 +16,7 @@ from foreshard.engine.ledger import (
     CHANGED,
     alternatives,
     evacuations,
-    is_affordable,
+    half_leaves,
     is_of_others,
     is_worth_it,
     lightened,
@@ -25,6 +25,7 @@ from foreshard.engine.ledger import (
     takers,
 )
 from foreshard.engine.memory import (
+    begun,
     is_remembered_alike,
     memory_of,
     recall,
@@ -56,9 +57,8 @@ from foreshard.planning.brief import Estimate, Ground, plan_from, shares_of
 from foreshard.planning.budget import Budget
 from foreshard.planning.guards import Admitted, vet
 from foreshard.planning.lifecycle import Outlook, live_on
-from foreshard.planning.phases import CellState, Phase
 from foreshard.planning.policy import Policy
-from foreshard.planning.problem import Problem
+from foreshard.planning.problem import Flags, Problem
 from foreshard.planning.removal import even_plan, fitted, without
 from foreshard.planning.shunning import shun
 from foreshard.planning.situation import Moved
@@ -140,11 +140,7 @@ class Engine:
         if live is not None:
             plan = fitted(plan_of(live), self._fleet, ground.flows, ground.classes)
         kept, shuns, caution, factor = recall(remembered, self._fleet)
-        cells = {}
-        for name in self._fleet.names:
-            used = plan is None or any(s.share(name) > 0.0 for s in plan.splits.values())
-            fresh = CellState(phase=Phase.ACTIVE if used else Phase.RECYCLING, since_s=now_s)
-            cells[name] = kept.get(name, fresh)
+        cells = begun(kept, plan, self._fleet, now_s=now_s)
         state = EngineState(
             cells=cells,
             shuns=shuns,
@@ -180,6 +176,11 @@ class Engine:
     def remembers_alike(self, one: EngineState, other: EngineState) -> bool:
         """Whether `memory` is known to be the same for both."""
         return is_remembered_alike(one, other)
+
+    def holdings(self, state: EngineState) -> tuple[Ground, Estimate, Flags]:
+        """The fleet, what is known of demand and capacity, and [C] which cells take work."""
+        estimate = self._profiler.estimate(state.workload)
+        return self._ground, estimate, takers(state.cells, self._ground)
 
     def step(
         self, state: EngineState, observation: Observation, forecast: Forecast | None
@@ -218,7 +219,7 @@ class Engine:
         outlook = Outlook(
             observation=observation,
             judgement=judgement,
-            affordable=lambda cell: self._is_affordable(state, estimate, cell, part=0.5),
+            affordable=half_leaves(state, estimate, self._ground, self._budget),
             distrusts_forecast=alarms[0] is not None or freeze is not None,
             distrusts_deaths=alarms[1] is not None,
             holding=self._custodian.holding(state.table),
@@ -273,7 +274,7 @@ class Engine:
             now_s=observation.now_s,
             routing=Act(table=pending[0], because=because) if pending else Hold(because=because),
             plan=plan,
-            recycle=recycle,
+            recycle=tuple(r for r in recycle if r.cell not in self._fleet.peers),
             alternatives=others,
             phases={name: str(cell.phase) for name, cell in cells.items()},
             notices=self._custodian.notices(state),
@@ -304,17 +305,6 @@ class Engine:
         settled = replace(settled, table=table, plan=plan, moved=steps, unsettled=False)
         return self._custodian.settled(settled, state.table)
 
-    def _is_affordable(
-        self, state: EngineState, estimate: Estimate, cell: str, *, part: float
-    ) -> bool:
-        return is_affordable(
-            estimate,
-            takers(state.cells, self._ground) & ~state.trust.doubted,
-            self._fleet.index[cell],
-            part=part,
-            ceiling=self._budget.rest_ceiling,
-        )
-
     def _route(
         self, state: EngineState, estimate: Estimate, observation: Observation
     ) -> tuple[EngineState, tuple[Reason, ...], tuple[Reason, ...]]:
@@ -330,6 +320,7 @@ class Engine:
             state.cells,
             is_trusted=state.workload.is_trusted,
             stale_s=self._budget.stale_s,
+            peers=self._fleet.peers,
         )
         held = held or change_freeze(observation)
         if held is None:
@@ -350,7 +341,8 @@ class Engine:
                 return state, (*asks, *more), others
             text = f"no plan was found ({solution.status}); dead cells leave, all else stays"
             held = about_fleet("plan.not_found", text)
-        return self._pend(state, without(live, gone)), (held,), ()
+        kept = without(live, gone, self._fleet, self._ground.classes)
+        return self._pend(state, kept), (held,), ()
 
     def _vetted(
         self,
@@ -364,15 +356,14 @@ class Engine:
         shares = shares_of(candidate, self._ground)
         if not is_worth_it(problem, shares) and not self._custodian.is_due(state):
             return replace(state, refusals=0), (), ()
-        situation = situation_of(state, estimate, self._ground, observation)
-        situation = self._custodian.situated(situation, state)
+        seen = situation_of(state, estimate, self._ground, observation)
+        situation = self._custodian.situated(seen, state)
         verdict = vet(candidate, state.plan, situation, self._budget)
-        others = alternatives(problem, shares)
-        lighter = lightened(state, problem, shares)
+        others, lighter = alternatives(problem, shares), lightened(state, problem, shares)
         moved = Moved(at_s=observation.now_s, ratio=verdict.moved_ratio)
         if isinstance(verdict, Admitted):
-            state = replace(state, refusals=0, pending_moved=moved)
-            return self._pend(state, verdict.plan), lighter, others
+            kept = replace(state, refusals=0, pending_moved=moved)
+            return self._pend(kept, verdict.plan), lighter, others
         stuck = state.refusals + 1 if verdict.nearest is None else 0
         state = replace(state, refusals=stuck, pending_moved=moved)
         reasons = (*lighter, *verdict.reasons)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from foreshard.model.telemetry import Fresh, Observation
 from foreshard.model.workload import RequestClass
 from foreshard.planning.bounds import KEPT_RATIO, OUT, takes_work
 from foreshard.planning.brief import Estimate, Ground, shares_of
+from foreshard.planning.budget import Budget
 from foreshard.planning.formulation import refused_above
 from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.problem import Flags, Floats, Problem
@@ -23,7 +24,9 @@ from foreshard.planning.true_cost import expected_bad
 __all__ = [
     "CHANGED",
     "alternatives",
+    "can_leave",
     "evacuations",
+    "half_leaves",
     "is_affordable",
     "is_of_others",
     "is_worth_it",
@@ -68,14 +71,45 @@ def takers(cells: Mapping[str, CellState], ground: Ground) -> Flags:
     return np.array([takes_work(cells[name]) for name in ground.fleet.names])
 
 
+def can_leave(
+    state: EngineState,
+    estimate: Estimate,
+    ground: Ground,
+    cell: str,
+    *,
+    part: float,
+    ceiling: float,
+) -> bool:
+    """Whether those that are trusted could carry `part` of a cell's share; see `is_affordable`."""
+    return is_affordable(
+        estimate,
+        takers(state.cells, ground) & ~state.trust.doubted,
+        ground.eligible,
+        ground.fleet.index[cell],
+        part=part,
+        ceiling=ceiling,
+    )
+
+
+def half_leaves(
+    state: EngineState, estimate: Estimate, ground: Ground, budget: Budget
+) -> Callable[[str], bool]:
+    """Whether half of a cell's share could leave it, on a forecast."""
+    ceiling = budget.rest_ceiling
+    return lambda cell: can_leave(state, estimate, ground, cell, part=0.5, ceiling=ceiling)
+
+
 def is_affordable(
-    estimate: Estimate, takes: Flags, cell: int, *, part: float, ceiling: float
+    estimate: Estimate, takes: Flags, able: Flags, cell: int, *, part: float, ceiling: float
 ) -> bool:
     """Whether the rest could carry `part` of a cell's share under a ceiling.
+
+    What may not leave a region has to fit into the rest of that region.
 
     Args:
         estimate: Demand, needs, capacity.
         takes: [C] which cells take work; the cell itself is counted in.
+        able: [F, C] who may serve what.
         cell: Its index.
         part: Of its share that would leave, in [0, 1].
         ceiling: Utilisation that no resource of the rest may pass, taken together.
@@ -84,13 +118,16 @@ def is_affordable(
     takes[cell] = True
     bounds = np.isfinite(estimate.capacity).all(axis=0)
     capacity = estimate.capacity[:, bounds]
-    work = estimate.demand_rps @ estimate.needs[:, bounds]
-    own = capacity[cell] / capacity[takes].sum(axis=0) * work
-    takes[cell] = False
-    if not takes.any():
-        return False
-    used = (work - (1.0 - part) * own) / capacity[takes].sum(axis=0)
-    return bool((used <= ceiling).all())
+    work = estimate.demand_rps[:, None] * estimate.needs[:, bounds]
+    for cells in cell_sets(able & takes, takes):
+        if not cells[cell]:
+            continue
+        confined = work[~(able & takes & ~cells).any(axis=1)].sum(axis=0)
+        own = capacity[cell] / capacity[cells].sum(axis=0) * confined
+        rest = capacity[cells].sum(axis=0) - capacity[cell]
+        if ((confined - (1.0 - part) * own) > ceiling * rest).any():
+            return False
+    return bool(takes.sum() > 1)
 
 
 def short_cells(
@@ -177,6 +214,7 @@ def situation_of(
         evacuating=state.evacuating,
         moved=state.moved,
         distrusted=distrusted(state.trust, ground.fleet),
+        peers=ground.fleet.peers,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from foreshard.engine.state import EngineState
 from foreshard.model.errors import PlanningError
+from foreshard.model.plan import Plan
 from foreshard.model.topology import Fleet
 from foreshard.planning.caution import Caution
 from foreshard.planning.handover import Handover, HandoverPhase
@@ -22,7 +23,14 @@ from foreshard.planning.problem import Floats
 from foreshard.planning.shunning import Shun, Stage
 from foreshard.planning.trust import Trust, full_trust
 
-__all__ = ["is_remembered_alike", "memory_of", "recall", "recall_handovers", "recall_trust"]
+__all__ = [
+    "begun",
+    "is_remembered_alike",
+    "memory_of",
+    "recall",
+    "recall_handovers",
+    "recall_trust",
+]
 
 _DECIMALS = 4
 _FIELDS = tuple(field.name for field in fields(CellState))
@@ -92,6 +100,24 @@ def recall(
         except (TypeError, ValueError):
             continue
     return cells, shuns, caution, factor
+
+
+def begun(
+    kept: Mapping[str, CellState], plan: Plan | None, fleet: Fleet, *, now_s: float
+) -> Mapping[str, CellState]:
+    """The state of every cell at the start: as it is remembered, or as the live plan treats it.
+
+    A cell that the live plan gives nothing, and of which nothing is remembered, has to prove
+    itself.
+    """
+    cells = {}
+    for name in fleet.names:
+        used = plan is None or any(s.share(name) > 0.0 for s in plan.splits.values())
+        fresh = CellState(phase=Phase.ACTIVE if used else Phase.RECYCLING, since_s=now_s)
+        # A far region has nothing to prove because nobody needed it.
+        away = CellState(phase=Phase.ACTIVE, since_s=now_s)
+        cells[name] = kept.get(name, away if name in fleet.peers else fresh)
+    return cells
 
 
 def recall_handovers(values: Mapping[str, Any]) -> tuple[Handover, ...]:

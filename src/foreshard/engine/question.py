@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from foreshard.engine.ledger import is_affordable, short_cells, still_refused, takers
+from foreshard.engine.ledger import can_leave, short_cells, still_refused, takers
 from foreshard.engine.scrutiny import is_heard
 from foreshard.engine.state import EngineState
 from foreshard.engine.witness import limits
@@ -14,7 +14,7 @@ from foreshard.planning.brief import Bounds, Estimate, Ground, Risks, problem_of
 from foreshard.planning.budget import Budget
 from foreshard.planning.phases import Phase, Why
 from foreshard.planning.policy import Policy
-from foreshard.planning.problem import Problem, reference_shares
+from foreshard.planning.problem import Problem
 
 __all__ = ["pose"]
 
@@ -50,15 +50,9 @@ def pose(
     crowded = frozenset(
         name
         for name in doomed
-        if not is_affordable(
-            estimate,
-            takes & ~state.trust.doubted,
-            ground.fleet.index[name],
-            part=1.0,
-            ceiling=budget.rest_ceiling,
-        )
+        if not can_leave(state, estimate, ground, name, part=1.0, ceiling=budget.rest_ceiling)
     )
-    home = reference_shares(estimate.capacity, eligible, np.ones_like(takes))
+    home = ground.quiet_shares(estimate, np.ones_like(takes))
     standing = Standing(
         cells=ground.fleet.names,
         flows=ground.flows,

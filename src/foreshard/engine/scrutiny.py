@@ -175,6 +175,7 @@ def blindness(
     *,
     is_trusted: bool,
     stale_s: float,
+    peers: Collection[str] = (),
 ) -> Reason | None:
     """Why there is too little to plan with; None when there is enough.
 
@@ -183,8 +184,10 @@ def blindness(
         cells: Only those that take work are asked after.
         is_trusted: Whether demand and capacities are known by now.
         stale_s: Older telemetry counts as silence.
+        peers: Cells that stand for regions of other engines: one that is silent is cut off, and
+            no reason not to plan.
     """
-    serving = [name for name, cell in sorted(cells.items()) if takes_work(cell)]
+    serving = [n for n, cell in sorted(cells.items()) if takes_work(cell) and n not in peers]
     silent = [name for name in serving if not is_heard(observation.cells[name], stale_s)]
     if observation.demand_rps is None:
         what = "the balancers are silent"

@@ -54,6 +54,8 @@ MOST_UNEXPLAINED, UNEXPLAINED_RPS = 10.0, 1_000.0
 SEEN_SHARES = 2.0
 # A cell that one key fills is planned with as if it had so much room left.
 LEAST_ROOM = 0.05
+# A peer region that grants nothing is as large as this part of a cell: a capacity must be above 0.
+LEAST_GRANT = 1e-6
 # No resource comes in such an amount, in whatever unit.
 BOUNDLESS = 1e30
 # A request that is thought to cost nothing still has to be counted as something.
@@ -127,6 +129,7 @@ class Profiler:
         )
         self.names = tuple(c.name for c in classes)
         self._class_of_flow = np.array([self.names.index(f.request_class) for f in self.flows])
+        self._is_peer = np.array([cell.is_peer for cell in fleet.cells])
         self._is_keyed = np.array([c.is_keyed for c in self._classes])
         # The newest plan as shares: read once for each plan, not once for each look.
         self._read: tuple[Plan | None, Floats] = (None, np.zeros((0, 0)))
@@ -181,7 +184,9 @@ class Profiler:
         factor = state.factor.factor
         spoke = np.isfinite(used[:, np.isfinite(capacity).any(axis=0)]).all(axis=1)
         heard = (
-            believable and observation.demand_rps is not None and 2 * int(spoke.sum()) > len(used)
+            believable
+            and observation.demand_rps is not None
+            and 2 * int((spoke & ~self._is_peer).sum()) > int((~self._is_peer).sum())
         )
         after = replace(
             workload,
@@ -204,7 +209,7 @@ class Profiler:
         """What a plan is made with; declared figures where nothing better is known."""
         asked = demand.quantile_rps(workload.demand, ahead_s=AHEAD_S, deviations=0.0)
         costs = needs.costs(workload.needs)
-        capacity, typical = _by_gauges(workload)
+        capacity, typical = _by_gauges(workload, self._is_peer)
         size = (capacity / typical).min(axis=1)
         serves = workload.serving.effective(size) / size
         served = capacity * serves[:, None]
@@ -224,7 +229,7 @@ class Profiler:
         told: Floats,
     ) -> Look:
         """What balancers and gauges say of queues; work in mean cells' seconds."""
-        capacity, typical = _by_gauges(workload)
+        capacity, typical = _by_gauges(workload, self._is_peer)
         count = workload.count
         assert count is not None  # noqa: S101 - set in the update that asks
         sent = [np.nan] * len(self._classes)
@@ -306,20 +311,25 @@ class Profiler:
         return rates, used, capacity
 
 
-def _by_gauges(workload: Workload) -> tuple[Floats, Floats]:
+def _by_gauges(workload: Workload, is_peer: Flags) -> tuple[Floats, Floats]:
     """[C, R] what cells offer, less what they need beyond their siblings; [R] the median's.
 
-    A resource of which no cell says what it offers bounds nothing, if another one does.
+    A resource of which no cell says what it offers bounds nothing, if another one does. A peer
+    region is no sibling: what it grants is taken as it is, and what it never granted is nothing.
     """
     known = np.where(np.isfinite(workload.capacity), workload.capacity, np.nan)
     heard = np.isfinite(known)
-    boundless = heard.any() & ~heard.any(axis=0)
+    kin = heard & ~is_peer[:, None]
+    boundless = kin.any() & ~kin.any(axis=0)
     typical = np.where(boundless, BOUNDLESS, 1.0)
-    for r in np.flatnonzero(heard.any(axis=0)):
-        said = np.sort(known[heard[:, r], r])
+    for r in np.flatnonzero(kin.any(axis=0)):
+        said = np.sort(known[kin[:, r], r])
         typical[r] = (said[(said.size - 1) // 2] + said[said.size // 2]) / 2.0
     believed = np.clip(known, typical / MOST_SMALLER, typical * MOST_LARGER)
     offered = np.where(heard, believed, np.where(boundless, np.inf, typical))
+    grant = np.where(np.isfinite(known), known, np.where(boundless, np.inf, 0.0))
+    grant = np.maximum(grant, LEAST_GRANT * typical)
+    offered = np.where(is_peer[:, None], grant, offered)
     return offered / workload.factor, typical
 
 

@@ -15,7 +15,18 @@ from foreshard.model.errors import InvalidValueError
 from foreshard.model.topology import Cell
 from foreshard.model.workload import RequestClass
 
-__all__ = ["ClassRoute", "RoutingTable", "Row", "SlotRow", "SlotRun", "WeightRow"]
+__all__ = [
+    "RETRY_AFTER_S",
+    "ClassRoute",
+    "RoutingTable",
+    "Row",
+    "SlotRow",
+    "SlotRun",
+    "WeightRow",
+]
+
+RETRY_AFTER_S = 5
+"""What a client whose request is shed is told to wait, by every balancer and library."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +109,17 @@ class ClassRoute:
     rows: Mapping[str, Row]
     backups: Mapping[str, tuple[str, ...]]
     holders: SlotRow | None = None
+
+    def backups_from(self, origin: str, home: str, regions: Mapping[str, str]) -> tuple[str, ...]:
+        """Cells that may take over for a cell what comes from an origin, best first.
+
+        Args:
+            origin: Region of the balancer.
+            home: The cell that fails.
+            regions: By cell, where it stands; a cell that is not in it is none of them.
+        """
+        near, allows = self.backups.get(home, ()), self.request_class.allows
+        return tuple(n for n in near if n in regions and allows(origin, regions[n]))
 
     def __post_init__(self) -> None:
         kind = SlotRow if self.request_class.is_keyed else WeightRow

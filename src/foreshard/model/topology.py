@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 
 from foreshard.model.errors import InvalidValueError
 
@@ -34,12 +35,15 @@ class Cell:
         region: Region the cell stands in.
         zone: Failure domain inside the region.
         nodes: At least one.
+        is_peer: Whether it stands for a whole region that another engine plans; its nodes are
+            that region's entry.
     """
 
     name: str
     region: str
     zone: str
     nodes: tuple[Node, ...]
+    is_peer: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or len(self.name) > 63:
@@ -57,11 +61,14 @@ class Fleet:
         latency_ms: Round trip between an origin region and a cell's region; a pair that is
             missing counts as 0 within a region and as `default_latency_ms` across.
         default_latency_ms: See above.
+        egress_per_gb: What a gigabyte costs that crosses from a cell's region to an origin, by
+            (origin, region), in any currency; a pair that is missing costs nothing.
     """
 
     cells: tuple[Cell, ...]
     latency_ms: Mapping[tuple[str, str], float] = field(default_factory=dict)
     default_latency_ms: float = 0.0
+    egress_per_gb: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.cells:
@@ -70,6 +77,11 @@ class Fleet:
         doubles = sorted(name for name, times in Counter(names).items() if times > 1)
         if doubles:
             raise InvalidValueError(f"fleet: cell names {doubles} appear more than once")
+        for (origin, region), cost in self.egress_per_gb.items():
+            if not 0.0 <= cost < inf:
+                raise InvalidValueError(
+                    f"fleet: egress from {region} to {origin} costs {cost} a GB, must be 0 or more"
+                )
 
     @cached_property
     def index(self) -> Mapping[str, int]:
@@ -80,6 +92,11 @@ class Fleet:
     def names(self) -> tuple[str, ...]:
         """Cell names in index order."""
         return tuple(cell.name for cell in self.cells)
+
+    @cached_property
+    def peers(self) -> frozenset[str]:
+        """Names of the cells that stand for a region."""
+        return frozenset(cell.name for cell in self.cells if cell.is_peer)
 
     @cached_property
     def regions(self) -> tuple[str, ...]:

@@ -11,11 +11,21 @@ from math import inf
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.topology import Cell
 
-__all__ = ["Flow", "Match", "Needs", "OwnedData", "Priority", "RequestClass"]
+__all__ = [
+    "TRANSFER_KB",
+    "Flow",
+    "Match",
+    "Needs",
+    "OwnedData",
+    "Priority",
+    "RequestClass",
+]
 
 
 # Seconds of bad service that a moved share counts for: a connection, a cold cache, copied data.
 FREE_MOVE_S, KEY_MOVE_S, DATA_MOVE_S = 1.0, 3.0, 120.0
+# An answer of an interactive service, where nobody says how large one is.
+TRANSFER_KB = 10.0
 
 
 # A part of a path template, and a gRPC method or service.
@@ -201,6 +211,9 @@ class RequestClass:
             anywhere.
         regions: Regions that may serve it (data residency); empty = all.
         cells: Cells that may serve it, within those regions; empty = all.
+        residency: By origin: regions that may serve what comes from there, when the key space of
+            an origin may not leave some regions; an origin that is not named may use `regions`.
+        transfer_kb: Bytes of one answer that cross a link between regions, in kilobytes; > 0.
         dependencies: What it needs besides the cell itself.
         declared: Needs as a person declared them; the profiler's prior.
         data: What it owns in the cell of a key; None = a key may go to any cell.
@@ -218,6 +231,8 @@ class RequestClass:
     key_header: str = ""
     regions: frozenset[str] = frozenset()
     cells: frozenset[str] = frozenset()
+    residency: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    transfer_kb: float = TRANSFER_KB
     dependencies: frozenset[str] = frozenset()
     declared: Needs = field(default_factory=Needs)
     data: OwnedData | None = None
@@ -228,7 +243,7 @@ class RequestClass:
             raise InvalidValueError(
                 f"request class {self.name!r}: use letters, digits, '-' and '_'"
             )
-        for what in ("weight", "objective_s"):
+        for what in ("weight", "objective_s", "transfer_kb"):
             if not getattr(self, what) > 0.0:
                 raise InvalidValueError(
                     f"request class {self.name}: {what} is {getattr(self, what)}, must be > 0"
@@ -248,6 +263,18 @@ class RequestClass:
                 f"request class {self.name}: move_cost_s is {self.move_cost_s}, must be 0 or more"
             )
 
+        for origin, regions in sorted(self.residency.items()):
+            if not regions or (self.regions and not regions & self.regions):
+                raise InvalidValueError(
+                    f"request class {self.name}: residency of {origin} is {sorted(regions)}, "
+                    f"must name one of {', '.join(sorted(self.regions)) or 'the regions'}"
+                )
+        if self.residency and self.data is not None:
+            raise InvalidValueError(
+                f"request class {self.name}: has residency by origin and owns data, but a slot of "
+                "data has one holder for all origins; make a class of each key space, with regions"
+            )
+
     @property
     def moving_s(self) -> float:
         """`move_cost_s`, or what is usual for its kind."""
@@ -260,13 +287,23 @@ class RequestClass:
         """Whether a key binds its requests to a cell."""
         return bool(self.key_header)
 
+    @property
+    def has_one_home(self) -> bool:
+        """Whether a key has the same home wherever its requests come from."""
+        return self.is_keyed and not self.residency
+
     def allows_region(self, region: str) -> bool:
-        """Whether data residency lets a region serve it."""
+        """Whether data residency lets a region serve some of it."""
         return not self.regions or region in self.regions
 
-    def allows(self, cell: Cell) -> bool:
-        """Whether a cell may serve it: residency, and the cells that were named."""
+    def allows_cell(self, cell: Cell) -> bool:
+        """Whether a cell may serve some of it: residency, and the cells that were named."""
         return self.allows_region(cell.region) and (not self.cells or cell.name in self.cells)
+
+    def allows(self, origin: str, region: str) -> bool:
+        """Whether data residency lets a region serve what comes from an origin."""
+        own = self.residency.get(origin)
+        return self.allows_region(region) and (own is None or region in own)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from foreshard.model.plan import Plan, Split
 from foreshard.model.topology import Fleet
 from foreshard.model.workload import Flow, RequestClass
-from foreshard.planning.problem import Flags, Floats, LoadRisk, Problem, reference_shares
+from foreshard.planning.nearness import Map, near_shares, tolls_s
+from foreshard.planning.problem import Flags, Floats, LoadRisk, Problem
 from foreshard.planning.solver import Solution
 
 __all__ = [
@@ -55,18 +56,61 @@ class Ground:
     @cached_property
     def eligible(self) -> Flags:
         """[F, C] whether a cell may serve a flow."""
-        classes, cells = [self.classes[f.request_class] for f in self.flows], self.fleet.cells
-        return _frozen(np.array([[k.allows(c) for c in cells] for k in classes]))
+        names, classes = self.fleet.regions, self.classes
+        of_region = np.array(
+            [[classes[f.request_class].allows(f.origin, r) for r in names] for f in self.flows]
+        )
+        named = {
+            name: np.array([each.allows_cell(cell) for cell in self.fleet.cells])
+            for name, each in classes.items()
+        }
+        of_cell = np.array([named[f.request_class] for f in self.flows])
+        return _frozen(of_region[:, self.region] & of_cell)
 
     @cached_property
     def latency_s(self) -> Floats:
         """[F, C] round trip."""
         fleet = self.fleet
-        return _frozen(
-            np.array(
-                [[1e-3 * fleet.distance_ms(f.origin, c) for c in fleet.cells] for f in self.flows]
-            )
+        origins = sorted({f.origin for f in self.flows})
+        trip = {
+            o: np.array([1e-3 * fleet.distance_ms(o, c) for c in fleet.cells]) for o in origins
+        }
+        return _frozen(np.array([trip[f.origin] for f in self.flows]))
+
+    @cached_property
+    def egress_cost(self) -> Floats:
+        """[F, C] what one request costs on the link that its answer takes, in any currency."""
+        links = self.fleet.egress_per_gb
+        kilobytes = [self.classes[f.request_class].transfer_kb for f in self.flows]
+        per_gb = [[links.get((f.origin, r), 0.0) for r in self.fleet.regions] for f in self.flows]
+        return _frozen((np.array(per_gb) * np.array(kilobytes)[:, None] * 1e-6)[:, self.region])
+
+    @cached_property
+    def away_s(self) -> Floats:
+        """[F, C] round trip, and what the link costs as a delay."""
+        return _frozen(self.latency_s + tolls_s(self.egress_cost))
+
+    @cached_property
+    def region(self) -> NDArray[np.int64]:
+        """[C] index of each cell's region among the fleet's."""
+        names = self.fleet.regions
+        return _frozen(np.array([names.index(c.region) for c in self.fleet.cells], dtype=np.int64))
+
+    @cached_property
+    def map(self) -> Map:
+        """Where things stand."""
+        classes = [self.classes[f.request_class] for f in self.flows]
+        return Map(
+            region=self.region,
+            away_s=self.away_s,
+            roams=_frozen(np.array([not c.has_one_home for c in classes])),
+            priority=self.priority,
         )
+
+    def quiet_shares(self, estimate: Estimate, takes: Flags) -> Floats:
+        """[F, C] the quiet split over cells that take work: near before far."""
+        work = estimate.demand_rps, estimate.needs
+        return near_shares(work, estimate.capacity, self.eligible, takes, self.map)
 
     @cached_property
     def weight(self) -> Floats:
@@ -169,8 +213,8 @@ def problem_of(
         weight=ground.weight,
         priority=ground.priority,
         keyed=np.array([c.is_keyed for c in classes]),
-        reference=reference_shares(estimate.capacity, ground.eligible, bounds.takes),
-        latency_s=ground.latency_s,
+        reference=ground.quiet_shares(estimate, bounds.takes),
+        latency_s=ground.away_s,
         standing_risk=risks.standing,
         load_risk=risks.load,
         previous=None if previous is None else shares_of(previous, ground),

@@ -22,6 +22,7 @@ from foreshard.planning.risk import bad_per_share, load_segments
 from foreshard.planning.true_cost import weight_per_work
 
 __all__ = [
+    "BALANCE_WIDTH",
     "BANDS",
     "LEAST_DEMAND",
     "Columns",

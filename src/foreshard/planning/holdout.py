@@ -71,7 +71,7 @@ def withhold(
             continue
         if doubt.begins(policy.thresholds):
             cell = ground.fleet.cell(name)
-            served = [c.priority for c in classes.values() if c.allows(cell)]
+            served = [c.priority for c in classes.values() if c.allows_cell(cell)]
             intents.append(coin.intent(name, "", doubt, most=min(served, default=None)))
             if not intents[-1].acted:
                 del kept_cells[name]

@@ -149,7 +149,8 @@ def _stale_telemetry(case: Case) -> Iterator[Reason]:
     ages = [situation.telemetry_age_s.get(cell, float("inf")) for cell in situation.cells]
     stale = (np.array(ages) > case.budget.stale_s) & ~case.mobile
     change = case.candidate - case.base
-    if 2 * int(stale.sum()) > int((~case.mobile).sum()):
+    own = ~case.mobile & np.array([cell not in situation.peers for cell in situation.cells])
+    if 2 * int((stale & own).sum()) > int(own.sum()):
         if bool((np.abs(change) > DUST).any()):
             yield Reason(
                 subject="fleet",

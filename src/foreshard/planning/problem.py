@@ -24,6 +24,7 @@ __all__ = [
     "LoadRisk",
     "Problem",
     "reference_shares",
+    "size_of",
     "work_of",
     "work_per_request",
 ]
@@ -272,7 +273,7 @@ def reference_shares(capacity: Floats, eligible: Flags, takes: Flags) -> Floats:
     Returns:
         [F, C]; rows sum to 1, or to 0 where no eligible cell takes work.
     """
-    size = _sizes(capacity) * takes
+    size = size_of(capacity) * takes
     shares = np.where(eligible, size[None, :], 0.0)
     total = shares.sum(axis=1, keepdims=True)
     return shares / np.where(total > 0.0, total, 1.0)
@@ -313,7 +314,7 @@ def _mean_capacity(capacity: Floats) -> Floats:
     return np.where(finite.any(axis=0), mean, np.inf)
 
 
-def _sizes(capacity: Floats) -> Floats:
+def size_of(capacity: Floats) -> Floats:
     """[C] size of a cell: that of its scarcest resource, 1 = the mean cell."""
     finite = np.isfinite(capacity)
     bounded = np.where(finite, capacity, 0.0) / _mean_capacity(capacity)[None, :]

@@ -9,18 +9,45 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from foreshard.model.plan import Plan, Split
-from foreshard.model.topology import Fleet
+from foreshard.model.topology import Cell, Fleet
 from foreshard.model.workload import Flow, RequestClass
 
 __all__ = ["even_plan", "fitted", "without"]
 
 
-def without(plan: Plan, gone: Collection[str]) -> Plan:
+def without(
+    plan: Plan, gone: Collection[str], fleet: Fleet, classes: Mapping[str, RequestClass]
+) -> Plan:
     """The plan with nothing for the cells that are gone.
 
-    A flow that only such cells serve keeps them: a cell that may be dead is better than none.
+    A flow that only such cells serve goes to the nearest region with others that may serve it,
+    evenly; where there is none it keeps its own: a cell that may be dead is better than none.
     """
-    return Plan(splits={flow: _without(split, gone) for flow, split in plan.splits.items()})
+    splits = {}
+    for flow, split in plan.splits.items():
+        now = _without(split, gone)
+        if now.shares.keys() <= set(gone) and now.shed < 1.0:
+            near = _nearest(flow, fleet, classes, gone)
+            part = (1.0 - split.shed) / max(len(near), 1)
+            now = Split(shares=dict.fromkeys(near, part), shed=split.shed) if near else now
+        splits[flow] = now
+    return Plan(splits=splits)
+
+
+def _nearest(
+    flow: Flow, fleet: Fleet, classes: Mapping[str, RequestClass], gone: Collection[str]
+) -> list[str]:
+    """Cells of the nearest region that may serve a flow and are there."""
+    able = [c for c in _allowed(flow, fleet, classes) if c.name not in gone]
+    if not able:
+        return []
+    region = min(able, key=lambda c: (fleet.distance_ms(flow.origin, c), c.region)).region
+    return [c.name for c in able if c.region == region]
+
+
+def _allowed(flow: Flow, fleet: Fleet, classes: Mapping[str, RequestClass]) -> list[Cell]:
+    one = classes[flow.request_class]
+    return [c for c in fleet.cells if one.allows(flow.origin, c.region) and one.allows_cell(c)]
 
 
 def even_plan(
@@ -29,10 +56,14 @@ def even_plan(
     classes: Mapping[str, RequestClass],
     gone: Collection[str],
 ) -> Plan:
-    """The first plan, when nothing is known: every allowed cell alike, but for those gone."""
+    """The first plan, when nothing is known: every allowed cell alike, but for those gone.
+
+    A region of another engine gets nothing before it has granted something, if others can serve.
+    """
     splits = {}
     for flow in flows:
-        allowed = [c.name for c in fleet.cells if classes[flow.request_class].allows(c)]
+        names = [c.name for c in _allowed(flow, fleet, classes)]
+        allowed = [name for name in names if name not in fleet.peers] or names
         alive = [name for name in allowed if name not in gone] or allowed
         splits[flow] = Split(shares={name: 1.0 / len(alive) for name in alive})
     return Plan(splits=splits)
@@ -53,7 +84,8 @@ def fitted(
     splits = {}
     for flow in flows:
         was = plan.splits.get(flow)
-        gone = set(was.shares) - set(even.splits[flow].shares) if was else set()
+        allowed = {c.name for c in _allowed(flow, fleet, classes)}
+        gone = set(was.shares) - allowed if was else set()
         now = _without(was, gone) if was else even.splits[flow]
         splits[flow] = even.splits[flow] if gone & set(now.shares) else now
     return Plan(splits=splits)

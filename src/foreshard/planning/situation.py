@@ -63,6 +63,7 @@ class Situation:
         evacuating: By cell, while it lasts.
         moved: Steps taken, the last minute of them at least.
         distrusted: Cells seen to do harm: work may leave them at any pace.
+        peers: Cells that stand for a region of another engine: silent ones make nobody blind.
         keeps: [F, C] who holds data of a flow that cannot leave: may keep it, dead or barred.
     """
 
@@ -80,6 +81,7 @@ class Situation:
     evacuating: Mapping[str, Evacuation] = field(default_factory=dict)
     moved: tuple[Moved, ...] = ()
     distrusted: frozenset[str] = frozenset()
+    peers: frozenset[str] = frozenset()
     keeps: Flags | None = None
 
     def __post_init__(self) -> None:

@@ -186,6 +186,24 @@ def test_a_backup_abroad_is_refused_by_name() -> None:
         render(table(FLEET, route), origin="eu", settings=SETTINGS)
 
 
+def test_what_may_not_leave_its_region_has_no_cluster_and_no_backup_abroad() -> None:
+    stays = replace(CHECKOUT, residency={"eu": frozenset({"eu"})})
+    route = keyed_route(stays, [("eu-1", 2048), ("eu-2", 2048)], FLEET)
+    at_home = render(table(FLEET, route), origin="eu", settings=SETTINGS)
+    assert at_home[CLUSTER_TYPE].keys() == {"keyed/checkout/eu-1", "keyed/checkout/eu-2"}
+    assert told(at_home, "keyed/checkout/eu-1").keys() == {"eu-1", "eu-2"}
+    elsewhere = render(table(FLEET, route), origin="us", settings=SETTINGS)
+    assert "us-1" in told(elsewhere, "keyed/checkout/eu-1")
+
+
+def test_a_row_that_leads_abroad_is_refused_by_name() -> None:
+    stays = replace(SEARCH, residency={"eu": frozenset({"eu"})})
+    route = free_route(stays, {"eu-1": 5, "us-1": 5})
+    with pytest.raises(SinkError, match=r"search: what comes from eu would go to \['us-1'\]"):
+        render(table(FLEET, route), origin="eu", settings=SETTINGS)
+    assert render(table(FLEET, route), origin="us", settings=SETTINGS)
+
+
 def test_a_backup_that_is_no_cell_is_refused_by_name() -> None:
     route = keyed_route(CHECKOUT, [("eu-1", 4096)], cells("eu-1", "eu-9"))
     with pytest.raises(SinkError, match=r"\['eu-9'\] of eu-1"):

@@ -14,6 +14,8 @@ from foreshard.adapters.routing.envoy.access_log import STAT_PREFIX
 from foreshard.model.routing import RoutingTable
 from foreshard.model.topology import Cell
 from foreshard.model.workload import Match
+from foreshard.router import Router
+from foreshard.router.path import normalised
 from tests.adapters.routing.envoy_bench import Bench, bench
 from tests.adapters.routing.envoy_tables import (
     CHECKOUT,
@@ -77,6 +79,29 @@ async def test_a_client_cannot_choose_its_timeout_or_retries(tmp_path: Path) -> 
         hurried = {"x-envoy-upstream-rq-timeout-ms": "10"}
         running.backends["eu-2"].delay_s = 0.1
         assert await running.ask("/search", headers=hurried) == (200, "eu-2")
+
+
+async def test_odd_paths_are_what_the_router_takes_them_for(tmp_path: Path) -> None:
+    odd = (
+        r"/a/b //a//b /a/./b /x/../a //x/../a /a//../b /%61 /a%2Fb /a%2fb /a/%2e%2e/b /%2E/a "
+        r"/a\b /a/..\b /.. /../a /a/.. /a/. /a;x=1 /a%7e~ /a%zz /a?b=/../c /%c3%a9 "
+        r"/a/b/../../../c /a%20b /%41%5F%2D /a...b/..c/.d/... /a/%2e /a/.%2e/b /a// // /// "
+        r"/a/../ /a|b^c<>`{} /"
+    )
+
+    def one(fleet: tuple[Cell, ...]) -> RoutingTable:
+        return table(fleet, free_route(REPORT, {"eu-1": 1}))
+
+    async with bench(("eu-1",), one, tmp_path) as running:
+        seen = running.backends["eu-1"].served
+        for path in odd.split():
+            seen.clear()
+            port = running.settings.listen_port
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
+            await reader.read()
+            writer.close()
+            assert [taken.partition("?")[0] for taken in seen] == [normalised(path)], path
 
 
 async def test_forty_classes_are_told_apart_in_the_tables_order(tmp_path: Path) -> None:
@@ -178,6 +203,39 @@ async def test_every_key_goes_to_the_owner_of_its_slot(tmp_path: Path) -> None:
         assert status in {200, 429}, "a request without a key goes anywhere"
 
 
+async def test_odd_keys_go_where_the_router_sends_them(tmp_path: Path) -> None:
+    """Empty, sent twice in either order, no ASCII, in blanks, long: what is hashed are bytes."""
+    runs = [(name, 1) for _ in range(1_365) for name in NAMES]
+
+    def even(fleet: tuple[Cell, ...]) -> RoutingTable:
+        return table(fleet, keyed_route(CHECKOUT, [*runs, ("eu-1", 1)], fleet))
+
+    odd: list[tuple[bytes, ...]] = [
+        (b"",),
+        ("naïve-ключ".encode(),),
+        ("naïve".encode("latin-1"),),
+        (b"a b\tc",),
+        (b"k" * 5_000,),
+        *((f"{n}".encode(), b"z") for n in range(12)),
+        *((b"z", f"{n}".encode()) for n in range(12)),
+        *((f"{n}".encode(), b"", b"\xff") for n in range(12)),
+    ]
+    async with bench(NAMES, even, tmp_path) as running:
+        router = Router(even(fleet_of(running)))
+        port = running.settings.listen_port
+        for keys in odd:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            lines = b"".join(b"x-key:  %b \r\n" % value for value in keys)
+            head = b"POST /checkout HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n"
+            writer.write(head + b"connection: close\r\n" + lines + b"\r\n")
+            answer = (await reader.read()).decode()
+            writer.close()
+            one = keys[0] if len(keys) == 1 else keys
+            found = router.route("checkout", "eu", one)
+            assert isinstance(found, Cell)
+            assert answer.endswith(found.name), keys
+
+
 async def test_shedding_is_exact_says_when_to_return_and_asks_no_cell(tmp_path: Path) -> None:
     def half(fleet: tuple[Cell, ...]) -> RoutingTable:
         return table(fleet, free_route(SEARCH, {"eu-1": 1, "eu-2": 1}, shed=2))
@@ -251,6 +309,35 @@ async def test_a_free_class_feels_nothing_when_a_cell_dies_and_nobody_plans(
         answers = [await running.ask("/search") for _ in range(60)]
         answers += await asyncio.gather(*first)
         assert {status for status, _ in answers} == {200}
+
+
+async def test_what_reached_no_cell_is_asked_of_another_and_what_broke_off_is_not(
+    tmp_path: Path,
+) -> None:
+    once = replace(SEARCH, retriable=False)
+
+    def everywhere(fleet: tuple[Cell, ...]) -> RoutingTable:
+        return table(fleet, free_route(once, dict.fromkeys(NAMES, 1)))
+
+    async with bench(NAMES, everywhere, tmp_path) as running:
+        for backend in running.backends.values():
+            backend.delay_s = 0.3
+        under_way = [asyncio.create_task(running.ask("/search")) for _ in range(12)]
+        await asyncio.sleep(0.1)
+        dead = running.backends["eu-1"]
+        inside = dead.served["/search"]
+        assert inside
+        await dead.kill()
+        broken = [status for status, _ in await asyncio.gather(*under_way) if status != 200]
+        assert len(broken) == inside, "each may have been done; none is asked again"
+        assert sum(b.served["/search"] for b in running.backends.values()) == 12
+        for backend in running.backends.values():
+            backend.delay_s = 0.0
+        # So few at once that the budget of retries has room for all that meet the dead cell.
+        for _ in range(5):
+            answers = await asyncio.gather(*(running.ask("/search") for _ in range(12)))
+            assert {status for status, _ in answers} == {200}
+        assert sum(b.served["/search"] for b in running.backends.values()) == 12 + 60
 
 
 async def test_a_dead_cells_keys_move_to_one_backup_each_and_come_home(tmp_path: Path) -> None:

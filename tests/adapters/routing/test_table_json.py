@@ -50,6 +50,9 @@ def request_classes(draw: st.DrawFn) -> RequestClass:
         ),
         handover_s=st.none() | positive,
     )
+    data = draw(st.none() | owned) if key_header else None
+    regions = draw(st.frozensets(names, max_size=3))
+    some = st.frozensets(st.sampled_from(sorted(regions)) if regions else names, min_size=1)
     return RequestClass(
         name=draw(names),
         priority=draw(st.sampled_from(Priority)),
@@ -59,9 +62,11 @@ def request_classes(draw: st.DrawFn) -> RequestClass:
         match=draw(matches()),
         retriable=draw(st.booleans()),
         key_header=key_header,
-        data=draw(st.none() | owned) if key_header else None,
+        data=data,
+        residency={} if data else draw(st.dictionaries(names, some, max_size=2)),
+        transfer_kb=draw(st.sampled_from([10.0, 250.0])),
         move_cost_s=draw(st.none() | positive),
-        regions=draw(st.frozensets(names, max_size=3)),
+        regions=regions,
         cells=draw(st.frozensets(names, max_size=3)),
         dependencies=draw(st.frozensets(names, max_size=3)),
         declared=Needs(per_request=draw(st.dictionaries(names, positive, max_size=3))),

@@ -15,9 +15,27 @@ from foreshard.adapters.routing.json_document import Document
 from foreshard.model.errors import InvalidValueError, SinkError
 from foreshard.model.routing import ClassRoute, RoutingTable, Row, SlotRow, SlotRun, WeightRow
 from foreshard.model.topology import Cell, Node
-from foreshard.model.workload import Match, Needs, OwnedData, Priority, RequestClass
+from foreshard.model.workload import (
+    TRANSFER_KB,
+    Match,
+    Needs,
+    OwnedData,
+    Priority,
+    RequestClass,
+)
 
-__all__ = ["SCHEMA_VERSION", "Json", "canonical_json", "checksum", "decode_table", "encode_table"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Json",
+    "canonical_json",
+    "checksum",
+    "decode_cell",
+    "decode_route",
+    "decode_table",
+    "encode_cell",
+    "encode_route",
+    "encode_table",
+]
 
 SCHEMA_VERSION = 1
 """Rises when a document of the old form can no longer be read."""
@@ -48,8 +66,8 @@ def encode_table(table: RoutingTable) -> dict[str, object]:
     return {
         "schema": SCHEMA_VERSION,
         "version": table.version,
-        "cells": [_encode_cell(cell) for cell in table.cells],
-        "classes": [_encode_route(route) for route in table.classes],
+        "cells": [encode_cell(cell) for cell in table.cells],
+        "classes": [encode_route(route) for route in table.classes],
         "default_class": table.default_class,
     }
 
@@ -67,8 +85,8 @@ def decode_table(document: object) -> RoutingTable:
     try:
         table = RoutingTable(
             version=root.whole("version"),
-            cells=tuple(_decode_cell(cell) for cell in root.children("cells")),
-            classes=tuple(_decode_route(route) for route in root.children("classes")),
+            cells=tuple(decode_cell(cell) for cell in root.children("cells")),
+            classes=tuple(decode_route(route) for route in root.children("classes")),
             default_class=root.text("default_class"),
         )
     except InvalidValueError as error:
@@ -77,12 +95,20 @@ def decode_table(document: object) -> RoutingTable:
     return table
 
 
-def _encode_cell(cell: Cell) -> Json:
+def encode_cell(cell: Cell) -> Json:
+    """A cell as JSON values."""
     nodes = [{"host": node.host, "port": node.port} for node in cell.nodes]
-    return {"name": cell.name, "region": cell.region, "zone": cell.zone, "nodes": nodes}
+    made = {"name": cell.name, "region": cell.region, "zone": cell.zone, "nodes": nodes}
+    return made | {"is_peer": True} if cell.is_peer else made
 
 
-def _decode_cell(document: Document) -> Cell:
+def decode_cell(document: Document) -> Cell:
+    """The cell that `encode_cell` wrote.
+
+    Raises:
+        SinkError: It is damaged.
+        InvalidValueError: It is none.
+    """
     nodes = [
         Node(host=node.text("host"), port=node.whole("port"))
         for node in document.children("nodes", keys=("host", "port"))
@@ -92,12 +118,14 @@ def _decode_cell(document: Document) -> Cell:
         region=document.text("region"),
         zone=document.text("zone"),
         nodes=tuple(nodes),
+        is_peer=document.flag("is_peer") if document.has("is_peer") else False,
     )
     document.expect_nothing_else()
     return cell
 
 
-def _encode_route(route: ClassRoute) -> Json:
+def encode_route(route: ClassRoute) -> Json:
+    """A class and where it goes as JSON values."""
     document: dict[str, object] = {
         "request_class": _encode_class(route.request_class),
         "rows": {origin: _encode_row(row) for origin, row in route.rows.items()},
@@ -108,7 +136,13 @@ def _encode_route(route: ClassRoute) -> Json:
     return document
 
 
-def _decode_route(document: Document) -> ClassRoute:
+def decode_route(document: Document) -> ClassRoute:
+    """The class that `encode_route` wrote.
+
+    Raises:
+        SinkError: It is damaged.
+        InvalidValueError: It is none.
+    """
     rows = document.child("rows")
     backups = document.child("backups")
     route = ClassRoute(
@@ -169,6 +203,10 @@ def _encode_class(request_class: RequestClass) -> Json:
         document["cells"] = sorted(request_class.cells)
     if request_class.move_cost_s is not None:
         document["move_cost_s"] = request_class.move_cost_s
+    if request_class.residency:
+        document["residency"] = {o: sorted(r) for o, r in request_class.residency.items()}
+    if request_class.transfer_kb != TRANSFER_KB:
+        document["transfer_kb"] = request_class.transfer_kb
     if request_class.data is not None:
         replicas = {cell: list(others) for cell, others in request_class.data.replicas.items()}
         document["replicas"] = replicas
@@ -212,6 +250,7 @@ def _decode_data(document: Document) -> OwnedData:
 def _decode_class(document: Document) -> RequestClass:
     match = document.child("match")
     declared = document.child("declared")
+    residency = document.child("residency") if document.has("residency") else None
     request_class = RequestClass(
         name=document.text("name"),
         priority=Priority[document.choice("priority", tuple(p.name for p in Priority))],
@@ -225,6 +264,8 @@ def _decode_class(document: Document) -> RequestClass:
         cells=frozenset(document.texts("cells")) if document.has("cells") else frozenset(),
         dependencies=frozenset(document.texts("dependencies")),
         declared=Needs(per_request={what: declared.number(what) for what in declared}),
+        residency={o: frozenset(residency.texts(o)) for o in residency} if residency else {},
+        transfer_kb=document.number("transfer_kb") if document.has("transfer_kb") else TRANSFER_KB,
         data=_decode_data(document) if document.has("replicas") else None,
         move_cost_s=document.number("move_cost_s") if document.has("move_cost_s") else None,
     )

@@ -55,17 +55,18 @@ def render(table: RoutingTable, *, origin: str, settings: EnvoySettings) -> Reso
     for route in table.classes:
         name = route.request_class.name
         row = _row(route, origin)
+        _refuse_abroad(route, row, cells, origin)
         match row:
             case WeightRow():
                 cluster = free_name(name)
                 clusters[cluster] = free_cluster(cluster, settings)
                 endpoints[cluster] = free_assignment(cluster, row.weights, cells, settings)
             case SlotRow():
-                for home in _homes(route, row, table.cells):
+                for home in _homes(route, row, table.cells, origin):
                     cluster = keyed_name(name, home.name)
                     owns = route.request_class.data is not None
                     clusters[cluster] = keyed_cluster(cluster, settings, owns_data=owns)
-                    backups = _backups(route, home, cells)
+                    backups = _backups(route, home, cells, origin)
                     endpoints[cluster] = keyed_assignment(cluster, home, backups)
         routes[name] = route_table(route, row, settings)
         scopes[name] = scope(name)
@@ -88,13 +89,27 @@ def _row(route: ClassRoute, origin: str) -> Row:
         ) from None
 
 
-def _homes(route: ClassRoute, row: SlotRow, cells: Iterable[Cell]) -> list[Cell]:
+def _refuse_abroad(route: ClassRoute, row: Row, cells: Mapping[str, Cell], origin: str) -> None:
+    """Residency holds here too, whoever made the table."""
+    named = row.weights if isinstance(row, WeightRow) else row.counts()
+    allows = route.request_class.allows
+    abroad = sorted(n for n in named if n in cells and not allows(origin, cells[n].region))
+    if abroad:
+        raise SinkError(
+            f"class {route.request_class.name}: what comes from {origin} would go to {abroad}, in "
+            "regions that may not serve it"
+        )
+
+
+def _homes(route: ClassRoute, row: SlotRow, cells: Iterable[Cell], origin: str) -> list[Cell]:
     owners = row.counts()
     allows = route.request_class.allows
-    return [cell for cell in cells if cell.name in owners or allows(cell)]
+    there = [cell for cell in cells if allows(origin, cell.region)]
+    named = route.request_class.allows_cell
+    return [cell for cell in cells if cell.name in owners or (cell in there and named(cell))]
 
 
-def _backups(route: ClassRoute, home: Cell, cells: Mapping[str, Cell]) -> list[Cell]:
+def _backups(route: ClassRoute, home: Cell, cells: Mapping[str, Cell], origin: str) -> list[Cell]:
     names = [name for name in route.backups.get(home.name, ()) if name != home.name]
     unknown = [name for name in names if name not in cells]
     if unknown:
@@ -102,7 +117,7 @@ def _backups(route: ClassRoute, home: Cell, cells: Mapping[str, Cell]) -> list[C
             f"class {route.request_class.name}: backups {unknown} of {home.name} are not among "
             "the table's cells"
         )
-    abroad = [n for n in names if not route.request_class.allows(cells[n])]
+    abroad = [n for n in names if not route.request_class.allows_cell(cells[n])]
     if abroad:
         raise SinkError(
             f"class {route.request_class.name}: backups {abroad} of {home.name} are cells "
@@ -115,4 +130,5 @@ def _backups(route: ClassRoute, home: Cell, cells: Mapping[str, Cell]) -> list[C
             f"class {route.request_class.name}: backups {strange} of {home.name} are none of its "
             "replicas, so they have no data to serve from"
         )
-    return [cells[name] for name in names]
+    regions = {name: cells[name].region for name in names}
+    return [cells[name] for name in route.backups_from(origin, home.name, regions)]

@@ -1,0 +1,1 @@
+"""This package is the other regions of a federation, over HTTP."""
