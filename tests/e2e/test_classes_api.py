@@ -140,10 +140,9 @@ async def test_a_class_that_is_defined_over_the_api_gets_its_requests_at_once() 
             await until(is_kept, "the class leaves the other cells")
 
             async def is_known() -> bool:
-                profile = (await client.get("/v1/classes/gold"))["profile"]
-                return profile is not None and profile["costs"]["cpu"]["per_request"] > 0.0
+                return (await client.get("/v1/classes/gold"))["profile"] is not None
 
-            await until(is_known, "the engine says what the class costs")
+            await until(is_known, "the engine says what it knows of its cost")
 
         run = await stage.play(story)
         # The search requests of the load went on undisturbed under all of it.
