@@ -46,8 +46,8 @@ __all__ = ["SPEAKING_S", "Attended", "Schooled"]
 
 log = structlog.get_logger(__name__)
 
-# From a step's being kept to an outlook's being read: measured with the ensemble, its reasons
-# included, 0.2 s for 20 cells; a second core that is busy doubles it.
+# From a step's being kept to an outlook's being read: measured with the ensemble, its reasons and
+# files included, 0.13 s of cpu for 6 cells; more cells and a busy machine make it longer.
 SPEAKING_S = 0.5
 # As the worker's process does with steps of a minute.
 LOOK_S = 1.0
