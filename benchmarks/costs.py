@@ -199,14 +199,12 @@ def _categories(seeds: range) -> list[str]:
         costs = centre[truth] * rng.lognormal(0.0, 0.15, (12, 2))
         rates = np.clip(0.3 / costs.mean(axis=1), 2.0, 60.0)
         pricing = Pricing(costs=costs, cells=CELLS, rate_rps=rates)
-        state = start_costs(cells=CELLS, classes=12, resources=2)
         surveyor = Surveyor(tuple(f"c{k}" for k in range(12)), ("cpu", "memory"), cells=CELLS)
         survey, seen = surveyor.begin(), []
         for second in seconds(pricing, seed=seed, span_s=SPAN_S):
             seen.append(second)
             survey, _ = surveyor.read(survey, second.rates, second.used, at_s=second.t_s, dt_s=1.0)
             survey, _ = surveyor.classify(survey, at_s=second.t_s, capacity=np.array([4.0, 4.0]))
-        del state
         of_class = survey.catalogue.of_class
         ours = [of_class.get(name, name) for name in surveyor.classes]
         rates_, used = _stacked(seen)

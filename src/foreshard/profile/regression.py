@@ -50,6 +50,9 @@ NEAR_S = 5.0
 # A reading further off counts as one that is so far off (a job, a restart); one of which it is
 # asked whether a cost has changed, as one that is further.
 HUBER_SDS, CLIP_SDS = 2.5, 4.0
+# Times that smoothing makes ranges too wide, in variance: 1 where rates change slowly, 2 where
+# they change from second to second.
+SMOOTHED = 1.5
 NOISE_S = 60.0
 # Until so many readings the scatter is mostly a guess, this part of what is used.
 PRIOR_READINGS, PRIOR_NOISE = 10.0, 0.1
@@ -312,6 +315,9 @@ def precision(state: CostState) -> tuple[Array, Array]:
     pull -= with_rates * state.creep[:, :, -1].sum(axis=0)[:, None] / itself
     rho = state.autocorrelation
     lost = ((1.0 + rho) / (1.0 - rho))[:, None]
+    # A forgetting sum of so many readings is as sure as one of up to twice as many that all count
+    # alike; smoothed noise is counted once too often, in part.
+    lost /= SMOOTHED * 2.0 / (1.0 + np.exp(-state.shift.seen_s / MEMORY_S))
     said = state.report_weight.T
     inverse = squared / lost[:, :, None] + np.eye(said.shape[1]) * said[:, None, :]
     return np.asarray(inverse), np.asarray(pull / lost + said * np.nan_to_num(state.reported.T))
