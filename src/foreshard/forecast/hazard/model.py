@@ -2,8 +2,8 @@
 
 Each gauge has a probability before its own limit; `any` is that of the first to come, as if they
 came independently, and then put right, as they do not. Under another load the telemetry is read
-as it would be (`supposition`), in each of its two worlds. Probabilities never fall with the
-horizon or with the load.
+as it would be (`supposition`), in each of its two worlds, at the least, the most and about half of
+the load; in between it is said by log odds. Probabilities fall neither with horizon nor load.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from foreshard.forecast.calibration import Correction, correction_in, log_odds
+from foreshard.forecast.calibration import Correction, correction_in, log_odds, probability
 from foreshard.forecast.feature.column import COLUMNS, SHARED, columns_of
 from foreshard.forecast.feature.span import Spans
 from foreshard.forecast.feature.table import describe, lines_of
@@ -38,6 +38,7 @@ KIND = "hazard"
 # Rows that are worked on at once: bounds memory, and changes no result.
 _ROWS_AT_ONCE = 60_000
 _AGE = SHARED.index("age")
+_HALF = 0.5
 
 
 def chosen(table: Array, horizon: int, rows: Index | None = None) -> Array:
@@ -169,20 +170,20 @@ class HazardModel:
         `known` is what is known of the N places under the present load: features and P.
         """
         present, now = known
+        found = {1.0: now}
+        if under.moved.any():
+            c = len(under.history.cells)
+            parts = [slice(i * c, (i + 1) * c) for i in range(len(moments))]
+            for load in _anchors(loads):
+                each = [
+                    under.risk(self._corrected, load, int(t), (present[part], now[:, part]))
+                    for t, part in zip(moments, parts, strict=True)
+                ]
+                found[load] = np.concatenate(each, axis=1)
         own: list[Scores] = []
         some: list[Scores] = []
         for load in loads:
-            p = now
-            if load != 1.0 and under.moved.any():
-                c = len(under.history.cells)
-                parts = [slice(i * c, (i + 1) * c) for i in range(len(moments))]
-                p = np.concatenate(
-                    [
-                        under.risk(self._corrected, load, int(t), (present[part], now[:, part]))
-                        for t, part in zip(moments, parts, strict=True)
-                    ],
-                    axis=1,
-                )
+            p = _between(found, load)
             # The same curve for each as for any: where one gauge is all there is, they agree.
             own.append(self.of_any.apply(log_odds(p)))
             some.append(self.of_any.apply(log_odds(any_of(p))))
@@ -246,6 +247,24 @@ def _read_part(history: History, at: Index, spans: Spans) -> tuple[History, Inde
         return history, at
     first = max(int(at.min()) - spans.reach, 0)
     return history.between(first, int(at.max()) + 1), at - first
+
+
+def _anchors(loads: tuple[float, ...]) -> tuple[float, ...]:
+    """The loads that telemetry is read anew for: the least, one about a half, and the most."""
+    less, more = [k for k in loads if k < 1.0], [k for k in loads if k > 1.0]
+    half = min(less, key=lambda k: abs(k - _HALF), default=1.0)
+    return tuple(sorted({*less[:1], half, *more[-1:]} - {1.0}))
+
+
+def _between(found: Mapping[float, Scores], load: float) -> Scores:
+    """What is said under a load, in log odds on the straight line between its neighbours."""
+    if load in found:
+        return found[load]
+    lower = max((k for k in found if k < load), default=min(found))
+    upper = min((k for k in found if k > load), default=max(found))
+    part = (load - lower) / (upper - lower) if upper > lower else 0.0
+    z = (1.0 - part) * log_odds(found[lower]) + part * log_odds(found[upper])
+    return probability(z)
 
 
 def _rising(p: Scores) -> Scores:
