@@ -1,8 +1,9 @@
 """This module is when failures begin in a history, and what is true of a sample before them.
 
 A breach is a counted gauge at its limit for a few samples on end, whichever gauge it is from one
-sample to the next. Fragments close together are one episode; its first sample is the onset. While
-an episode lasts, and for a quiet time after it, there is nothing to forecast.
+sample to the next, or the end of a process there (`demise`). Fragments close together are one
+episode; its first sample is the onset. While an episode lasts, and for a quiet time after it,
+there is nothing to forecast.
 
 What cannot be known is said so: an onset may hide beyond the end of the record, in a stretch in
 which the cell was not heard, or behind an intervention.
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from foreshard.forecast.demise import demises_of
 from foreshard.forecast.history import History
 from foreshard.model.errors import ForecastError, InvalidValueError
 
@@ -108,8 +110,12 @@ def find_onsets(history: History, rule: BreachRule) -> Onsets:
     for i in range(c):
         for first, last in _runs(unheard[i], rule.sustain):
             blind[i, first : last + 1] = True
-        for first, last in _merged(_runs(at_limit[i], rule.sustain), history.step_s, rule):
-            rows.append((i, first, last, _highest(history, i, first)))
+        ended = {} if history.declared is not None else _ended(history, i)
+        breaches = sorted(_runs(at_limit[i], rule.sustain) + [(t, t) for t in ended])
+        for first, last in _merged(breaches, history.step_s, rule):
+            gauge = ended.get(first, NO_GAUGE)
+            gauge = _highest(history, i, first) if gauge == NO_GAUGE else gauge
+            rows.append((i, first, last, gauge))
             scored[i, first : last + quiet + 1] = False
     table = np.array(rows, dtype=np.int64).reshape(len(rows), 4)
     return Onsets(
@@ -165,12 +171,17 @@ def _runs(flag: NDArray[np.bool_], least: int) -> list[tuple[int, int]]:
     return list(zip(first[long].tolist(), (after[long] - 1).tolist(), strict=True))
 
 
+def _ended(history: History, cell: int) -> dict[int, int]:
+    """Samples in which a process ended at a limit, and the gauge of it."""
+    return {demise.at: demise.gauge for demise in demises_of(history, cell)}
+
+
 def _merged(runs: list[tuple[int, int]], step_s: float, rule: BreachRule) -> list[tuple[int, int]]:
     """Runs with close ones made one."""
     episodes: list[tuple[int, int]] = []
     for first, last in runs:
         if episodes and (first - episodes[-1][1]) * step_s < rule.merge_gap_s:
-            episodes[-1] = (episodes[-1][0], last)
+            episodes[-1] = (episodes[-1][0], max(last, episodes[-1][1]))
         else:
             episodes.append((first, last))
     return episodes

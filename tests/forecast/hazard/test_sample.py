@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -34,10 +35,32 @@ def at_real_limits(places: Places) -> np.ndarray:
     return np.asarray((np.isnan(places.limit) | (places.limit == 1.0)).all(axis=1))
 
 
-def test_real_limits_are_shown_with_the_labels_that_are_scored() -> None:
+def only_leaky() -> History:
     only = np.zeros_like(HISTORY.counts)
     only[LEAKY, 1] = True
-    history = replace(HISTORY, counts=only)
+    return replace(HISTORY, counts=only)
+
+
+def killed_at_the_limit() -> History:
+    """The same cell, of which no sample is at the limit: a kernel kills it when it comes there."""
+    history = only_leaky()
+    value = history.value.copy()
+    up_s = np.full(history.up_s.shape, 1e6, dtype=np.float32)
+    up_s += history.step_s * np.arange(history.samples, dtype=np.float32)
+    episodes = find_onsets(history, RULE)
+    for begin, end in zip(episodes.begin, episodes.end, strict=True):
+        value[LEAKY, 1, begin : end + 1] = 0.2
+        value[LEAKY, 1, begin - 1] = 0.97
+        up_s[LEAKY, begin:] = history.step_s * np.arange(history.samples - begin)
+    value[LEAKY, 1] = np.minimum(value[LEAKY, 1], 0.97)
+    return replace(history, value=value, up_s=up_s)
+
+
+@pytest.mark.parametrize("history_of", [only_leaky, killed_at_the_limit])
+def test_real_limits_are_shown_with_the_labels_that_are_scored(
+    history_of: Callable[[], History],
+) -> None:
+    history = history_of()
     places = drawn(history)
     here = at_real_limits(places) & ~np.isnan(places.limit[:, 1])
     assert here.sum() > 30
@@ -46,6 +69,7 @@ def test_real_limits_are_shown_with_the_labels_that_are_scored() -> None:
         y, known = labels(onsets, horizon)
         came = places.ahead[here, 1] <= horizon
         told = came | (places.sight[here] >= horizon)
+        assert came.any()
         at = places.at[here]
         np.testing.assert_array_equal(came, y[LEAKY, at])
         np.testing.assert_array_equal(told, known[LEAKY, at])

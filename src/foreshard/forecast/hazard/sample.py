@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from foreshard.forecast.demise import demises_of
 from foreshard.forecast.feature.blocks import hold
 from foreshard.forecast.feature.table import Lines
 from foreshard.forecast.hazard.quiet import NEVER, next_onsets
@@ -171,10 +172,14 @@ def _onsets(
     is_free = np.zeros((g, end), dtype=bool)
     gap, quiet = history.steps(rule.merge_gap_s), round(rule.quiet_s / history.step_s)
     known = max(end - rule.sustain + 1, 0)
+    ends = demises_of(history, cell)
     for j in np.flatnonzero(~np.isnan(level)).tolist():
         row = cell * g + j
         found = (following[j, :known], is_free[j, :known])
         held = hold(lines.x[row : row + 1], rule.sustain)[0, :known]
+        # Who was killed at the limit came to it, and to every level below.
+        killed = [e.at for e in ends if e.gauge == j and e.at < known]
+        held[killed] = np.fmax(held[killed], 1.0)
         next_onsets(held, float(level[j]), (rule.sustain, gap, quiet), found)
         is_free[j] &= ~np.isnan(lines.x[row, :end])
     return following, is_free
