@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from foreshard.model.cost import CostReport
 from foreshard.model.events import SystemEvent
 from foreshard.model.federation import Aggregate
 from foreshard.model.handover import Notice, Reply
@@ -30,6 +31,7 @@ __all__ = [
     "CellDriver",
     "CellSource",
     "Clock",
+    "CostSource",
     "EventSource",
     "Executor",
     "Heard",
@@ -102,6 +104,17 @@ class TrafficSource(Protocol):
         """Counts since the last call; `Missing` when a balancer did not answer.
 
         A balancer that restarted (its counters fell) makes one `Missing`, not a negative rate.
+        """
+
+
+class CostSource(Protocol):
+    """Where requests say what they cost."""
+
+    async def read(self) -> tuple[CostReport, ...]:
+        """What was said since the last call; the first call only begins.
+
+        Raises:
+            SourceError: The source cannot be read; nothing is lost by asking again.
         """
 
 

@@ -60,7 +60,7 @@ async def test_every_class_is_served_and_counted(client: aiohttp.ClientSession) 
     for name in service.WORK:
         status, load = await ask(client, name, draw=5)
         assert status == 200
-        costs[name] = load["named_metrics.cpu_s"]
+        costs[name] = load["named_metrics.cost.cpu"]
     seen = await scrape(client)
     assert seen["cell_info", CELL, "1.7"] == 1.0
     assert seen["cell_resource_limit", "cpu"] == service.CELL_CPUS
@@ -81,7 +81,7 @@ async def test_the_first_request_of_a_key_waits_and_costs_no_cpu(
     sums, costs = [], []
     for _ in range(2):
         _, load = await ask(client, "checkout", key="fresh", draw=3)
-        costs.append(load["named_metrics.cpu_s"])
+        costs.append(load["named_metrics.cost.cpu"])
         seen = await scrape(client)
         sums.append(seen["cell_request_duration_seconds_sum", "checkout"])
     assert sums[0] >= service.WORK["checkout"].cold_s
@@ -159,7 +159,7 @@ async def test_creep_makes_the_same_request_dearer(
     creep = Fault(kind=FaultKind.CREEP, magnitude=0.5, duration_s=1.0, elapsed_s=1.0)
     await cell.inject(CELL, creep)
     _, ill = await ask(client, "search", draw=9)
-    name = "named_metrics.cpu_s"
+    name = "named_metrics.cost.cpu"
     assert ill[name] == pytest.approx(2 * well[name], rel=1e-3)
 
 

@@ -239,7 +239,7 @@ def test_the_load_header_speaks_of_the_last_second() -> None:
     busy, idle = said[20], said[30]
     assert busy == (
         "TEXT cpu_utilization=0.6667,mem_utilization=0.5000,application_utilization=0.6667,"
-        "rps_fractional=50.00,named_metrics.cpu_s=0.012300"
+        "rps_fractional=50.00,named_metrics.cost.cpu=0.012300"
     )
     assert "cpu_utilization=0.0000" in idle
     assert "application_utilization=0.2500" in idle

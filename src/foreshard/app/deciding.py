@@ -18,6 +18,7 @@ from foreshard.adapters.clock import SystemClock, ThreadExecutor
 from foreshard.adapters.federation.cells import PeerCells
 from foreshard.adapters.federation.peers import HttpPeers
 from foreshard.adapters.page import Answer, Ask, pages
+from foreshard.adapters.routing.bill import ReportedCosts
 from foreshard.adapters.store.late import LateStore
 from foreshard.adapters.store.reading import unpack
 from foreshard.adapters.store.schema import FILE_NAME, newer_state
@@ -35,6 +36,7 @@ from foreshard.app.steering import loop_of
 from foreshard.app.succeeding import EditionWatch
 from foreshard.config import Settings
 from foreshard.config.catalogue import Footing
+from foreshard.controller.billing import Billing
 from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.loop import Loop
 from foreshard.controller.page import engine_page
@@ -137,6 +139,7 @@ async def _loop_of(
         chronicle=_chronicle(settings, stack),
         succession=watch,
         profiling=profiling,
+        billing=Billing(ReportedCosts(around.sink), profiling),
         peering=_peering(settings, peers),
     )
     return loop_of(settings, world, executor, adviser=FileAdviser(settings))

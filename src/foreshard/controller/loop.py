@@ -114,8 +114,9 @@ class Loop:
             await clock.sleep(due_s - clock.now_s())
         if self._foresight is not None:
             await self._foresight.aclose()
-        if self._world.chronicle is not None:
-            await self._world.chronicle.aclose()
+        for companion in (self._world.chronicle, self._world.billing):
+            if companion is not None:
+                await companion.aclose()
         await self._teller.aclose()
         await asyncio.gather(*self._errands)
 
@@ -144,8 +145,7 @@ class Loop:
         began = time.perf_counter()
         self._state, decision = self._engine.step(self._state, observation, forecast)
         self._instruments.tick_s.append(time.perf_counter() - began)
-        if self._world.profiling is not None:
-            self._world.profiling.take(observation, self._state.workload.count)
+        self._profile(self._state, observation)
         # What such a cell does is our doing as well: nothing is learned from its being well.
         self._handled = frozenset(c for c, p in decision.phases.items() if p != Phase.ACTIVE)
         announce(decision, self._instruments)
@@ -168,6 +168,12 @@ class Loop:
             self._world.recording.keep(before, observation, forecast, decision, self._state)
         self._show(self._state, observation, forecast)
         return decision
+
+    def _profile(self, state: EngineState, observation: Observation) -> None:
+        if self._world.profiling is not None:
+            self._world.profiling.take(observation, state.workload.count)
+        if self._world.billing is not None:
+            self._world.billing.look(observation.now_s)
 
     def _show(
         self, state: EngineState, observation: Observation, forecast: Forecast | None

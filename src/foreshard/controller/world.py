@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from foreshard.controller.billing import Billing
 from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.peering import Peering
 from foreshard.controller.profiling import Profiling
@@ -44,4 +45,5 @@ class World:
     chronicle: Chronicle | None = None
     peering: Peering | None = None
     profiling: Profiling | None = None
+    billing: Billing | None = None
     succession: Succession | None = None

@@ -128,6 +128,7 @@ class Backend:
     port: int = 0
     status: int = 200
     delay_s: float = 0.0
+    said: str = ""
     served: Counter[str] = field(default_factory=Counter)
     headers: list[Mapping[str, str]] = field(default_factory=list)
     _server: asyncio.Server | None = None
@@ -166,9 +167,10 @@ class Backend:
                     self.headers.append(headers)
                     await asyncio.sleep(self.delay_s)
                 body = self.name
-                writer.write(
-                    f"HTTP/1.1 {status} x\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
-                )
+                said = f"endpoint-load-metrics: {self.said}\r\n" if self.said else ""
+                length = f"content-length: {len(body)}"
+                answer = f"HTTP/1.1 {status} x\r\n{said}{length}\r\n\r\n{body}"
+                writer.write(answer.encode())
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:

@@ -186,9 +186,9 @@ async def proxy(
 
 
 @asynccontextmanager
-async def backends(*names: str) -> AsyncIterator[dict[str, Backend]]:
-    """Cells that answer with their names."""
-    running = {name: Backend(name=name) for name in names}
+async def backends(*names: str, said: str = "") -> AsyncIterator[dict[str, Backend]]:
+    """Cells that answer with their names, and with a report of load if there is one."""
+    running = {name: Backend(name=name, said=said) for name in names}
     async with AsyncExitStack() as stack:
         for backend in running.values():
             await backend.start()
@@ -217,11 +217,12 @@ async def shop(
     first: Callable[[tuple[Cell, ...]], RoutingTable],
     is_incremental: bool = True,
     spoil: Spoil | None = None,
+    said: str = "",
 ) -> AsyncIterator[Shop]:
     """A running shop whose first table is made from its cells."""
     listen = free_port()
     async with (
-        backends(*names) as running,
+        backends(*names, said=said) as running,
         serving(serve_settings(directory, {"eu": listen}, spoil=spoil)) as port,
         ServeSink(directory) as sink,
     ):

@@ -10,6 +10,7 @@ import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from google.protobuf.duration_pb2 import Duration
 
+from foreshard.adapters.routing.bill import ReportedCosts
 from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.routing.envoy.resources import (
     CLUSTER_TYPE,
@@ -225,8 +226,17 @@ async def test_a_proxy_that_comes_later_gets_its_own_regions_view(tmp_path: Path
             assert set(await us.cells("/search")) == set(await eu.cells("/search")) == {"b"}
 
 
-async def test_load_reports_arrive_each_second(tmp_path: Path) -> None:
-    async with shop(tmp_path, "a", "b", first=lambda cells: shop_table(1, cells)) as running:
+@pytest.mark.parametrize(
+    "said", ["TEXT named_metrics.cost.cpu=0.25", 'JSON {"request_cost": {"cpu": 0.25}}']
+)
+async def test_load_reports_arrive_each_second_with_what_requests_say_they_cost(
+    tmp_path: Path, said: str
+) -> None:
+    async with shop(
+        tmp_path, "a", "b", first=lambda cells: shop_table(1, cells), said=said
+    ) as running:
+        costs = ReportedCosts(running.sink)
+        assert await costs.read() == ()
         async with asyncio.timeout(8), load_on(running.envoy):
             while True:
                 nodes = (await running.sink.load())["nodes"]
@@ -237,6 +247,11 @@ async def test_load_reports_arrive_each_second(tmp_path: Path) -> None:
                 await asyncio.sleep(0.1)
         newest = next(iter(nodes[0]["clusters"].values()))
         assert newest["localities"][0]["endpoints"][0]["host"] == "127.0.0.1"
+        told = await costs.read()
+        assert told
+        for report in told:
+            assert report.request_class in {"search", "checkout"}
+            assert report.total == {"cpu": pytest.approx(0.25 * report.requests)}
 
 
 async def test_the_sink_keeps_the_contract_of_sinks(tmp_path: Path) -> None:

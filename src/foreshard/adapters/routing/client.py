@@ -95,6 +95,21 @@ class ServeSink:
         """
         return (await self._ask("GET", "/load")).as_mapping()
 
+    async def costs(self) -> Mapping[str, Mapping[str, tuple[int, float]]]:
+        """What requests said that they cost: see `LoadReports.costs`.
+
+        Raises:
+            SinkError: The process cannot be reached, or answers with something damaged.
+        """
+        classes = (await self._ask("GET", "/costs")).children("classes")
+        return {
+            told.text("request_class"): {
+                cost.text("resource"): (cost.whole("requests"), cost.number("sum"))
+                for cost in told.children("costs")
+            }
+            for told in classes
+        }
+
     async def freeze(self, reason: str) -> str:
         """Refuse every table from now on, over restarts too.
 

@@ -92,6 +92,10 @@ class PlanControl:
         """What the proxies report of the cells, see `LoadReports.as_json`."""
         return self._discovery.load_reports.as_json()
 
+    def costs(self) -> Mapping[str, Mapping[str, tuple[int, float]]]:
+        """What requests said that they cost, see `LoadReports.costs`."""
+        return self._discovery.load_reports.costs()
+
     async def apply(self, table: RoutingTable) -> Applied | Rejected:
         """Make a table live, or leave the live one untouched."""
         async with self._one_at_a_time:

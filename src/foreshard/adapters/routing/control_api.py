@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from math import isfinite
 
 import structlog
 from aiohttp import web
@@ -28,7 +29,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def control_app(control: PlanControl) -> web.Application:
-    """The application: `/table`, `/status`, `/load`, `/freeze` and `/thaw`."""
+    """The application: `/table`, `/status`, `/load`, `/costs`, `/freeze` and `/thaw`."""
     api = _Api(control)
     app = web.Application(middlewares=[_say_what_is_wrong], client_max_size=MAX_BODY)
     app.add_routes(
@@ -37,6 +38,7 @@ def control_app(control: PlanControl) -> web.Application:
             web.get("/table", api.get_table),
             web.get("/status", api.get_status),
             web.get("/load", api.get_load),
+            web.get("/costs", api.get_costs),
             web.post("/freeze", api.freeze),
             web.post("/thaw", api.thaw),
         ]
@@ -90,6 +92,21 @@ class _Api:
 
     async def get_load(self, _: web.Request) -> web.Response:
         return web.json_response({"nodes": self._control.load()})
+
+    async def get_costs(self, _: web.Request) -> web.Response:
+        classes = [
+            {
+                "request_class": request_class,
+                "costs": [
+                    {"resource": resource, "requests": count, "sum": total}
+                    for resource, (count, total) in costs.items()
+                    # JSON knows no infinity; whoever reported it has said nothing.
+                    if isfinite(total)
+                ],
+            }
+            for request_class, costs in self._control.costs().items()
+        ]
+        return web.json_response({"classes": classes})
 
     async def freeze(self, request: web.Request) -> web.Response:
         try:

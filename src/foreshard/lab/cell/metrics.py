@@ -130,7 +130,7 @@ class LoadReport:
         self._cpus = cpus
         self._seen: deque[tuple[float, float, int]] = deque()
         self._state = "TEXT cpu_utilization=0,mem_utilization=0,application_utilization=0,"
-        self._state += "rps_fractional=0,named_metrics.cpu_s="
+        self._state += "rps_fractional=0,named_metrics.cost.cpu="
 
     def advance(
         self, now_s: float, *, finished: int, memory_ratio: float, snapshot: Snapshot
@@ -156,7 +156,7 @@ class LoadReport:
         self._state = (
             f"TEXT cpu_utilization={cpu:.4f},mem_utilization={memory_ratio:.4f},"
             f"application_utilization={max(cpu, held):.4f},"
-            f"rps_fractional={(finished - before) / stretch_s:.2f},named_metrics.cpu_s="
+            f"rps_fractional={(finished - before) / stretch_s:.2f},named_metrics.cost.cpu="
         )
 
     def header(self, cpu_s: float) -> str:

@@ -29,7 +29,7 @@ from foreshard.adapters.routing.envoy.net import (
 )
 from foreshard.adapters.routing.envoy.settings import EnvoySettings
 
-__all__ = ["free_cluster", "free_name", "keyed_cluster", "keyed_name"]
+__all__ = ["class_of", "free_cluster", "free_name", "keyed_cluster", "keyed_name"]
 
 UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -42,6 +42,17 @@ def free_name(request_class: str) -> str:
 def keyed_name(request_class: str, cell: str) -> str:
     """Name of a keyed class's cluster at one cell."""
     return f"keyed/{request_class}/{cell}"
+
+
+def class_of(cluster: str) -> str:
+    """The request class that a cluster is for; "" = none of ours."""
+    kind, _, rest = cluster.partition("/")
+    match kind:
+        case "free":
+            return rest
+        case "keyed":
+            return rest.partition("/")[0]
+    return ""
 
 
 def free_cluster(name: str, settings: EnvoySettings) -> Cluster:

@@ -21,10 +21,14 @@ from envoy.config.endpoint.v3.load_report_pb2 import (
 from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest, LoadStatsResponse
 from google.protobuf.duration_pb2 import Duration
 
-__all__ = ["REPORT_INTERVAL_S", "LoadReports"]
+from foreshard.adapters.routing.envoy.clusters import class_of
+
+__all__ = ["COSTS", "REPORT_INTERVAL_S", "LoadReports"]
 
 REPORT_INTERVAL_S = 1
 """How often proxies report: the rhythm of the loop's fast tick."""
+COSTS = ("request_cost.", "named_metrics.cost.")
+"""What a cost begins with among ORCA's metrics; the resource follows. The first one counts."""
 
 
 @dataclass(slots=True)
@@ -56,9 +60,10 @@ class _Totals:
 class _Reporter:
     """One connected proxy."""
 
-    def __init__(self, node: str, region: str) -> None:
+    def __init__(self, node: str, region: str, costs: dict[str, _Totals]) -> None:
         self.node = node
         self.region = region
+        self._costs = costs
         self.reports = 0
         self._reported_at_s = time.time()
         self._newest: Mapping[str, object] = {}
@@ -76,6 +81,14 @@ class _Reporter:
             totals = self._totals.setdefault(one.cluster_name, _Totals())
             for locality in one.upstream_locality_stats:
                 totals.add(locality)
+                self._charge(one.cluster_name, locality)
+
+    def _charge(self, cluster: str, stats: UpstreamLocalityStats) -> None:
+        """Add what requests said that they cost to the account of all proxies."""
+        request_class = class_of(cluster)
+        told = any(metric.metric_name.startswith(COSTS) for metric in stats.load_metric_stats)
+        if request_class and told:
+            self._costs.setdefault(request_class, _Totals()).add(stats)
 
     def as_json(self) -> Mapping[str, object]:
         return {
@@ -93,6 +106,7 @@ class LoadReports:
 
     def __init__(self) -> None:
         self._reporters: list[_Reporter] = []
+        self._costs: dict[str, _Totals] = {}
         self._closed = asyncio.Event()
 
     def close(self) -> None:
@@ -108,7 +122,8 @@ class LoadReports:
         first = await anext(requests, None)
         if first is None:
             return
-        reporter = _Reporter(first.node.id or context.peer(), first.node.locality.region)
+        name, region = first.node.id or context.peer(), first.node.locality.region
+        reporter = _Reporter(name, region, self._costs)
         await context.write(
             LoadStatsResponse(
                 send_all_clusters=True,
@@ -136,6 +151,22 @@ class LoadReports:
         (`totals`); `metrics` are ORCA sums with the number of requests that carried them.
         """
         return [reporter.as_json() for reporter in self._reporters]
+
+    def costs(self) -> Mapping[str, Mapping[str, tuple[int, float]]]:
+        """What requests said that they cost, since the start, over all proxies there ever were.
+
+        Returns:
+            By class, then resource: how many requests said so, and the sum.
+        """
+        return {
+            request_class: {
+                name.removeprefix(prefix): (round(count), total)
+                for prefix in reversed(COSTS)
+                for name, (count, total) in totals.metrics.items()
+                if name.startswith(prefix)
+            }
+            for request_class, totals in self._costs.items()
+        }
 
 
 def _cluster(stats: ClusterStats) -> Mapping[str, object]:

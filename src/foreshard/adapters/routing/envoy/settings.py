@@ -38,7 +38,8 @@ class EnvoySettings:
         stream_idle_timeout_s: After this much silence a request is given up.
         request_timeout_s: In this time a client has to send its whole request.
         headers_timeout_s: In this time a client has to send its request's headers.
-        endpoint_metrics: ORCA metrics that are passed on by load reports.
+        endpoint_metrics: ORCA metrics that are passed on by load reports; of a map one key, or
+            all (`request_cost.*`).
     """
 
     listen_host: str = "127.0.0.1"
@@ -57,7 +58,10 @@ class EnvoySettings:
         "cpu_utilization",
         "mem_utilization",
         "application_utilization",
-        "named_metrics.cpu_s",
+        "request_cost.*",
+        # Envoy's parser of the text form knows no costs, so that they travel as named metrics.
+        "named_metrics.cost.cpu",
+        "named_metrics.cost.memory",
     )
 
     def __post_init__(self) -> None:
