@@ -7,7 +7,7 @@ from benchmarks.chaos import Plot, trial
 
 from tests.e2e.twins import ROLES
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(150)]
 
 
 async def test_killing_each_process_again_and_again_fails_no_request_more() -> None:

@@ -24,7 +24,7 @@ from foreshard.model.safety_net import SafetyNet
 from foreshard.ports import Rejected
 from tests.e2e.stage import STEERED, TWIN, Stage, judged, staged, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(150)]
 
 CELLS = ("eu-1", "eu-2", "us-1", "us-2")
 CHECKOUT = [c.name for c in service.CLASSES].index("checkout")

@@ -15,7 +15,7 @@ from foreshard.lab.simulation.plant import Fate
 from foreshard.lab.simulation.record import RunRecord
 from foreshard.lab.simulation.requests.core import RequestPlant
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(240)]
 
 # The lab's `live-` scenarios, made smaller: three fleets of four fit on two busy cores.
 FRAME = """

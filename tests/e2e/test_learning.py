@@ -17,7 +17,7 @@ from foreshard.adapters.store.segments import segments_in
 from foreshard.app.places import history_dir
 from tests.e2e.stage import Stage, staged, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(240)]
 
 STEP_S = 1.0
 # A learner that learns from little: what flies here need not be good.

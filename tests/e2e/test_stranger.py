@@ -18,7 +18,7 @@ from foreshard.lab.steering import HORIZONS_S, PATIENCE
 from tests.e2e.stage import until
 from tests.e2e.stranger import Stranger, foreshard, strange
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(240)]
 
 LEAK_S = 40.0
 KEYS = 300
