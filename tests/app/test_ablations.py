@@ -65,6 +65,7 @@ def test_each_ablation_makes_an_engine_that_lacks_one_thing(name: str) -> None:
         bool(altered.thresholds)
         or bool(altered.budget)
         or altered.make is DeclaredEngine
+        or not altered.is_told_needs
         or isinstance(altered.solver(settings), SheddingNothing)
     )
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreshard.model.routing import RoutingTable, WeightRow
+from foreshard.model.workload import Needs
 from tests.engine.shop import BUDGET, CLASSES, POLICY, Shop, engine_of, fleet_of, request_class
 
 CELLS = ("eu-1", "eu-2", "eu-3", "us-1", "us-2", "us-3", "ap-1", "ap-2", "ap-3")
@@ -60,6 +62,24 @@ def test_a_region_that_is_full_spills_to_the_nearest_one_with_room_and_back() ->
     shop.weights = {"eu": 0.3, "us": 0.35, "ap": 0.35}
     shop.run(60)
     assert to(shop, "search", "eu", "eu") == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_of_a_region_that_fills_up_the_hot_heavy_class_leaves_and_the_light_ones_stay(
+    is_told: bool,
+) -> None:
+    untold = tuple(replace(each, declared=Needs(per_request={})) for each in CLASSES)
+    shop = world(classes=CLASSES if is_told else untold)
+    shop.run(60)
+    before = to(shop, "checkout", "eu", "eu")
+    shop.rates = RATES | {"report": 5.0 * RATES["report"]}
+    shop.run(60)
+    assert to(shop, "report", "eu", "eu") < 0.8
+    assert to(shop, "report", "eu", "us") > 0.05
+    assert to(shop, "search", "eu", "eu") == pytest.approx(1.0, abs=0.02)
+    assert to(shop, "checkout", "eu", "eu") == pytest.approx(before, abs=0.06)
+    # Nobody takes the cells for slow: it is the class that costs.
+    assert [cell for cell, code in shop.codes() if code == "cell.lightened"] == []
 
 
 def test_the_loss_of_a_whole_region_moves_its_work_at_once_and_gives_it_back_in_steps() -> None:

@@ -88,6 +88,33 @@ def test_a_creep_is_followed_some_seconds_behind(seed: int) -> None:
     assert mix @ needs == pytest.approx(mix @ DECLARED[:, 0], rel=0.06)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_class_that_becomes_dearer_everywhere_is_not_taken_for_slow_cells(seed: int) -> None:
+    shop = Shop(seed)
+    for t in range(120):
+        shop.second(t)
+    shop.truth = DECLARED * np.array([[1.0], [1.0], [2.5]])
+    blamed = []
+    for t in range(120, 240):
+        shop.second(t)
+        blamed.append(shop.factor.max())
+    assert max(blamed) < 1.25
+    told, dearer = estimate(shop.state).needs[:, 0], shop.truth[:, 0]
+    mix = np.array(SHARES)
+    assert mix @ told == pytest.approx(mix @ dearer, rel=0.1)
+    assert told[2] / DECLARED[2, 0] > told[1] / DECLARED[1, 0]
+
+
+def test_what_no_request_explains_is_laid_to_the_cells_after_all() -> None:
+    shop = Shop(1)
+    for t in range(60):
+        shop.second(t)
+    idle = np.zeros((CELLS, 3))
+    for _ in range(5):
+        shop.state = update(shop.state, idle, np.full((CELLS, 1), 2.0), dt_s=1.0)
+    assert shop.factor == pytest.approx(np.ones(CELLS), abs=0.1)
+
+
 def test_classes_whose_rates_move_together_keep_the_declared_ratio_and_say_so() -> None:
     rng = np.random.default_rng(4)
     state = start(prior(), cells=CELLS)

@@ -26,7 +26,7 @@ from foreshard.lab.policy.steered import Foreshard
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.model.errors import LabError
 from foreshard.model.topology import Cell
-from foreshard.model.workload import RequestClass
+from foreshard.model.workload import Needs, RequestClass
 from foreshard.planning.budget import Budget
 from foreshard.planning.solver import Solver
 
@@ -45,6 +45,7 @@ class Variant:
         lacks: What it goes without, for people.
         thresholds, budget: What differs in `planning.thresholds.Thresholds` and
             `planning.budget.Budget`.
+        is_told_needs: Whether classes declare what a request costs; else it has to be found out.
         solver: Makes what plans, for a configuration.
         make: Puts the engine together.
     """
@@ -52,6 +53,7 @@ class Variant:
     lacks: str
     thresholds: Mapping[str, float] = field(default_factory=dict)
     budget: Mapping[str, float] = field(default_factory=dict)
+    is_told_needs: bool = True
     solver: Callable[[Settings], Solver] = solver_of
     make: type[Engine] = Engine
 
@@ -60,9 +62,12 @@ class Variant:
         policy = policy_of(settings)
         thresholds: Any = dict(self.thresholds)
         budget: Any = settings.budget.model_dump() | dict(self.budget)
+        classes = settings.request_classes()
+        if not self.is_told_needs:
+            classes = tuple(replace(each, declared=Needs(per_request={})) for each in classes)
         return self.make(
             fleet=settings.fleet(),
-            classes=settings.request_classes(),
+            classes=classes,
             origins=settings.origins(),
             default_class=settings.default_class,
             solver=self.solver(settings),
@@ -94,6 +99,7 @@ ABLATIONS: Final[Mapping[str, Variant]] = MappingProxyType(
             budget={"first_step_ratio": 1.0, "confirm_s": 0.0},
         ),
         "foreshard-declared": Variant(lacks="capacity tracking", make=DeclaredEngine),
+        "foreshard-untold": Variant(lacks="declared needs", is_told_needs=False),
         "foreshard-shedless": Variant(
             lacks="shedding",
             solver=lambda settings: SheddingNothing(solver=solver_of(settings)),

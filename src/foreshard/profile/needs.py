@@ -8,6 +8,10 @@ Harrison 1997, ch. 10 for the forgetting). The base is separated by quasi-demean
 effects estimator): a resource whose base is large (memory) is learned from changes within a cell
 alone, one whose base is small (cpu) from levels too.
 
+Where most cells are as far off to the same side for some readings on end, it is not they that
+changed but what requests cost: then nothing is taken off as a cell's own, and what was learned
+before is mostly forgotten (an intervention; West & Harrison 1997, ch. 11).
+
 A cell's factor is how much more it uses than the needs say. Two exponential means of the log
 ratio, slow and fast: the slow one speaks while they agree, the fast one when they differ by more
 than its own noise explains. So a quiet cell stays near 1 and a creep is followed within seconds.
@@ -33,6 +37,10 @@ _CLIP_SDS = 3.0
 # Until a cell's base is known from so many readings, surprise is ignorance, not a change.
 _WARM_READINGS = 10.0
 _PRIOR_READINGS = 20.0
+# So many readings on end more than half of the cells, of so many or more, must be off. A step of
+# the load is counted by balancers and gauges a second or two apart.
+_MISFIT_READINGS, _MISFIT_SDS, _LEAST_CELLS = 5.0, 2.0, 3
+_LEFT, _SHIFT_MEMORY_READINGS, _MOST_MISFIT_READINGS = 0.1, 20.0, 60.0
 _SWEEPS = 60
 # A class is told apart when the data narrowed its cost to half of what the prior allows.
 _TOLD_APART = 0.5
@@ -96,6 +104,8 @@ class NeedsState:
         mean_work: [C, K, R], running mean of declared cost x rate.
         mean_used: [C, R].
         readings: [C, R], how many are in the means.
+        misfit: [R], readings in which most cells were off to one side, less those in which they
+            were not since; < 0 = they used less.
         factor: Of every cell.
     """
 
@@ -106,6 +116,7 @@ class NeedsState:
     mean_work: Array
     mean_used: Array
     readings: Array
+    misfit: Array
     factor: FactorState
 
 
@@ -143,6 +154,7 @@ def start(prior: NeedsPrior, *, cells: int) -> NeedsState:
         mean_work=np.zeros((cells, k, r)),
         mean_used=np.zeros((cells, r)),
         readings=np.zeros((cells, r)),
+        misfit=np.zeros(r),
         factor=start_factor(cells, r),
     )
 
@@ -173,28 +185,39 @@ def update(state: NeedsState, rates: Array, used: Array, *, dt_s: float) -> Need
     told = _solve(state)
     base = _base(state, told)
     served = np.einsum("ckr,kr->cr", work, told)
-    # A creeping cell says something of itself, not of what requests cost: take its factor out.
-    clear = (taken - base) / state.factor.factor + base
-    residual = clear - base - served
     bound = _CLIP_SDS * np.sqrt(state.noise_var)
     warm = state.readings >= _WARM_READINGS
-    blunt = np.where(warm, np.clip(residual, -bound, bound), residual)
+    misfit = _misfit(state, np.where(heard & warm, taken - base - served, np.nan))
+    is_common = np.abs(misfit) >= _MISFIT_READINGS
+    # What all show says nothing of one; unless requests cannot explain it after all.
+    is_their_own = (misfit == 0.0) | (np.abs(misfit) > _MOST_MISFIT_READINGS)
+    # A creeping cell says something of itself, not of what requests cost: take its factor out.
+    clear = np.where(is_common, taken, (taken - base) / state.factor.factor + base)
+    residual = clear - base - served
+    blunt = np.where(warm & ~is_common, np.clip(residual, -bound, bound), residual)
     clear = np.where(heard, base + served + blunt, 0.0)
 
     readings = state.readings + heard
     # While a cell changes, its excess is neither idle use nor what requests cost.
-    steady = np.where(heard, 1.0 - state.factor.trust, 0.0)
+    steady = np.where(heard, np.where(is_common, 1.0, 1.0 - state.factor.trust), 0.0)
     gain = steady / np.clip(readings, 1.0, _MEAN_READINGS)
     mean_work = state.mean_work + gain[:, None, :] * (work - state.mean_work)
-    mean_used = state.mean_used + gain * (clear - state.mean_used)
+    off = np.where(misfit == 0.0, 0.0, _middle(np.where(heard, residual, np.nan)))
+    is_new = is_common & (np.abs(state.misfit) < _MISFIT_READINGS)
+    # The work of before would have cost more, too: as much as there was of what there is now.
+    former = state.mean_used + np.where(is_new, off * _part(state.mean_work, work), 0.0)
+    mean_used = former + gain * (clear - former)
 
     held = np.minimum(readings, _MEAN_READINGS)
     theta = 1.0 - np.sqrt(state.noise_var / (state.noise_var + held * state.prior.base_sd**2))
     x = np.sqrt(steady)[:, None, :] * (work - theta[:, None, :] * mean_work)
     y = np.sqrt(steady) * (clear - theta * mean_used)
     seen = np.asarray(heard.sum(axis=0))
-    keep = np.where(seen > 0, 1.0 - 1.0 / _MEMORY_READINGS, 1.0)
-    squares = np.where(heard, np.clip(residual, -bound, bound) ** 2, 0.0).sum(axis=0)
+    memory = np.where(is_common, _SHIFT_MEMORY_READINGS, _MEMORY_READINGS)
+    keep = np.where(seen > 0, 1.0 - 1.0 / memory, 1.0) * np.where(is_new, _LEFT, 1.0)
+    # What all are off by is no scatter.
+    own = np.clip(residual - off, -bound, bound)
+    squares = np.where(heard, own**2, 0.0).sum(axis=0)
     blend = np.where(seen > 0, 1.0 / _PRIOR_READINGS, 0.0)
     noise_var = state.noise_var + blend * (squares / np.maximum(seen, 1) - state.noise_var)
     return replace(
@@ -205,14 +228,42 @@ def update(state: NeedsState, rates: Array, used: Array, *, dt_s: float) -> Need
         mean_work=mean_work,
         mean_used=mean_used,
         readings=readings,
+        misfit=misfit,
         factor=update_factor(
             state.factor,
-            np.where(heard & warm, taken - base, np.nan),
+            np.where(heard & warm & is_their_own, taken - base, np.nan),
             served,
             noise_sd=np.sqrt(state.noise_var),
             dt_s=dt_s,
         ),
     )
+
+
+def _misfit(state: NeedsState, excess: Array) -> Array:
+    """[R], see `NeedsState.misfit`; of [C, R] what is used beyond what was expected."""
+    before, bound = state.misfit, _MISFIT_SDS * np.sqrt(state.noise_var)
+    heard = np.sum(~np.isnan(excess), axis=0)
+    over, under = (excess > bound).sum(axis=0), (excess < -bound).sum(axis=0)
+    side = np.where(2 * over > heard, 1.0, np.where(2 * under > heard, -1.0, 0.0))
+    side[heard < _LEAST_CELLS] = 0.0
+    fading = np.sign(before) * np.maximum(np.abs(before) - 1.0, 0.0)
+    return np.where(side == 0.0, fading, np.where(side * before > 0.0, before, 0.0) + side)
+
+
+def _middle(value: Array) -> Array:
+    """[R], the median over the cells that were heard; 0 = none was."""
+    heard = ~np.isnan(value)
+    count = heard.sum(axis=0)
+    ordered = np.sort(np.where(heard, value, np.inf), axis=0)
+    at = np.maximum(count - 1, 0) // 2
+    return np.where(count > 0, np.take_along_axis(ordered, at[None], 0)[0], 0.0)
+
+
+def _part(before: Array, now: Array) -> Array:
+    """[R], in [0, 1], how much there was of the class that grew most; of [C, K, R] work."""
+    past, present = before.sum(axis=0), now.sum(axis=0)
+    grew = np.where(present > 0.0, past / np.where(present > 0.0, present, 1.0), 1.0)
+    return np.asarray(np.clip(grew, 0.0, 1.0).min(axis=0, initial=1.0))
 
 
 def costs(state: NeedsState) -> Array:
