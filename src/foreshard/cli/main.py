@@ -11,6 +11,7 @@ from foreshard.cli.ask import bundle, freeze, health, replay, status, thaw, why
 from foreshard.cli.averted import averted
 from foreshard.cli.backtest import backtest
 from foreshard.cli.begin import check, init, schema
+from foreshard.cli.bench import bench
 from foreshard.cli.lab import lab
 from foreshard.cli.models import models
 from foreshard.cli.steer import bootstrap, eject, engine, foresee, relay, run, serve
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(bench, name="bench")
 app.add_typer(lab, name="lab")
 app.add_typer(models, name="models")
 
