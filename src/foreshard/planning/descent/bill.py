@@ -1,10 +1,4 @@
-"""This module is what a split costs, and how little any split could cost.
-
-`objective` is the sum of `market`; `lower_bound` is the Lagrangian dual at given cell prices:
-flows are set free of each other, each pays the prices, and the cells' own cost is replaced by its
-tangents there (its convex conjugate). Whatever the prices, no split costs less; the better the
-prices, the tighter the bound. So every plan carries a proven `gap_ratio`.
-"""
+"""This module is what a split costs: the sum of `market`, term by term."""
 
 from __future__ import annotations
 
@@ -17,23 +11,18 @@ from foreshard.planning.descent.market import (
     HOME,
     LEAVE,
     LIVE,
-    LOWER,
     PULL,
-    UPPER,
     Curves,
     Market,
 )
-from foreshard.planning.descent.visiting import own_price
 from foreshard.planning.problem import Floats
 
 __all__ = [
     "LEAST_BASE",
-    "bound_gap",
     "cells_cost",
     "conjugate",
     "gap_ratio",
     "load_of",
-    "lower_bound",
     "objective",
     "own_cost",
 ]
@@ -97,39 +86,6 @@ def cells_cost(load: Floats, curves: Curves) -> float:
 
 
 @njit(cache=True)
-def bound_gap(market: Market, x: Floats, shed: Floats, prices: Floats) -> float:
-    """How far the flows' own sums can be from their optimum at given cell prices [C, R].
-
-    For any price mu of a flow, weak duality bounds what re-splitting it can gain by
-    `sum (g - mu) (x - y)`, y the better end of each edge's bounds; mu is the cheapest way to
-    get more, g the subgradient nearest to it.
-    """
-    terms, cells, needs = market.terms, market.cell, market.need
-    total = 0.0
-    for f in range(market.start.size - 1):
-        a, b, churn = market.start[f], market.start[f + 1], market.churn[f]
-        mu = market.shed_price[f]
-        for e in range(a, b):
-            _, right = own_price(terms, e, churn, x[e])
-            for r in range(needs.shape[1]):
-                right += needs[f, r] * prices[cells[e], r]
-            if x[e] < terms[e, UPPER]:
-                mu = min(mu, right)
-        gain = (market.shed_price[f] - mu) * max(0.0, shed[f] - market.least_shed[f])
-        for e in range(a, b):
-            left, right = own_price(terms, e, churn, x[e])
-            price = 0.0
-            for r in range(needs.shape[1]):
-                price += needs[f, r] * prices[cells[e], r]
-            if left + price > mu:
-                gain += (left + price - mu) * (x[e] - terms[e, LOWER])
-            elif right + price < mu:
-                gain += (mu - right - price) * (terms[e, UPPER] - x[e])
-        total += market.scale[f] * gain
-    return total
-
-
-@njit(cache=True)
 def conjugate(prices: Floats, curves: Curves) -> float:
     """Sum over cells of the largest price x load - cost(load), over loads of at least 0."""
     total = 0.0
@@ -159,21 +115,6 @@ def conjugate(prices: Floats, curves: Curves) -> float:
 def objective(market: Market, curves: Curves, x: Floats, shed: Floats) -> float:
     """The whole of what a split costs."""
     return float(own_cost(market, x, shed) + cells_cost(load_of(market, x), curves))
-
-
-def lower_bound(market: Market, curves: Curves, x: Floats, shed: Floats, prices: Floats) -> float:
-    """No split costs less.
-
-    Args:
-        market: See there.
-        curves: See there.
-        x: [E] shares near the optimum; the bound is valid anywhere and tight there.
-        shed: [F].
-        prices: [C, R] of load; those at the split, or better ones.
-    """
-    paid = float((load_of(market, x) * prices).sum())
-    flows = float(own_cost(market, x, shed)) + paid
-    return flows - float(bound_gap(market, x, shed, prices)) - float(conjugate(prices, curves))
 
 
 def gap_ratio(market: Market, cost: float, bound: float) -> float:
