@@ -319,3 +319,21 @@ def test_a_dry_run_without_an_engine_says_that_there_is_none(counter: Counter) -
 def test_the_last_class_and_the_default_one_cannot_go(counter: Counter) -> None:
     answer = counter.ask("DELETE", "/v1/classes/search", tag=counter.tag())
     refused(answer, 422, "default_class is 'search'")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"dry-run": True}, ("'dry-run' is unknown here", "dry_run, taken_ratio")),
+        ([("dry_run", "true"), ("dry_run", "false")], ("dry_run is given 2 times",)),
+    ],
+)
+def test_a_slip_in_the_query_changes_nothing_for_good(
+    counter: Counter,
+    query: dict[str, bool] | list[tuple[str, str]],
+    words: tuple[str, ...],
+) -> None:
+    refused(define(counter, "orders", ORDERS, params=query), 422, *words)
+    assert counter.version() == 0
+    listed = counter.ask("GET", "/v1/versions", params={"before": 2, "nobody": 1})
+    refused(listed, 422, "'nobody' is unknown here", "before, most")

@@ -199,3 +199,26 @@ def test_a_large_fleet_is_read_as_often_as_its_part_allows(
     assert watch.profiling.profile is not None
     # Each reading takes 0.2 s, which is a twentieth of 4 s.
     assert next(clock) == pytest.approx(2 * 10 * 0.2)
+
+
+def test_a_survey_that_fails_is_said_once_and_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    watch = Watch()
+    watch.run(60)
+    before = watch.profiling.profile
+    with monkeypatch.context() as there, capture_logs() as said:
+        there.setattr("foreshard.profile.survey.Surveyor.read", broken)
+        watch.run(30, from_s=START_S + 60.0)
+    assert [each["event"] for each in said] == ["profile.failed"]
+    assert said[0]["because"] == "Singular matrix"
+    after = watch.profiling.profile
+    assert before is not None
+    assert after is not None
+    assert after.classes == before.classes
+    with capture_logs() as said:
+        watch.run(30, from_s=START_S + 90.0)
+    assert said[0]["event"] == "profile.recovered"

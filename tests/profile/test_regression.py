@@ -206,3 +206,27 @@ def test_bad_shapes_are_refused() -> None:
         update_costs(state, np.zeros((2, 3)), np.zeros((2, 1)), dt_s=0.0)
     with pytest.raises(InvalidValueError, match="hardware has shape"):
         start_costs(cells=2, classes=3, resources=1, hardware=np.zeros(3, dtype=np.int64))
+
+
+def test_a_cell_that_uses_nothing_is_not_believed_above_all_others() -> None:
+    state = start_costs(cells=10, classes=5, resources=1)
+    for second in seconds(FLEET, seed=1, span_s=600):
+        rates, used = second.rates.copy(), second.used.copy()
+        # It has just begun: a gauge that stands at nothing, and hardly a request.
+        rates[0], used[0] = [0.2 * (second.t_s % 7), 0.0, 0.0, 0.0, 0.0], 0.0
+        state, _ = read_costs(state, rates, used, dt_s=1.0)
+        assert np.isfinite(state.costs).all()
+    assert error(state, FLEET) < 0.1
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-9, 3e8])
+def test_gauges_that_stand_still_break_nothing(level: float) -> None:
+    state = start_costs(cells=3, classes=3, resources=1)
+    draw = np.random.default_rng(1)
+    for _ in range(100):
+        rates = draw.poisson([[1.0, 0.0, 0.0], [15.0, 16.0, 3.0], [13.0, 16.0, 3.0]]).astype(float)
+        used = np.full((3, 1), level)
+        used[1:] *= draw.uniform(0.9, 1.1, (2, 1))
+        state, _ = read_costs(state, rates, used, dt_s=1.0)
+        assert np.isfinite(state.costs).all()
+        assert told(state).cost.shape == (3,)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -17,7 +17,7 @@ from foreshard import __version__
 from foreshard.api.catalogues import catalogue_routes
 from foreshard.api.classes import class_routes
 from foreshard.api.desk import Desk, Schemas
-from foreshard.api.door import RefusedError
+from foreshard.api.door import RefusedError, refuse_strange_query
 from foreshard.api.limit import BodyLimit
 from foreshard.api.problem import answer_of, problem
 from foreshard.api.tokens import token_routes
@@ -43,6 +43,7 @@ def application(desk: Desk, schemas: Schemas) -> FastAPI:
         # Pages that fetch scripts from elsewhere are none of ours.
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(refuse_strange_query)],
     )
     app.state.desk = desk
     app.add_middleware(BodyLimit)

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request, Security
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
@@ -15,10 +16,20 @@ from foreshard.api.desk import Desk
 from foreshard.model.catalogue import Actor, Edit, Role
 from foreshard.model.errors import ForeshardError
 
-__all__ = ["Body", "Change", "Keeper", "Reader", "RefusedError", "Wish", "desk_of"]
+__all__ = [
+    "Body",
+    "Change",
+    "Keeper",
+    "Reader",
+    "RefusedError",
+    "Wish",
+    "desk_of",
+    "refuse_strange_query",
+]
 
 TAG = re.compile(r'(?:W/)?"[^"]*"')
 LONGEST_SECRET = 200
+LONGEST_NAME = 60
 
 bearer = HTTPBearer(
     auto_error=False, scheme_name="token", description="Made by `foreshard token create`."
@@ -42,6 +53,30 @@ def desk_of(request: Request) -> Desk:
     """The desk of an application."""
     desk: Desk = request.app.state.desk
     return desk
+
+
+async def refuse_strange_query(request: Request) -> None:
+    """Refuse parameters that an address does not know, and those that are given twice.
+
+    Else `?dry-run=true`, a slip for `dry_run`, would change for good what it should only weigh.
+
+    Raises:
+        RefusedError: There is one.
+    """
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or not route.include_in_schema:
+        return
+    said = request.app.openapi()["paths"][route.path_format][request.method.lower()]
+    known = sorted(each["name"] for each in said.get("parameters", ()) if each["in"] == "query")
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        if name not in known:
+            there = ", ".join(known) or "none"
+            detail = f"query: {name[:LONGEST_NAME]!r} is unknown here; known: {there}"
+            raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+        if given.count(name) > 1:
+            detail = f"query: {name} is given {given.count(name)} times, must be given once"
+            raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
 
 
 async def _body(request: Request) -> str:

@@ -62,6 +62,7 @@ class Profiling:
         self._fleet, self._store = fleet, store
         self.take_up(classes)
         self._tags: Mapping[str, Tag] = {}
+        self._trouble = ""
         self._taken_s = self._rests_until_s = self._written_s = float("-inf")
 
     def take_up(self, classes: Sequence[RequestClass]) -> None:
@@ -103,12 +104,29 @@ class Profiling:
         if count is None or now_s < self._rests_until_s:
             return
         began_s = thread_time()
-        self._take(observation, count)
+        try:
+            self._take(observation, count)
+            if now_s >= self._written_s + WRITE_S:
+                self._written_s = now_s
+                self._write()
+        except (ValueError, ArithmeticError, IndexError) as error:
+            # A report is no reason to stop steering: what was learned before stands.
+            self._complain(str(error))
+        else:
+            self._recover()
         self._taken_s = now_s
         self._rests_until_s = now_s + (thread_time() - began_s) * (1.0 / PART - 1.0)
-        if now_s >= self._written_s + WRITE_S:
-            self._written_s = now_s
-            self._write()
+
+    def _complain(self, because: str) -> None:
+        """Once for each reason."""
+        if because != self._trouble:
+            self._trouble = because
+            log.error("profile.failed", because=because, effect="the report is not renewed")
+
+    def _recover(self) -> None:
+        if self._trouble:
+            self._trouble = ""
+            log.info("profile.recovered")
 
     def _take(self, observation: Observation, count: Counted) -> None:
         gap_s = observation.now_s - self._taken_s

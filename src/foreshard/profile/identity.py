@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foreshard.profile.nonnegative import solve_nonnegative
+from foreshard.profile.nonnegative import RIDGE, solve_nonnegative
 
 __all__ = ["Told", "tell"]
 
@@ -169,7 +169,8 @@ def _solved(
     trust = np.eye(len(groups)) / (10.0 * typical) ** 2
     inverse_of = merge.T @ inverse @ merge + trust
     cost = solve_nonnegative(inverse_of, merge.T @ pull + typical * np.diagonal(trust))
-    reach = REACH_SDS * np.sqrt(np.diagonal(np.linalg.inv(inverse_of)))
+    certain = inverse_of + np.diag(RIDGE * np.diagonal(inverse_of))
+    reach = REACH_SDS * np.sqrt(np.diagonal(np.linalg.inv(certain)))
     low, high = np.maximum(cost - reach, 0.0), cost + reach
     size = rates.size
     told = Told(

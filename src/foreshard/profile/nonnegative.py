@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["solve_nonnegative"]
+__all__ = ["RIDGE", "solve_nonnegative"]
 
 Array = NDArray[np.float64]
 
 # Whole blocks are exchanged while that helps; after so many times in vain, one by one (the
 # backup rule without which the method may cycle).
 PATIENCE = 3
+# Added to each diagonal, as a part of it: what is singular up to rounding is solved like the rest.
+RIDGE = 1e-12
 
 
 def solve_nonnegative(precision: Array, pull: Array) -> Array:
@@ -20,7 +22,7 @@ def solve_nonnegative(precision: Array, pull: Array) -> Array:
     Method: Kim and Park, Fast nonnegative matrix factorization (SIAM J. Sci. Comput. 33, 2011).
 
     Args:
-        precision: [K, K] P, symmetric, positive definite.
+        precision: [K, K] P, symmetric, positive semidefinite, its diagonal above 0.
         pull: [K] q.
 
     Returns:
@@ -29,6 +31,7 @@ def solve_nonnegative(precision: Array, pull: Array) -> Array:
     size = pull.size
     scale = np.sqrt(np.diagonal(precision))
     scaled, target = precision / np.outer(scale, scale), pull / scale
+    scaled = scaled + RIDGE * np.eye(size)
     least = 1e-12 * float(np.abs(target).max(initial=0.0))
     inside = np.ones(size, dtype=np.bool_)
     best, patience = size + 1, PATIENCE

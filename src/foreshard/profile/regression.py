@@ -195,10 +195,13 @@ def update_costs(state: CostState, rates: Array, used: Array, *, dt_s: float) ->
     work = (apart @ state.costs) * state.scale[state.hardware]
     mean_used = np.where(is_first, used - work, state.mean_used)
     residual = np.where(heard & ~is_first, used - mean_used - work, 0.0)
-    guess = (PRIOR_NOISE * np.abs(used)) ** 2
+    # A cell that uses nothing, or stands still, is not surer than the fleet it is of: its gauge
+    # tells no finer, and a weight without bound would be all that costs are learned from.
+    level = np.maximum(np.abs(mean_used), _usual(mean_used))
+    guess = (PRIOR_NOISE * np.maximum(np.abs(used), level)) ** 2
     noise_var = np.where(is_first & (state.noise_var == 0.0), guess, state.noise_var)
     typical = typical_cost(mean_rates, mean_used)
-    noise_var = np.maximum(noise_var, (LEAST_NOISE * np.maximum(mean_used, 1e-12)) ** 2)
+    noise_var = np.maximum(noise_var, (LEAST_NOISE * level) ** 2)
     sd = np.where(np.isnan(noise_var), 1.0, np.sqrt(noise_var))
     telling = heard & ~is_first
     open_ = _spread(residual / sd, telling)
@@ -248,6 +251,13 @@ def update_costs(state: CostState, rates: Array, used: Array, *, dt_s: float) ->
         shift=update_shift(state.shift, rates, clipped, sure, dt_s=dt_s),
     )
     return _solved(after, typical)
+
+
+def _usual(used: Array) -> Array:
+    """[R] mean use of the cells that were heard; next to nothing before there is one."""
+    heard = ~np.isnan(used)
+    total = np.where(heard, np.abs(used), 0.0).sum(axis=0)
+    return np.asarray(np.maximum(total / np.maximum(heard.sum(axis=0), 1), 1e-12))
 
 
 def _pooled(
