@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from foreshard.planning.descent import bill, plain
 from foreshard.planning.descent.beginning import begin, repaired
+from foreshard.planning.descent.filling import COLUMNS, HIGH, LOW, waterfill
 from foreshard.planning.descent.hurting import harm_prices
 from foreshard.planning.descent.market import LOWER, UPPER, Curves, Market, market_of
 from foreshard.planning.descent.opening import State, desk_for
@@ -57,6 +58,54 @@ def test_numpy_is_the_reference_of_every_figure_on_the_bill() -> None:
     check()
 
 
+def steps(seed: int, count: int) -> tuple[Floats, Floats]:
+    """Shares [n] and edges [n, 14] of a flow that may step: steep, flat, boxed, with kinks."""
+    rng = np.random.default_rng(seed)
+    x = rng.dirichlet(np.ones(count)) * rng.uniform(0.3, 1.0)
+    edges = np.empty((count, COLUMNS))
+    price = 10.0 ** rng.uniform(-2.0, 10.0)
+    tiers = price * rng.choice([1.0, 1.0, 30.0], count)
+    edges[:, 0] = edges[:, 1] = tiers + rng.normal(0.0, 1e-3, count)
+    edges[:, 1] += rng.choice([0.0, 0.01, 3.0], count)
+    edges[:, 2:4] = 10.0 ** rng.uniform(-11.0, 2.0, (2, count)).T
+    edges[:, LOW] = x * rng.choice([0.0, 0.9, 1.0], count)
+    edges[:, HIGH] = x + rng.choice([0.0, 1e-3, 0.2, 1.0], count)
+    away = rng.uniform(0.0, 0.1, (count, 2)).cumsum(axis=1)
+    jumps = 10.0 ** rng.uniform(-3.0, 3.0, (4, count))
+    edges[:, 6], edges[:, 8] = x + away[:, 0], x + away[:, 1]
+    edges[:, 10], edges[:, 12] = x - away[:, 0], x - away[:, 1]
+    edges[:, 7], edges[:, 9], edges[:, 11], edges[:, 13] = jumps
+    return x, edges
+
+
+# The same examples every time.
+@settings(derandomize=True, max_examples=400, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 9),
+    st.sampled_from([0.0, 1e-6, 0.1]),
+    st.floats(0.0, 1.0),
+)
+def test_water_is_filled_as_numpy_does_to_one_price(
+    seed: int, count: int, refused: float, guess: float
+) -> None:
+    x, edges = steps(seed, count)
+    low = float(edges[:, 1].min())
+    bracket = (low, max(40.0 * abs(low), 1.0))
+    total = float(plain.response(low, x, edges).sum()) + refused
+    filled = np.empty(count)
+    first = bracket[0] + guess**8 * (bracket[1] - bracket[0])
+    waterfill(x, edges, bracket, total, 1e-9, first, filled)
+    theirs, level = plain.waterfill(x, edges, bracket, total)
+    assert filled.sum() == pytest.approx(theirs.sum(), abs=1e-9)
+    assert (filled >= edges[:, LOW]).all()
+    assert (filled <= edges[:, HIGH]).all()
+    # Shares may differ where their prices do not.
+    near = 1e-6 * max(1.0, abs(level))
+    assert (filled >= plain.response(level - near, x, edges) - 1e-9).all()
+    assert (filled <= plain.response(level + near, x, edges) + 1e-9).all()
+
+
 @settings(max_examples=60, deadline=None)
 @given(problems())
 def test_a_quote_is_good_up_to_the_next_kink(problem: Problem) -> None:
@@ -81,12 +130,13 @@ def test_visits_lead_to_the_best_split_of_a_flow(problem: Problem, which: int) -
     refused[f] = shed
     desk = desk_for(market)
     for _ in range(20):
-        visit(market, curves, f, state, 1e-9, desk)
+        visit(market, curves, f, state, 1e-9, 0.0, desk)
     ours = cost(market, curves, state[0], state[1])
     assert ours <= cost(market, curves, there, refused) * (1.0 + 1e-6) + 1e-5
 
 
-@settings(max_examples=60, deadline=None)
+# The same problems every time; one in 300 shows it where the search for a level ends badly.
+@settings(derandomize=True, max_examples=800, deadline=None)
 @given(problems())
 def test_the_objective_never_rises_and_limits_are_never_passed(problem: Problem) -> None:
     market, curves, state = opened(problem)

@@ -137,7 +137,7 @@ def _peer(peer: Peer, edges: Edges, found: Descent, *, is_warm: bool) -> dict[st
         return {"ms": 1e3 * took_s, "is_out_of_time": True}
     cost = objective(market, curves, *split)
     row = _row(edges, split, took_s)
-    return row | {"objective": cost, "gap_ratio": gap_ratio(market, cost, found.bound)}
+    return row | {"objective": cost, "gap_ratio": gap_ratio(market, curves, cost, found.bound)}
 
 
 def _row(edges: Edges, split: tuple[Floats, Floats], took_s: float) -> dict[str, Any]:

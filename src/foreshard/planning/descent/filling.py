@@ -57,6 +57,10 @@ STEPS = 60
 # A sum that is off by this is off by rounding.
 EXACT = 1e-12
 WIDE = 10.0
+# The first stride, absolutely and as a part of the price, and how much longer each next one is.
+FIRST_STRIDE = 0.01
+NARROW = 1e-6
+WIDER = 4.0
 
 
 @njit(cache=True)
@@ -99,7 +103,7 @@ def _filled(mu: float, x: Floats, edges: Floats) -> tuple[float, float]:
 
 
 @njit(cache=True)
-def waterfill(  # noqa: C901 - one search, with its ways out
+def waterfill(  # noqa: C901, PLR0912 - one search, with its ways out
     x: Floats,
     edges: Floats,
     bracket: tuple[float, float],
@@ -125,6 +129,7 @@ def waterfill(  # noqa: C901 - one search, with its ways out
     low, high = bracket
     at_low, at_high, has_low, has_high = total, total, False, False
     mu = guess if low < guess < high else low
+    stride = FIRST_STRIDE * max(1.0, NARROW * abs(mu))
     for step in range(STEPS):
         there, slope = _filled(mu, x, edges)
         short = total - there
@@ -138,13 +143,16 @@ def waterfill(  # noqa: C901 - one search, with its ways out
         known = has_low and has_high
         if known and (high - low) * (at_high - at_low) <= slack + 1e-12 * abs(mu):
             break
-        # Newton, inside the bracket; every third step halves it.
         after = mu + short / slope if slope > 0.0 else np.inf * short
-        if after >= high and not has_high:
-            after = high
-        elif after <= low and not has_low:
-            after = low
-        elif not low < after < high or (known and step % 3 == 2):
+        if not known:
+            # Towards an end that is not known, by ever longer strides at least: edges that rest
+            # at a kink answer nothing until its jump is paid, and Newton would creep.
+            if short > 0.0:
+                after = min(high, max(after, mu + stride))
+            else:
+                after = max(low, min(after, mu - stride))
+            stride *= WIDER
+        elif not low < after < high or step % 3 == 2:
             # Prices span ten orders of magnitude: halve their logarithm while they do.
             width = high - low
             after = low + (width**0.5 if width > WIDE and step % 2 else 0.5 * width)
@@ -155,7 +163,12 @@ def waterfill(  # noqa: C901 - one search, with its ways out
         at_low, _ = _filled(low, x, edges)
     if not has_high:
         at_high, _ = _filled(high, x, edges)
-    part = (total - at_low) / (at_high - at_low) if at_high > at_low else 0.0
+    if at_high <= total or at_low >= total:
+        # No bracket, so nothing to mix: beyond its ends nobody said what a share costs.
+        mu, short = (high, 0.0) if at_high <= total else (low, total - at_low)
+        _settle(mu, x, edges, short, filled)
+        return mu
+    part = (total - at_low) / (at_high - at_low)
     for e in range(x.size):
         y = response(low, x[e], edges, e)
         filled[e] = y + part * (response(high, x[e], edges, e) - y)

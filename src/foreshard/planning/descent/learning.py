@@ -50,6 +50,9 @@ NEWEST = 0.25
 # A price kept from the tick before may be that of so much more load than is there now.
 FULLER = 1.1
 HALVINGS = 60
+# What a visit may miss, as a part of what it could gain at most: prices are not right yet anyway.
+# A tenth of the time of a tick.
+HASTE = 0.01
 
 # Learned prices, their running mean, how much softer than usual each cell is, and by how much
 # utilisation it was off its place, [C, R] each.
@@ -178,5 +181,5 @@ def learn(
     for _ in range(sweeps):
         _soften(market, lesson, least, flex)
         quote_all(plan[2], soft, plan[3])
-        sweep(market, soft, plan, tol)
+        sweep(market, soft, plan, tol, HASTE)
         _note(market, plan[3], lesson, flex)

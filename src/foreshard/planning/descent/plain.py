@@ -4,6 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from foreshard.planning.descent.filling import (
+    FLEX_DOWN,
+    FLEX_UP,
+    G_DOWN,
+    G_UP,
+    HIGH,
+    JUMP_DOWN,
+    JUMP_UP,
+    LAST_DOWN,
+    LAST_UP,
+    LOW,
+    NEXT_DOWN,
+    NEXT_UP,
+    STEP_DOWN,
+    STEP_UP,
+)
 from foreshard.planning.descent.hurting import BLUR
 from foreshard.planning.descent.market import (
     AWAY,
@@ -33,6 +49,8 @@ __all__ = [
     "own_marginal",
     "price_at",
     "repaired",
+    "response",
+    "waterfill",
 ]
 
 HALVINGS = 200
@@ -167,6 +185,34 @@ def repaired(market: Market, limit: Floats, wanted: Floats) -> tuple[Floats, Flo
     shares = np.minimum(lower + free, upper)
     shed = np.maximum(market.least_shed, 1.0 - np.add.reduceat(shares, market.start[:-1]))
     return shares, shed
+
+
+def response(mu: float, x: Floats, edges: Floats) -> Floats:
+    """[n] the shares at which edges' marginal price is mu; see `filling`."""
+    e = edges.T
+    up = x + (mu - e[G_UP]) * e[FLEX_UP]
+    for kink, jump in ((NEXT_UP, JUMP_UP), (LAST_UP, STEP_UP)):
+        up = np.where(up > e[kink], np.maximum(e[kink], up - e[jump] * e[FLEX_UP]), up)
+    down = x - (e[G_DOWN] - mu) * e[FLEX_DOWN]
+    for kink, jump in ((NEXT_DOWN, JUMP_DOWN), (LAST_DOWN, STEP_DOWN)):
+        down = np.where(down < e[kink], np.minimum(e[kink], down + e[jump] * e[FLEX_DOWN]), down)
+    less = np.where(mu < e[G_DOWN], np.maximum(e[LOW], down), x)
+    return np.where(mu > e[G_UP], np.minimum(e[HIGH], up), less)
+
+
+def waterfill(
+    x: Floats, edges: Floats, bracket: tuple[float, float], total: float
+) -> tuple[Floats, float]:
+    """Shares [n] at one marginal price that sum to the total, or all that the dear end gives."""
+    low, high = bracket
+    if response(high, x, edges).sum() <= total:
+        return response(high, x, edges), high
+    for _ in range(HALVINGS):
+        mid = 0.5 * (low + high)
+        low, high = (mid, high) if response(mid, x, edges).sum() <= total else (low, mid)
+    under, over = response(low, x, edges), response(high, x, edges)
+    part = (total - under.sum()) / max(float(over.sum() - under.sum()), 1e-300)
+    return under + min(part, 1.0) * (over - under), low
 
 
 def harm_price(widths: Floats, slopes: Floats, kinks: int) -> tuple[Floats, Floats]:

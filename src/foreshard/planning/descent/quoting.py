@@ -1,8 +1,8 @@
 """This module is a cell's quote: its price at its load, compiled.
 
 A quote is the price, its slopes to both sides, and the room to the next kink on both sides; inside
-the room the price is linear, so whoever stays there knows it exactly. `plain.quote` is the same
-in NumPy.
+the room the price is linear, so whoever stays there knows it exactly. `plain.price_at` is the
+price in NumPy.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ class Descent:
         shed: [F]; shares and shed sum to 1 per flow.
         objective: In the units of `tariff`.
         bound: No split has a lower objective.
-        gap_ratio: Proven distance from the optimum of the surrogate, relative to the whole bill.
+        gap_ratio: Proven distance from the optimum of the surrogate, relative to the bill that can
+            be chosen; see `bill.settled`.
         prices: [C, R] of load; kept for the next tick, they make an overload cheap.
         sweeps: That it took.
     """
@@ -118,7 +119,7 @@ class DescentSolver:
             bound = max(lower_bound(market, curves, prices) for prices in known)
             best = _better(market, curves, best, shares)
             bound = max(best.bound, bound)
-            gap = gap_ratio(market, best.objective, bound)
+            gap = gap_ratio(market, curves, best.objective, bound)
             best = replace(best, bound=bound, gap_ratio=gap, prices=lesson[0], sweeps=sweeps)
             is_tight = float(lesson[0].max()) > BAD
             if gap <= (self.tight_gap if is_tight else self.gap) and not (

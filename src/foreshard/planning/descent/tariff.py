@@ -9,9 +9,9 @@ traffic, as in `formulation.Prices`.
 |---|---|---|
 | balance | 0 to 9 | distance from the reference, churn |
 | bad requests | 1e4 x weight / mean weight x P | balance and latency |
-| queues (soft to 40 % of the band) | 1e6 | bad requests |
+| queues (soft to 75 % of the band) | 1e6 | bad requests |
 | shed sheddable | 4e6 to 8e6 | queues |
-| long queues (to 80 %) | 3.2e7 | shedding sheddable work |
+| long queues (to 90 %) | 3.2e7 | shedding sheddable work |
 | shed normal | 1.28e8 to 2.56e8 | long queues |
 | very long queues | 1e9 | shedding normal work |
 | shed critical | 4e9 to 8e9 | very long queues |

@@ -1,7 +1,8 @@
 """This module is the descent itself, compiled: one flow's best step against the cells' prices.
 
 Inside the box of rooms that the cells quote, the objective is separable over a flow's edges and
-each part is known exactly; so the best step in the box is *exact* and the objective cannot rise:
+each part is known exactly; so the best step in the box is *exact* and the objective cannot rise
+by more than the search leaves open (`EVEN` per request):
 no line search is needed, and a descent may be stopped after any visit. (Checking the directional
 derivative at the new point, the usual way, is needed where a step is taken on a model.) Where the
 box binds, the next box is opened.
@@ -27,9 +28,8 @@ __all__ = ["descend", "sweep", "visit"]
 
 # Boxes that one visit opens at most; the next sweep goes on.
 BOXES = 2
-# What a split may miss of the best one, per request or as a part of what is to be gained.
+# What a split may miss of the best one, per request.
 EVEN = 1e-6
-FAR = 0.01
 # A step of more than this part of the room to the next kink is looked up on the curve.
 INSIDE = 0.999
 
@@ -79,8 +79,16 @@ def _apply(market: Market, curves: Curves, f: int, plan: State, desk: Desk, coun
 
 
 @njit(cache=True)
-def visit(market: Market, curves: Curves, f: int, plan: State, tol: float, desk: Desk) -> float:
-    """Split one flow anew against the prices of the moment; the objective never rises.
+def visit(
+    market: Market,
+    curves: Curves,
+    f: int,
+    plan: State,
+    tol: float,
+    part: float,
+    desk: Desk,
+) -> float:
+    """Split one flow anew against the prices of the moment.
 
     Args:
         market: See there.
@@ -88,6 +96,8 @@ def visit(market: Market, curves: Curves, f: int, plan: State, tol: float, desk:
         f: The flow.
         plan: Shares [E], shed [F], load [C, R], quotes [C, R, 5]; all are kept up to date.
         tol: Possible gain per request that is worth no step.
+        part: What the split may miss of the best one, as a part of what could be gained at most.
+            At 0 the objective never rises by more than `EVEN` per request.
         desk: Room to work in, see `desk_for`.
 
     Returns:
@@ -108,7 +118,7 @@ def visit(market: Market, curves: Curves, f: int, plan: State, tol: float, desk:
         count, rest = pick(x, edges, bracket, desk)
         open_edges(market, f, plan[3], desk, count)
         most = 1.0 - market.least_shed[f] - rest
-        slack = max(EVEN, FAR * gain)
+        slack = max(EVEN, part * gain)
         guess = market.level[f]
         market.level[f] = waterfill(now[:count], edges, bracket, most, slack, guess, filled)
         is_bound = _apply(market, curves, f, plan, desk, count)
@@ -119,12 +129,12 @@ def visit(market: Market, curves: Curves, f: int, plan: State, tol: float, desk:
 
 
 @njit(cache=True)
-def sweep(market: Market, curves: Curves, plan: State, tol: float) -> float:
+def sweep(market: Market, curves: Curves, plan: State, tol: float, part: float = 0.0) -> float:
     """Visit every flow once; returns what was to be gained, as met on the way."""
     desk = desk_for(market)
     total = 0.0
     for f in market.order:
-        total += market.scale[f] * visit(market, curves, f, plan, tol, desk)
+        total += market.scale[f] * visit(market, curves, f, plan, tol, part, desk)
     return total
 
 
