@@ -69,23 +69,19 @@ def plan(
         fail(LabError(f"--peers is {peers!r}, must be one of {', '.join(chosen)}"))
     size = guarded(lambda: contest.size_of(cells, classes=classes, candidates=candidates))
     names = (contest.PLANNERS[0], *(contest.PLANNERS[n] for n in chosen[peers]))
-    found = [
-        guarded(
-            lambda each=each: contest.compete(
-                contest.Asked(
-                    size=size,
-                    event=each,
-                    seed=seed,
-                    ticks=ticks,
-                    lasting=lasting,
-                    planners=names,
-                    limit_s=limit_s,
-                ),
-                tell=lambda line: typer.echo(line, err=True),
-            )
+    asked = [
+        contest.Asked(
+            size=size,
+            event=each,
+            seed=seed,
+            ticks=ticks,
+            lasting=lasting,
+            planners=names,
+            limit_s=limit_s,
         )
         for each in event or EVENTS
     ]
+    found = guarded(lambda: [contest.compete(one, tell=_tell) for one in asked])
     table = Table(title=f"{cells:,} cells, {found[0]['edges']:,} edges, seed {seed}")
     for column in (*("event", "planner", "ms p50", "ms p99", "gap", "fullest"),):
         table.add_column(column)
@@ -117,6 +113,10 @@ def route(cells: Cells = 100, seed: Seed = 1, to: Json = None) -> None:
         table.add_row(what, f"{ns:,.1f}", f"{ns / figures.route_ns:.2f} x")
     Console().print(table)
     _write(asdict(figures), to)
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _cells_of(figures: Mapping[str, Any]) -> tuple[str, ...]:

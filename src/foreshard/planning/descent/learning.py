@@ -65,10 +65,11 @@ def _offered(at: Floats, levels: Floats, price: float) -> float:
     k = 0
     while k < at.size - 1 and levels[k] < price:
         k += 1
-    if k == 0 or levels[k] <= price:
-        return at[k]
-    part = (price - levels[k - 1]) / (levels[k] - levels[k - 1])
-    return at[k - 1] + part * (at[k] - at[k - 1])
+    part = 1.0
+    if k > 0 and levels[k] > price:
+        part = (price - levels[k - 1]) / (levels[k] - levels[k - 1])
+    offered: float = at[k - 1] + part * (at[k] - at[k - 1]) if k > 0 else at[0]
+    return offered
 
 
 @njit(cache=True)
