@@ -10,7 +10,18 @@ from __future__ import annotations
 import highspy
 import numpy as np
 
-from foreshard.planning.descent.market import BOUNDLESS, Curves, Market
+from foreshard.planning.descent.market import (
+    AWAY,
+    BOUNDLESS,
+    HARM,
+    HOME,
+    LEAVE,
+    LIVE,
+    LOWER,
+    UPPER,
+    Curves,
+    Market,
+)
 from foreshard.planning.lexicographic import Program, assemble
 from foreshard.planning.problem import Floats
 
@@ -49,7 +60,7 @@ class Peer:
         lp.col_cost_ = _costs(market, curves)
         highs.setOptionValue("presolve", "off" if is_warm else "choose")
         highs.passModel(lp)
-        self._shape = (market.home.size, market.scale.size)
+        self._shape = (market.cell.size, market.scale.size)
         if is_warm and self._basis is not None:
             highs.setBasis(self._basis)
 
@@ -64,7 +75,9 @@ class Peer:
         edges, flows = self._shape
         rates = values[: 3 * edges].reshape(3, edges).sum(axis=0)
         flow = np.repeat(np.arange(flows), np.diff(market.start))
-        shares = np.clip(rates / market.scale[flow], market.lower, market.upper)
+        shares = np.clip(
+            rates / market.scale[flow], market.terms[:, LOWER], market.terms[:, UPPER]
+        )
         return shares, np.maximum(0.0, 1.0 - np.add.reduceat(shares, market.start[:-1]))
 
 
@@ -74,9 +87,10 @@ def _pressed(price: Floats) -> Floats:
 
 def _kinks(market: Market) -> tuple[Floats, Floats]:
     """[E] the lower and the higher of the reference and the live share, within bounds."""
-    live = np.where(market.live >= 0.0, market.live, market.home)
-    low = np.clip(np.minimum(market.home, live), market.lower, market.upper)
-    high = np.clip(np.maximum(market.home, live), market.lower, market.upper)
+    live = np.where(market.terms[:, LIVE] >= 0.0, market.terms[:, LIVE], market.terms[:, HOME])
+    home, lower, upper = (market.terms[:, n] for n in (HOME, LOWER, UPPER))
+    low = np.clip(np.minimum(home, live), lower, upper)
+    high = np.clip(np.maximum(home, live), lower, upper)
     return low, high
 
 
@@ -86,8 +100,9 @@ def _program(market: Market, curves: Curves) -> Program:
     flow = np.repeat(np.arange(market.scale.size), np.diff(market.start))
     scale = market.scale[flow]
     low, high = _kinks(market)
-    lower = np.stack([market.lower * scale, np.zeros(flow.size), np.zeros(flow.size)])
-    upper = np.stack([low, high - low, market.upper - high]) * scale
+    least = market.terms[:, LOWER] * scale
+    lower = np.stack([least, np.zeros(flow.size), np.zeros(flow.size)])
+    upper = np.stack([low, high - low, market.terms[:, UPPER] - high]) * scale
     rates = program.add_columns(np.minimum(lower, upper), upper)
     shed = program.add_columns(market.least_shed * market.scale, market.scale)
     c, r, k = curves.at.shape
@@ -110,8 +125,9 @@ def _costs(market: Market, curves: Curves) -> Floats:
     flow = np.repeat(np.arange(market.scale.size), np.diff(market.start))
     low, high = _kinks(market)
     middles = np.stack([low / 2.0, (low + high) / 2.0, high + 1e-9])
-    live = np.where(market.live >= 0.0, market.live, np.inf)
-    rates = market.harm + np.where(middles > market.home, market.away, -market.leave)
+    live = np.where(market.terms[:, LIVE] >= 0.0, market.terms[:, LIVE], np.inf)
+    home, harm, away, leave = (market.terms[:, n] for n in (HOME, HARM, AWAY, LEAVE))
+    rates = harm + np.where(middles > home, away, -leave)
     rates = rates + np.where(middles > live, market.churn[flow], 0.0)
     largest = np.maximum(market.need.max(axis=1), 1e-9)
     shed = _pressed(market.shed_price / largest) * largest

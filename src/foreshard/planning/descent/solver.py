@@ -7,17 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from foreshard.planning.descent.beginning import begin, repaired
-from foreshard.planning.descent.bill import (
-    LEAST_BASE,
-    gap_ratio,
-    load_of,
-    lower_bound,
-    objective,
-)
+from foreshard.planning.descent.bill import gap_ratio, load_of, objective
+from foreshard.planning.descent.learning import first_prices, learn
 from foreshard.planning.descent.market import Curves, Market, market_of
-from foreshard.planning.descent.overload import Effort, relieve
-from foreshard.planning.descent.pricing import raised
-from foreshard.planning.descent.quoting import PRICE, quote_all
+from foreshard.planning.descent.proving import lower_bound
+from foreshard.planning.descent.quoting import quote_all
 from foreshard.planning.descent.tariff import BAD
 from foreshard.planning.descent.visiting import descend
 from foreshard.planning.edges import Edges, dense_shares, edges_of
@@ -30,8 +24,10 @@ __all__ = ["Descent", "DescentSolver"]
 
 # Marginal prices that differ by less are the same: a thousandth of distance from the reference.
 TOLERANCE = 2e-5
-# By round of overload mode: first the tier that everybody pays, then what lies below it.
-YIELDING = (1.0, 0.5, 0.5)
+# Sweeps of plain descent on what was learned: a place for what repair put out, and one look back.
+POLISH = 1
+# Sweeps before which the running mean of prices proves less than the newest ones.
+YOUNG = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,10 +39,10 @@ class Descent:
         shed: [F]; shares and shed sum to 1 per flow.
         objective: In the units of `tariff`.
         bound: No split has a lower objective.
-        gap_ratio: Proven distance from the optimum of the surrogate, relative to the whole bill.
+        gap_ratio: Proven distance from the optimum of the surrogate, relative to the bill that can
+            be chosen; see `bill.settled`.
         prices: [C, R] of load; kept for the next tick, they make an overload cheap.
         sweeps: That it took.
-        is_still: Whether the last sweeps gained next to nothing.
     """
 
     shares: Floats
@@ -56,30 +52,30 @@ class Descent:
     gap_ratio: float
     prices: Floats
     sweeps: int
-    is_still: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescentSolver:
     """Plans fleets of any size; see `planning.descent`.
 
+    Prices are learned for some sweeps; then the plan is repaired, brought down by plain descent
+    and proven. Where the proof is not good enough, it learns on.
+
     Attributes:
         prices: Of comfort.
         gap: Proven, relative, at which it stops.
-        progress: Of two sweeps, relative to the reference's round trips, that is worth two more.
-            Where less is gained and no cell is full it stops as well: the proof is slower than
-            the plan (at 1,000 cells one within .02 % of the best known is proven to 3 %).
-        sweeps: Of plain descent, at most.
-        relief: Sweeps of a round of overload mode.
-        rounds: Of overload mode, at most 3; 0 = never.
+        tight_gap: The same where cells are full.
+        tight_sweeps: Then it learns for so long at least: a small part of what is shed hides all
+            that lower goals have to gain.
+        lessons: Sweeps after which it looks whether that is enough, rising; after the last it
+            stops. None = the live plan, repaired.
     """
 
     prices: Prices = field(default_factory=Prices)
     gap: float = 2e-3
-    progress: float = 2e-4
-    sweeps: int = 8
-    relief: int = 24
-    rounds: int = 3
+    tight_gap: float = 1e-2
+    tight_sweeps: int = 64
+    lessons: tuple[int, ...] = (3, 8, 16, 28, 44, 64, 96)
 
     def solve(self, problem: Problem) -> Solution:
         """Split every flow of a dense problem; see `Solver`."""
@@ -103,58 +99,44 @@ class DescentSolver:
             kept: [C, R] prices of the tick before; None = none.
         """
         market, curves = market_of(edges, self.prices)
-        best = self._descend(market, curves, begin(market, edges.priority, curves.limit))
-        learned, shares, shed = kept, best.shares, best.shed
-        for yielding in YIELDING[: self.rounds]:
-            effort = Effort(sweeps=self.relief, yielding=yielding)
-            # Where cells are full, a small gap hides what lower tiers still have to gain.
-            is_tight = float(best.prices.max()) > BAD
-            if not is_tight and (best.gap_ratio <= self.gap or best.is_still):
+        shares, shed = begin(market, curves.limit)
+        load = load_of(market, shares)
+        lesson, least = first_prices(market, curves, load, kept)
+        best = Descent(
+            shares=shares.copy(),
+            shed=shed.copy(),
+            objective=objective(market, curves, shares, shed),
+            bound=-np.inf,
+            gap_ratio=np.inf,
+            prices=lesson[0],
+            sweeps=0,
+        )
+        plan = (shares, shed, load, np.empty((*load.shape, 5)))
+        for sweeps in self.lessons:
+            learn(market, curves, plan, lesson, least, sweeps - best.sweeps, TOLERANCE)
+            # The mean of few sweeps is worth nothing yet.
+            known = lesson[:2] if sweeps > YOUNG else lesson[:1]
+            bound = max(lower_bound(market, curves, prices) for prices in known)
+            best = _better(market, curves, best, shares)
+            bound = max(best.bound, bound)
+            gap = gap_ratio(market, curves, best.objective, bound)
+            best = replace(best, bound=bound, gap_ratio=gap, prices=lesson[0], sweeps=sweeps)
+            is_tight = float(lesson[0].max()) > BAD
+            if gap <= (self.tight_gap if is_tight else self.gap) and not (
+                is_tight and sweeps < self.tight_sweeps
+            ):
                 break
-            relief = relieve(market, curves, (shares, shed), learned, effort)
-            learned, shares, shed = relief.prices, relief.shares, relief.shed
-            split = repaired(market, edges.priority, curves.limit, relief.shares)
-            other = self._descend(market, curves, split, learned)
-            better = other if other.objective < best.objective else best
-            bound = max(best.bound, other.bound, relief.bound)
-            best = replace(
-                better,
-                bound=bound,
-                gap_ratio=gap_ratio(market, better.objective, bound),
-                sweeps=best.sweeps + relief.sweeps + other.sweeps,
-            )
         return best
 
-    def _descend(
-        self,
-        market: Market,
-        curves: Curves,
-        split: tuple[Floats, Floats],
-        learned: Floats | None = None,
-    ) -> Descent:
-        """Plain descent, with the best bound that is known."""
-        shares, shed = split
-        load = load_of(market, shares)
-        quotes = np.empty((*load.shape, 5))
-        quote_all(load, curves, quotes)
-        plan = (shares, shed, load, quotes)
-        done, is_still = 0, False
-        cost = np.inf
-        while done < self.sweeps and not is_still:
-            done += descend(market, curves, plan, 2, TOLERANCE)
-            before, cost = cost, objective(market, curves, shares, shed)
-            is_still = before - cost <= self.progress * (market.round_trips + LEAST_BASE)
-        known = [np.ascontiguousarray(quotes[:, :, PRICE]), raised(market, plan)]
-        if learned is not None:
-            known.append(learned)
-        bound = max(lower_bound(market, curves, shares, shed, p) for p in known)
-        return Descent(
-            shares=shares,
-            shed=shed,
-            objective=cost,
-            bound=bound,
-            gap_ratio=gap_ratio(market, cost, bound),
-            prices=known[0] if learned is None else learned,
-            sweeps=done,
-            is_still=is_still,
-        )
+
+def _better(market: Market, curves: Curves, best: Descent, learned: Floats) -> Descent:
+    """The better of what is known and of what was learned, repaired and descended from."""
+    shares, shed = repaired(market, curves.limit, learned)
+    load = load_of(market, shares)
+    quotes = np.empty((*load.shape, 5))
+    quote_all(load, curves, quotes)
+    descend(market, curves, (shares, shed, load, quotes), POLISH, TOLERANCE)
+    cost = objective(market, curves, shares, shed)
+    if cost >= best.objective:
+        return best
+    return replace(best, shares=shares, shed=shed, objective=cost)

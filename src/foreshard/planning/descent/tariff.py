@@ -9,9 +9,9 @@ traffic, as in `formulation.Prices`.
 |---|---|---|
 | balance | 0 to 9 | distance from the reference, churn |
 | bad requests | 1e4 x weight / mean weight x P | balance and latency |
-| queues (soft to 40 % of the band) | 1e6 | bad requests |
+| queues (soft to 75 % of the band) | 1e6 | bad requests |
 | shed sheddable | 4e6 to 8e6 | queues |
-| long queues (to 80 %) | 3.2e7 | shedding sheddable work |
+| long queues (to 90 %) | 3.2e7 | shedding sheddable work |
 | shed normal | 1.28e8 to 2.56e8 | long queues |
 | very long queues | 1e9 | shedding normal work |
 | shed critical | 4e9 to 8e9 | very long queues |
@@ -49,7 +49,6 @@ __all__ = [
     "STEP",
     "TAIL",
     "fullness_price",
-    "harm_price",
     "shed_prices",
 ]
 
@@ -71,8 +70,6 @@ TAIL = 100.0 * CEILING
 GENTLE = np.array((0.1, 0.5))
 # Kinks of a price of fullness, beside one for each price of balance.
 KINKS = 11
-# A harm curve jumps at its vertices; this part of the narrower neighbour is the ramp instead.
-BLUR = 0.1
 
 
 def fullness_price(calm: float, soft: float, hard: float, prices: Prices) -> tuple[Floats, Floats]:
@@ -101,33 +98,6 @@ def fullness_price(calm: float, soft: float, hard: float, prices: Prices) -> tup
     kinks = np.sort(np.concatenate([steps, at]))
     price = np.interp(kinks, steps, levels) + np.interp(kinks, at, tiers)
     return kinks, np.maximum.accumulate(price)
-
-
-def harm_price(widths: Floats, slopes: Floats, kinks: int) -> tuple[Floats, Floats]:
-    """Price per work over load multiples, for a cell's convex harm.
-
-    Args:
-        widths: Of the segments of `risk.load_segments`; the last is inf.
-        slopes: Harm per multiple; never falling.
-        kinks: As many as are returned.
-
-    Returns:
-        [kinks] loads, rising, and the price at each.
-    """
-    vertices = np.cumsum(widths[:-1])
-    lengths = np.append(widths[:-1], widths[-2] if widths.size > 1 else 1.0)
-    ramp = BLUR * np.minimum(lengths[:-1], lengths[1:])
-    at = np.column_stack([vertices - ramp / 2.0, vertices + ramp / 2.0]).ravel()
-    price = BAD * np.column_stack([slopes[:-1], slopes[1:]]).ravel()
-    while at.size > kinks:
-        # The flattest pair tells least.
-        pair = 2 * int(np.argmin(price[1::2] - price[::2]))
-        at, price = np.delete(at, [pair, pair + 1]), np.delete(price, [pair, pair + 1])
-    if at.size == 0:
-        at, price = np.array([0.0]), np.array([BAD * slopes[0]])
-    missing = kinks - at.size
-    at = np.append(at, at[-1] + 1.0 + np.arange(missing))
-    return at, np.append(price, np.full(missing, price[-1]))
 
 
 def shed_prices(need: Floats, weight: Floats, demand_rps: Floats, priority: Ints) -> Floats:
