@@ -49,3 +49,11 @@ def route(cells: Cells = 100, seed: Seed = 1, to: Json = None) -> None:
             to.write_text(json.dumps(asdict(figures), indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             fail(LabError(f"--json {to}: cannot be written ({error.strerror})"))
+
+
+@bench.command()
+def loop(cells: Cells = 1_000, seed: Seed = 1, to: Json = None) -> None:
+    """What a whole turn costs, from raw telemetry to encoded routes for 200 proxies."""
+    from foreshard.cli.loop_bench import show_loop
+
+    show_loop(cells=cells, seed=seed, to=to)
