@@ -21,7 +21,7 @@ from foreshard.adapters.metrics.load_report import ReportedTraffic, Told
 from foreshard.adapters.metrics.prometheus import CellScrape
 from foreshard.adapters.routing.envoy.delta import DeltaDialect
 from foreshard.adapters.routing.envoy.discovery import Discovery, DiscoverySettings
-from foreshard.adapters.routing.envoy.render import render
+from foreshard.adapters.routing.envoy.renderer import Renderer
 from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.controller.foresight import Foresight, Standing
@@ -120,14 +120,8 @@ class _Stand:
         self.watch = watch = Stopwatch()
         self._there = there
         self._clock = FakeClock(START_S)
-        settings, shown = EnvoySettings(listen_port=10_000), watch.timed("render", render)
-        self._sink = _Sink(
-            Discovery(
-                lambda table, origin: shown(table, origin=origin, settings=settings),
-                DiscoverySettings(),
-            ),
-            watch,
-        )
+        render = watch.timed("render", Renderer(EnvoySettings(listen_port=10_000)).__call__)
+        self._sink = _Sink(Discovery(render, DiscoverySettings()), watch)
         self._store = SqliteStore(directory)
         cells = CellScrape(GAUGES, now_s=self._clock.now_s, fetch=self._page)
         traffic = ReportedTraffic(there.fleet.cells, self._told, now_s=self._clock.now_s)
