@@ -11,7 +11,8 @@ from benchmarks.slots import CHECKOUT, Floats, Stage, Trial, fire, run, stage
 
 from foreshard.model.routing import ClassRoute, RoutingTable, SlotRow
 from foreshard.model.topology import Cell
-from foreshard.planning.slots import Ints, assign_slots, owners_of, slot_of
+from foreshard.planning.seating import Ints
+from foreshard.planning.slots import assign_slots, owners_of, slot_of
 from foreshard.ports import Applied
 from foreshard.router import Batch, Router
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreshard.engine.estate import Estate
-from foreshard.planning.slots import Ints, counts_of
+from foreshard.planning.seating import Ints
+from foreshard.planning.slots import counts_of
 from tests.engine.data_shop import classes_of
 from tests.engine.shop import CELLS, fleet_of
 

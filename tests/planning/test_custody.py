@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from foreshard.planning.custody import LARGEST_PART, fewest_moves, pick, shed_row
+from foreshard.planning.custody import LARGEST_PART, fewest_moves, pick
 from foreshard.planning.problem import Floats
-from foreshard.planning.slots import Ints, counts_of, owners_of, row_of
+from foreshard.planning.seating import Ints
+from foreshard.planning.slots import counts_of, owners_of, row_of, shed_row
 
 NAMES = tuple("abcdefg")
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.routing import SlotRow
 from foreshard.model.weights import apportion, quotas
-from foreshard.planning.slots import assign_slots, quota_of, slot_count_for, slot_of
+from foreshard.planning.slots import assign_slots, slot_count_for, slot_of
+from tests.planning.slotwise import assigned
 
 NAMES = ["", *(f"cell-{i}" for i in range(8))]
 SHARES = st.dictionaries(
@@ -42,13 +43,34 @@ def test_counts_lie_within_one_slot_of_the_quota(
         assert abs(float(counts.get(name, 0) - exact.get(name, 0))) < 1.0
 
 
-@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=9).filter(any))
-def test_quotas_in_whole_slots_are_those_of_apportion_where_nobody_holds_more(
-    parts: list[float],
+ROUGH = st.dictionaries(
+    st.sampled_from(NAMES), st.sampled_from([0.0, 0.5, 1.0, 1.25, 3.0]), min_size=1
+).filter(lambda shares: any(share for name, share in shares.items() if name))
+
+
+@given(st.lists(SHARES | ROUGH, min_size=1, max_size=4), st.sampled_from([64, COUNT]))
+def test_every_slot_is_where_a_walk_over_all_slots_would_put_it(
+    wishes: list[dict[str, float]], count: int
 ) -> None:
-    shares = {f"cell-{i}": part for i, part in enumerate(parts)}
-    counts = quota_of(list(quotas(shares, COUNT).values()), np.zeros(len(parts), dtype=np.int64))
-    assert counts.tolist() == list(apportion(shares, COUNT).values())
+    row = walked = None
+    for shares in wishes:
+        try:
+            walked = assigned(walked, shares, count)
+        except InvalidValueError:
+            # So few slots that all of them round to what is shed.
+            with pytest.raises(InvalidValueError, match="no cell is left"):
+                assign_slots(row, shares, count)
+            return
+        row = assign_slots(row, shares, count)
+        assert row == walked
+
+
+@given(SHARES, SHARES, st.sampled_from([COUNT // 4, COUNT * 4]))
+def test_slots_of_another_number_are_where_a_walk_would_put_them(
+    before: dict[str, float], after: dict[str, float], count: int
+) -> None:
+    old = assign_slots(None, before, COUNT)
+    assert assign_slots(old, after, count) == assigned(old, after, count)
 
 
 @given(SHARES, SHARES)

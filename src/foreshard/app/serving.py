@@ -9,7 +9,7 @@ from contextlib import suppress
 from foreshard.adapters.page import Answer, Ask, pages
 from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.routing.envoy.bootstrap import bootstrap_text
-from foreshard.adapters.routing.envoy.render import render
+from foreshard.adapters.routing.envoy.renderer import Renderer
 from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.adapters.routing.serve import ServeSettings, run_serve
 from foreshard.app.heartbeat import notify
@@ -36,7 +36,7 @@ def run_serve_process(settings: Settings) -> None:
     envoy = envoy_settings(settings)
     serving = ServeSettings(
         data_dir=settings.data_dir,
-        render=lambda table, origin: render(table, origin=origin, settings=envoy),
+        render=Renderer(envoy),
         host=host,
         port=port,
         seal=seal_of(settings),

@@ -36,7 +36,7 @@ def plan(
     cells: Cells = 100,
     event: Annotated[
         list[str] | None,
-        typer.Option(help="normal, dead, weak, surge, overload; repeatable. Default: all."),
+        typer.Option(help="normal, dead, weak, surge, overload or all; repeatable."),
     ] = None,
     seed: Seed = 1,
     ticks: Annotated[int, typer.Option(help="How often each is planned.", min=1)] = 5,
@@ -69,6 +69,7 @@ def plan(
         fail(LabError(f"--peers is {peers!r}, must be one of {', '.join(chosen)}"))
     size = guarded(lambda: contest.size_of(cells, classes=classes, candidates=candidates))
     names = (contest.PLANNERS[0], *(contest.PLANNERS[n] for n in chosen[peers]))
+    named = event or ["normal"]
     asked = [
         contest.Asked(
             size=size,
@@ -79,7 +80,7 @@ def plan(
             planners=names,
             limit_s=limit_s,
         )
-        for each in event or EVENTS
+        for each in (EVENTS if "all" in named else named)
     ]
     found = guarded(lambda: [contest.compete(one, tell=_tell) for one in asked])
     table = Table(title=f"{cells:,} cells, {found[0]['edges']:,} edges, seed {seed}")
@@ -113,6 +114,14 @@ def route(cells: Cells = 100, seed: Seed = 1, to: Json = None) -> None:
         table.add_row(what, f"{ns:,.1f}", f"{ns / figures.route_ns:.2f} x")
     Console().print(table)
     _write(asdict(figures), to)
+
+
+@bench.command()
+def loop(cells: Cells = 1_000, seed: Seed = 1, to: Json = None) -> None:
+    """What a whole turn costs, from raw telemetry to encoded routes for 200 proxies."""
+    from foreshard.cli.loop_bench import show_loop
+
+    show_loop(cells=cells, seed=seed, to=to)
 
 
 def _tell(line: str) -> None:

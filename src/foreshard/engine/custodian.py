@@ -36,8 +36,8 @@ from foreshard.planning.handover import (
 )
 from foreshard.planning.phases import CellState
 from foreshard.planning.problem import Custody, Floats, Problem
+from foreshard.planning.seating import Ints
 from foreshard.planning.situation import Situation
-from foreshard.planning.slots import Ints
 from foreshard.planning.solver import Solution, Solver, SolveStatus
 from foreshard.planning.table import Custodians
 

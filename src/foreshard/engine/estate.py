@@ -14,19 +14,18 @@ from foreshard.model.errors import InvalidValueError
 from foreshard.model.plan import Plan
 from foreshard.model.routing import ClassRoute, RoutingTable, SlotRow
 from foreshard.model.topology import Fleet
-from foreshard.model.weights import divided
 from foreshard.model.workload import RequestClass
 from foreshard.planning.custody import Stretch, fewest_moves, pick
 from foreshard.planning.handover import Handover, HandoverPhase
 from foreshard.planning.problem import Flags, Floats
+from foreshard.planning.quota import whole_slots
+from foreshard.planning.seating import Ints
 from foreshard.planning.slots import (
-    Ints,
     assign_slots,
     counts_of,
     owners_of,
     row_of,
     slot_count_for,
-    whole_slots,
 )
 
 __all__ = ["Estate"]
@@ -166,9 +165,7 @@ class Estate:
         held = counts_of(owners, len(self._names))
         if shares.sum() <= NOTHING:
             return held
-        parts = dict(zip(self._names, shares.tolist(), strict=True))
-        exact = divided(parts, owners.size)
-        return whole_slots(list(exact.values()), held, total=owners.size)
+        return whole_slots(shares, held, total=owners.size)
 
     def superfluous(
         self, handovers: Collection[Handover], owners: Ints, wanted: Ints, muster: Muster

@@ -9,7 +9,7 @@ cell everywhere.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.topology import Cell
@@ -68,10 +68,18 @@ class SlotRow:
     """A keyed class from one origin: who owns each slot, as runs from slot 0 upwards."""
 
     runs: tuple[SlotRun, ...]
+    # Counted once: everybody who reads a row of a large fleet asks for it.
+    _counts: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    _slot_count: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not any(run.owner for run in self.runs):
+        total: dict[str, int] = {}
+        for run in self.runs:
+            total[run.owner] = total.get(run.owner, 0) + run.length
+        if not any(total):
             raise InvalidValueError("slots: no cell is left to serve the class")
+        object.__setattr__(self, "_counts", total)
+        object.__setattr__(self, "_slot_count", sum(total.values()))
         count = self.slot_count
         if count & (count - 1):
             raise InvalidValueError(f"slots: there are {count}, must be a power of two")
@@ -79,14 +87,11 @@ class SlotRow:
     @property
     def slot_count(self) -> int:
         """Number of slots, a power of two."""
-        return sum(run.length for run in self.runs)
+        return self._slot_count
 
     def counts(self) -> Mapping[str, int]:
         """Slots per owner."""
-        total: dict[str, int] = {}
-        for run in self.runs:
-            total[run.owner] = total.get(run.owner, 0) + run.length
-        return total
+        return self._counts
 
 
 Row = WeightRow | SlotRow

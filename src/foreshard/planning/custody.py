@@ -8,23 +8,21 @@ minimum-cost flow; its matrix is a network's, so a vertex of the linear program 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import highspy
 import numpy as np
 
 from foreshard.model.errors import PlanningError
-from foreshard.model.routing import SlotRow
 from foreshard.planning.lexicographic import Lexicographic, Program
 from foreshard.planning.problem import Flags, Floats
-from foreshard.planning.slots import Ints, row_of
+from foreshard.planning.seating import Ints
 
 __all__ = [
     "Stretch",
     "fewest_moves",
     "pick",
-    "shed_row",
 ]
 
 # A hand-over is at most this part of all slots: a service copies in pieces, and a piece that
@@ -118,20 +116,3 @@ def pick(owners: Ints, free: Flags, moves: Ints) -> Iterator[Stretch]:
                 yield Stretch(
                     first=int(part[0]), length=int(part.size), source=source, target=target
                 )
-
-
-def shed_row(owners: Ints, served: Ints, names: Sequence[str]) -> SlotRow:
-    """The row in which every cell serves only so many of its slots and the highest are shed.
-
-    Args:
-        owners: [N] the holder of every slot.
-        served: [C] slots that are served.
-        names: [C].
-    """
-    shown = owners.copy()
-    for cell, keep in enumerate(served.tolist()):
-        held = np.flatnonzero(owners == cell)
-        shown[held[keep:]] = -1
-    if not (shown >= 0).any():
-        shown[0] = owners[0]  # a balancer cannot hold a route that leads nowhere
-    return row_of(shown, names)

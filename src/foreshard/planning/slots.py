@@ -10,35 +10,36 @@ goes to a neighbour that wants it before anybody else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
-from itertools import pairwise
-from math import lcm
+from operator import attrgetter
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.routing import SlotRow, SlotRun
-from foreshard.model.weights import divided
+from foreshard.planning.problem import Floats
+from foreshard.planning.quota import whole_slots
+from foreshard.planning.seating import NOBODY, Ints, released, seated, slots_of
 
 __all__ = [
-    "Ints",
     "assign_slots",
     "counts_of",
     "owners_of",
-    "quota_of",
     "row_of",
+    "shed_row",
     "slot_count_for",
     "slot_of",
-    "whole_slots",
 ]
 
-Ints = NDArray[np.int64]
+_Was = tuple[tuple[SlotRun, ...], Ints, Ints]
+"""The runs of a row of as many slots, and their owners and lengths as arrays."""
 
 # 4,096 slots resolve a share to .025 %; 128 a cell keep rounding under 1 % of a cell's share.
 LEAST_SLOTS = 4_096
 SLOTS_PER_CELL = 128
+# Read of every run in a tick: a loop in C takes half the time.
+OWNER = attrgetter("owner")
+LENGTH = attrgetter("length")
 
 
 def slot_of(key: str, slot_count: int) -> int:
@@ -54,56 +55,38 @@ def slot_count_for(active_cells: int) -> int:
 def owners_of(row: SlotRow, index: Mapping[str, int]) -> Ints:
     """[N] the owner of every slot; -1 = one that is not in the index, such as "": shed."""
     named = np.array([index.get(run.owner, -1) for run in row.runs], dtype=np.int64)
-    return np.repeat(named, [run.length for run in row.runs])
+    return np.repeat(named, list(map(LENGTH, row.runs)))
 
 
 def row_of(owners: Ints, names: Sequence[str]) -> SlotRow:
     """The runs of an array of owners; -1 = shed."""
-    cuts = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), owners.size]
-    return SlotRow(
-        runs=tuple(
-            SlotRun(owner=names[owners[a]] if owners[a] >= 0 else "", length=b - a)
-            for a, b in pairwise(cuts)
-        )
-    )
+    return _row(*_stretches_in(owners), names, None)
+
+
+def shed_row(owners: Ints, served: Ints, names: Sequence[str]) -> SlotRow:
+    """The row in which every cell serves only so many of its slots and the highest are shed.
+
+    Args:
+        owners: [N] the holder of every slot.
+        served: [C] slots that are served.
+        names: [C].
+    """
+    shown = _stretches_in(owners)
+    shown = released(*shown, counts_of(owners, served.size) - served)
+    if not (shown[0] >= 0).any():
+        # A balancer cannot hold a route that leads nowhere.
+        shown = np.array([owners[0], NOBODY]), np.array([1, owners.size - 1])
+    return _row(*shown, names, None)
+
+
+def _stretches_in(owners: Ints) -> tuple[Ints, Ints]:
+    first = np.flatnonzero(np.diff(owners, prepend=owners[0] - 1))
+    return owners[first], np.diff(np.append(first, owners.size))
 
 
 def counts_of(owners: Ints, cells: int) -> Ints:
     """[C] slots of every cell."""
     return np.bincount(owners[owners >= 0], minlength=cells)
-
-
-def quota_of(exact: Sequence[Fraction], held: Ints) -> Ints:
-    """[C] whole slots for exact quotas: whole parts, then one more each until the sum is met.
-
-    Who already holds more than the whole part comes first, then the largest remainder.
-
-    Args:
-        exact: [C] quotas; their sum is whole.
-        held: [C] slots now.
-    """
-    unit = lcm(*(quota.denominator for quota in exact))
-    parts = [divmod(q.numerator * (unit // q.denominator), unit) for q in exact]
-    return whole_slots(parts, held, total=int(sum(exact)))
-
-
-def whole_slots(parts: Sequence[tuple[int, int]], held: Ints, *, total: int) -> Ints:
-    """[C] `quota_of` quotas as `divided` gives them.
-
-    Args:
-        parts: [C] whole slots, and what remains in a unit common to all.
-        held: [C] slots now.
-        total: Of all quotas.
-    """
-    counts = [count for count, _ in parts]
-    had = held.tolist()
-    order = sorted(
-        (i for i, (_, remainder) in enumerate(parts) if remainder > 0),
-        key=lambda i: (had[i] <= counts[i], -parts[i][1], i),
-    )
-    for i in order[: total - sum(counts)]:
-        counts[i] += 1
-    return np.array(counts, dtype=np.int64)
 
 
 def assign_slots(
@@ -128,60 +111,70 @@ def assign_slots(
     """
     if slot_count < 1 or slot_count & (slot_count - 1):
         raise InvalidValueError(f"slot_count is {slot_count}, must be a power of two")
-    exact = divided(shares, slot_count)
+    counts = previous.counts() if previous is not None else {}
     names = sorted(shares)
+    gone = sorted(name for name in counts if name not in shares)
+    share = np.array([*map(shares.__getitem__, names), *(0.0 for _ in gone)], dtype=float)
+    names += gone
+    if previous is None or previous.slot_count != slot_count:
+        return _anew(previous, share, names, slot_count)
+    held = np.array([counts.get(name, 0) for name in names])
+    target = whole_slots(share, held, total=slot_count)
+    if np.array_equal(held, target):
+        return previous
+    owner, length = _stretches(previous, names)
+    return _row(*seated(owner, length, target), names, (previous.runs, owner, length))
+
+
+def _anew(
+    previous: SlotRow | None, share: Floats, names: Sequence[str], slot_count: int
+) -> SlotRow:
+    """A row of another number of slots than the one before."""
     if previous is None:
-        owners = np.full(slot_count, -1, dtype=np.int64)
+        owner, length = np.array([NOBODY]), np.array([slot_count])
     else:
-        names += sorted(set(previous.counts()) - set(names))
-        owners = _resized(owners_of(previous, {n: i for i, n in enumerate(names)}), slot_count)
-    held = counts_of(owners, len(names))
-    parts = [exact.get(name, (0, 0)) for name in names]
-    target = whole_slots(parts, held, total=slot_count)
-    freed = _release(owners, held - target)
-    _hand_out(owners, freed, np.maximum(target - held, 0))
-    return row_of(owners, names)
+        owner, length = _resized(*_stretches(previous, names), slot_count)
+    held = slots_of(owner, length, len(names))
+    target = whole_slots(share, held, total=slot_count)
+    return _row(*seated(owner, length, target), names, None)
 
 
-def _release(owners: Ints, surplus: Ints) -> Ints:
-    """Slots without an owner, rising: those that had none and the donors' highest."""
-    for donor in np.flatnonzero(surplus > 0):
-        owners[np.flatnonzero(owners == donor)[-surplus[donor] :]] = -1
-    return np.flatnonzero(owners == -1)
+def _stretches(row: SlotRow, names: Sequence[str]) -> tuple[Ints, Ints]:
+    """[R] owners and lengths of a row's runs."""
+    index = dict(zip(names, range(len(names)), strict=True))
+    owner = map(index.__getitem__, map(OWNER, row.runs))
+    size = len(row.runs)
+    return (
+        np.fromiter(owner, np.int64, size),
+        np.fromiter(map(LENGTH, row.runs), np.int64, size),
+    )
 
 
-def _hand_out(owners: Ints, freed: Ints, wanted: Ints) -> None:
-    """Give freed slots away: to a neighbour that wants them, else to the lowest name."""
-    gaps = np.split(freed, np.flatnonzero(np.diff(freed) > 1) + 1) if freed.size else []
-    for gap in gaps:
-        start, end = int(gap[0]), int(gap[-1]) + 1
-        while start < end:
-            left = int(owners[start - 1]) if start else -1
-            right = int(owners[end]) if end < owners.size else -1
-            if left >= 0 and wanted[left] > 0:
-                taker, size = left, min(end - start, int(wanted[left]))
-            elif right >= 0 and wanted[right] > 0:
-                taker, size = right, min(end - start, int(wanted[right]))
-                owners[end - size : end] = taker
-                wanted[taker] -= size
-                end -= size
-                continue
-            else:
-                taker = _best_fit(wanted, end - start)
-                size = min(end - start, int(wanted[taker]))
-            owners[start : start + size] = taker
-            wanted[taker] -= size
-            start += size
-
-
-def _best_fit(wanted: Ints, size: int) -> int:
-    """Who wants exactly so many, else the first who wants any."""
-    fits = np.flatnonzero(wanted == size)
-    return int(fits[0]) if fits.size else int(np.flatnonzero(wanted > 0)[0])
-
-
-def _resized(owners: Ints, slot_count: int) -> Ints:
+def _resized(owner: Ints, length: Ints, slot_count: int) -> tuple[Ints, Ints]:
     """The same keys at the same owners: slot s of twice as many holds a part of slot s % N."""
-    if slot_count >= owners.size:
-        return np.tile(owners, slot_count // owners.size)
-    return owners[:slot_count].copy()
+    times = slot_count // int(length.sum())
+    if times:
+        return np.tile(owner, times), np.tile(length, times)
+    ends = np.cumsum(length)
+    kept = int(np.searchsorted(ends, slot_count)) + 1
+    length = length[:kept].copy()
+    length[-1] -= ends[kept - 1] - slot_count
+    return owner[:kept], length
+
+
+def _row(owner: Ints, length: Ints, names: Sequence[str], was: _Was | None) -> SlotRow:
+    """The row of these stretches; runs that are as they were are the very same objects."""
+    runs = np.empty(owner.size, dtype=object)
+    is_new = np.ones(owner.size, dtype=bool)
+    if was is not None:
+        runs_then, owner_then, length_then = was
+        begin_then, begin = np.cumsum(length_then) - length_then, np.cumsum(length) - length
+        at = np.minimum(np.searchsorted(begin_then, begin), begin_then.size - 1)
+        is_new = (
+            (begin_then[at] != begin) | (length_then[at] != length) | (owner_then[at] != owner)
+        )
+        runs[~is_new] = np.fromiter(runs_then, object, len(runs_then))[at[~is_new]]
+    new = zip(owner[is_new].tolist(), length[is_new].tolist(), strict=True)
+    made = (SlotRun(owner=names[o] if o >= 0 else "", length=n) for o, n in new)
+    runs[is_new] = np.fromiter(made, object, int(is_new.sum()))
+    return SlotRow(runs=tuple(runs.tolist()))

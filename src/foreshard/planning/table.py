@@ -16,8 +16,13 @@ from foreshard.model.plan import Plan, Split
 from foreshard.model.routing import ClassRoute, RoutingTable, Row, SlotRow, WeightRow
 from foreshard.model.topology import Cell, Fleet
 from foreshard.model.workload import Flow, RequestClass
-from foreshard.planning.custody import shed_row
-from foreshard.planning.slots import assign_slots, counts_of, owners_of, slot_count_for
+from foreshard.planning.slots import (
+    assign_slots,
+    counts_of,
+    owners_of,
+    shed_row,
+    slot_count_for,
+)
 
 __all__ = [
     "BACKUPS",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -26,7 +26,10 @@ from foreshard.model.errors import InvalidValueError, SourceError
 from foreshard.model.telemetry import Fresh, Health, Missing
 from foreshard.model.topology import Cell, Node
 
-__all__ = ["CellScrape", "ScrapeOptions"]
+__all__ = ["CellScrape", "Fetch", "ScrapeOptions"]
+
+Fetch = Callable[[Node, str], Awaitable[tuple[int, bytes, str]]]
+"""Status, body and Date header of a node's page at a path; raises as aiohttp does."""
 
 # A page larger than this is not a cell's: it must not fill our memory.
 LARGEST_PAGE_BYTES = 4 * 1024 * 1024
@@ -87,6 +90,7 @@ class CellScrape:
         *,
         now_s: Callable[[], float],
         options: ScrapeOptions | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         """Prepare to scrape.
 
@@ -94,6 +98,7 @@ class CellScrape:
             specs: Gauges to read, with distinct resources.
             now_s: The clock that ages are counted on.
             options: How nodes are asked.
+            fetch: Where pages come from; None = over HTTP.
 
         Raises:
             InvalidValueError: No gauge, or two for one resource.
@@ -111,6 +116,7 @@ class CellScrape:
         # 5xx answers of the health check in a row.
         self._ill: dict[Node, int] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._fetch = fetch or self._get
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,7 +172,7 @@ class CellScrape:
             history = NodeHistory(specs=self._specs, frozen_after_s=self._options.frozen_after_s)
             self._nodes[node] = history
         try:
-            status, body, date = await self._get(node, self._options.metrics_path)
+            status, body, date = await self._fetch(node, self._options.metrics_path)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if _is_refusal(error):
                 history.forget()
@@ -199,7 +205,7 @@ class CellScrape:
         if not self._options.health_path:
             return None
         try:
-            status, _, _ = await self._get(node, self._options.health_path)
+            status, _, _ = await self._fetch(node, self._options.health_path)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Health.DOWN if _is_refusal(error) else Health.UNKNOWN
         ill = self._ill.pop(node, 0)

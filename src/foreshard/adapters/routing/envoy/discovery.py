@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -65,6 +65,18 @@ class _Signed(Protocol):
 
 Heard = TypeVar("Heard", bound=_Introduced)
 Said = TypeVar("Said", bound=_Signed)
+Said_contra = TypeVar("Said_contra", bound=_Signed, contravariant=True)
+
+
+class _Line(Protocol[Said_contra]):
+    """The way to a proxy: gRPC's, or a bench's."""
+
+    def peer(self) -> str:
+        """Address of the proxy."""
+
+    def write(self, message: Said_contra, /) -> Awaitable[None]:
+        """Send it."""
+
 
 IDENTIFIER = "foreshard"
 
@@ -327,7 +339,7 @@ class Discovery:
         self,
         make_dialect: Callable[[Session], Dialect[Heard, Said]],
         requests: AsyncIterator[Heard],
-        context: grpc.aio.ServicerContext[Heard, Said],
+        line: _Line[Said],
     ) -> None:
         """One stream, from its first request to its end."""
         first = await anext(requests, None)
@@ -337,7 +349,7 @@ class Discovery:
         node = first.node
         conversation = Conversation(
             session,
-            node=node.id or context.peer(),
+            node=node.id or line.peer(),
             region=node.locality.region,
             on_progress=self._progress.set,
         )
@@ -348,7 +360,7 @@ class Discovery:
 
         async def write(said: Said) -> None:
             said.control_plane.identifier = self.identifier
-            await context.write(said)
+            await line.write(said)
 
         try:
             await conversation.run(make_dialect(session), first, requests, write)

@@ -32,7 +32,7 @@ from foreshard.model.errors import SinkError
 from foreshard.model.routing import ClassRoute, RoutingTable, Row, SlotRow, WeightRow
 from foreshard.model.topology import Cell
 
-__all__ = ["render"]
+__all__ = ["backups_of", "homes_of", "render", "row_for"]
 
 
 def render(table: RoutingTable, *, origin: str, settings: EnvoySettings) -> Resources:
@@ -54,19 +54,18 @@ def render(table: RoutingTable, *, origin: str, settings: EnvoySettings) -> Reso
     scopes: dict[str, Message] = {}
     for route in table.classes:
         name = route.request_class.name
-        row = _row(route, origin)
-        _refuse_abroad(route, row, cells, origin)
+        row = row_for(route, origin, cells)
         match row:
             case WeightRow():
                 cluster = free_name(name)
                 clusters[cluster] = free_cluster(cluster, settings)
                 endpoints[cluster] = free_assignment(cluster, row.weights, cells, settings)
             case SlotRow():
-                for home in _homes(route, row, table.cells, origin):
+                for home in homes_of(route, row, table.cells, origin):
                     cluster = keyed_name(name, home.name)
                     owns = route.request_class.data is not None
                     clusters[cluster] = keyed_cluster(cluster, settings, owns_data=owns)
-                    backups = _backups(route, home, cells, origin)
+                    backups = backups_of(route, home, cells, origin)
                     endpoints[cluster] = keyed_assignment(cluster, home, backups)
         routes[name] = route_table(route, row, settings)
         scopes[name] = scope(name)
@@ -79,14 +78,21 @@ def render(table: RoutingTable, *, origin: str, settings: EnvoySettings) -> Reso
     }
 
 
-def _row(route: ClassRoute, origin: str) -> Row:
+def row_for(route: ClassRoute, origin: str, cells: Mapping[str, Cell]) -> Row:
+    """The row of a class for an origin.
+
+    Raises:
+        SinkError: There is none, or it leads to where the class may not be served.
+    """
     try:
-        return route.rows[origin]
+        row = route.rows[origin]
     except KeyError:
         raise SinkError(
             f"class {route.request_class.name}: no row for origin {origin!r}, it has "
             f"{', '.join(sorted(route.rows)) or 'none'}; plan for every region with a proxy"
         ) from None
+    _refuse_abroad(route, row, cells, origin)
+    return row
 
 
 def _refuse_abroad(route: ClassRoute, row: Row, cells: Mapping[str, Cell], origin: str) -> None:
@@ -101,7 +107,8 @@ def _refuse_abroad(route: ClassRoute, row: Row, cells: Mapping[str, Cell], origi
         )
 
 
-def _homes(route: ClassRoute, row: SlotRow, cells: Iterable[Cell], origin: str) -> list[Cell]:
+def homes_of(route: ClassRoute, row: SlotRow, cells: Iterable[Cell], origin: str) -> list[Cell]:
+    """Cells that need a cluster of a keyed class: those that own slots, and those that may."""
     owners = row.counts()
     allows = route.request_class.allows
     there = [cell for cell in cells if allows(origin, cell.region)]
@@ -109,7 +116,14 @@ def _homes(route: ClassRoute, row: SlotRow, cells: Iterable[Cell], origin: str) 
     return [cell for cell in cells if cell.name in owners or (cell in there and named(cell))]
 
 
-def _backups(route: ClassRoute, home: Cell, cells: Mapping[str, Cell], origin: str) -> list[Cell]:
+def backups_of(
+    route: ClassRoute, home: Cell, cells: Mapping[str, Cell], origin: str
+) -> list[Cell]:
+    """Cells that take over for one that is dead, best first.
+
+    Raises:
+        SinkError: One of them is unknown, or may not serve the class.
+    """
     names = [name for name in route.backups.get(home.name, ()) if name != home.name]
     unknown = [name for name in names if name not in cells]
     if unknown:

@@ -24,7 +24,6 @@ from foreshard.adapters.routing.envoy.resources import (
     LISTENER_TYPE,
     ROUTE_TYPE,
     SCOPED_ROUTE_TYPE,
-    Resources,
 )
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import ClassRoute, RoutingTable
@@ -32,16 +31,16 @@ from foreshard.model.routing import ClassRoute, RoutingTable
 __all__ = [
     "REFERRED_TYPE",
     "Render",
+    "Rendered",
     "Served",
     "Snapshot",
     "Views",
     "kept",
+    "serve",
     "snapshot",
     "views",
 ]
 
-Render: TypeAlias = Callable[[RoutingTable, str], Resources]
-"""Renders a table for one origin region; raises SinkError for a table it cannot render."""
 
 REFERRED_TYPE: Mapping[str, str] = {CLUSTER_TYPE: ENDPOINT_TYPE, SCOPED_ROUTE_TYPE: ROUTE_TYPE}
 """Which type a resource of a type makes the proxy ask for next."""
@@ -70,6 +69,13 @@ class Served:
     version: str
     body: AnyMessage
     refers: str = ""
+
+
+Rendered: TypeAlias = Mapping[str, Mapping[str, Message | Served]]
+"""Resources by type address, then by name; those that were packed before stay as they are."""
+
+Render: TypeAlias = Callable[[RoutingTable, str], Rendered]
+"""Renders a table for one origin region; raises SinkError for a table it cannot render."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +139,7 @@ async def views(
     return Views(version=table.version, committed_at_s=at_s, by_origin=by_origin)
 
 
-async def snapshot(resources: Resources) -> Snapshot:
+async def snapshot(resources: Rendered) -> Snapshot:
     """Pack and hash messages, pausing so that nothing else waits.
 
     Raises:
@@ -144,7 +150,10 @@ async def snapshot(resources: Resources) -> Snapshot:
     for type_url, messages in resources.items():
         served[type_url] = {}
         for name, message in messages.items():
-            served[type_url][name] = _serve(type_url, name, message)
+            if isinstance(message, Served):
+                served[type_url][name] = message
+                continue
+            served[type_url][name] = serve(type_url, name, message)
             if time.monotonic() > pause_at_s:
                 await asyncio.sleep(0)
                 pause_at_s = time.monotonic() + BUDGET_S
@@ -188,7 +197,8 @@ def _lend(route: ClassRoute, origins: list[str]) -> ClassRoute:
     return replace(route, rows={**route.rows, **dict.fromkeys(missing, lent)})
 
 
-def _serve(type_url: str, name: str, message: Message) -> Served:
+def serve(type_url: str, name: str, message: Message) -> Served:
+    """A message packed, with its version."""
     value = message.SerializeToString(deterministic=True)
     return Served(
         name=name,
