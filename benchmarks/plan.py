@@ -32,8 +32,7 @@ COLD_CELLS = 1_000
 PEER_CELLS = 10_000
 
 
-def main() -> None:
-    """Measure what is asked for and print it."""
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--cells", action="append", choices=list(SIZES))
     parser.add_argument("--event", action="append", choices=sorted(EVENTS))
@@ -44,7 +43,12 @@ def main() -> None:
     parser.add_argument("--no-peer", action="store_true", help="descent alone")
     parser.add_argument("--limit-s", type=float, default=200.0, help="for one solve of HiGHS")
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure what is asked for and print it."""
+    given = _options()
     results = []
     for name in given.cells or SIZES:
         size = SIZES[name]

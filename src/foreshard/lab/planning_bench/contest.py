@@ -4,7 +4,9 @@ Each tick is planned by descent (warm: live plan, and the prices of the tick bef
 warm (basis of the tick before, presolve off) and cold. Timed are the whole of `split` for
 descent, compiling of the problem included; for HiGHS its run alone, without building the model.
 Times are of the process's own cpu. The gap of descent is proven by its dual bound; that of HiGHS
-is against the same bound. HiGHS solves a problem that is a little easier (`planning.linear`).
+is against the same bound. Memory is the peak of the whole process: of descent before HiGHS is
+loaded, of HiGHS after it, so a planner's own is what lies between. HiGHS solves a problem that is
+a little easier (`planning.linear`).
 """
 
 from __future__ import annotations
@@ -82,6 +84,9 @@ def compete(asked: Asked, tell: Callable[[str], None]) -> Figures:
     edges = instance(asked.size, asked.seed)
     live = solver.split(edges)
     market, curves = market_of(edges, Prices())
+    # What is compiled for the event's own ways is compiled before the clock runs.
+    solver.split(after(edges, asked.event, live.shares, asked.seed + 99), live.prices)
+    alone_mb = _peak_mb()
     for name in asked.planners[1:]:
         peers[name] = Peer(time_limit_s=asked.limit_s)
         if name == "highs_warm":
@@ -89,8 +94,6 @@ def compete(asked: Asked, tell: Callable[[str], None]) -> Figures:
             peers[name].load(market, curves, is_warm=False)
             peers[name].solve(market)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in asked.planners}
-    # What is compiled for the event's own ways is compiled before the clock runs.
-    solver.split(after(edges, asked.event, live.shares, asked.seed + 99), live.prices)
     now, kept = edges, live
     for tick in range(asked.ticks):
         later = after(now, asked.event, kept.shares, asked.seed + 100 + tick)
@@ -98,7 +101,11 @@ def compete(asked: Asked, tell: Callable[[str], None]) -> Figures:
         found = solver.split(later, kept.prices)
         took_s = time.process_time() - began_s
         rows["descent"].append(_row(later, (found.shares, found.shed), took_s))
-        rows["descent"][-1] |= {"objective": found.objective, "gap_ratio": found.gap_ratio}
+        rows["descent"][-1] |= {
+            "objective": found.objective,
+            "gap_ratio": found.gap_ratio,
+            "peak_mb": alone_mb,
+        }
         told = [f"{asked.event} {tick + 1}/{asked.ticks}: descent {1e3 * took_s:,.1f} ms"]
         for name, peer in peers.items():
             if name == "highs_cold" and tick > 0:
@@ -155,8 +162,13 @@ def _row(edges: Edges, split: tuple[Floats, Floats], took_s: float) -> dict[str,
         "max_utilisation": float(edges.utilisation(shares).max()),
         "moved_ratio": float(edges.demand_rps @ moved) / whole,
         "shed_by_priority": refused,
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0, 1),
+        "peak_mb": _peak_mb(),
     }
+
+
+def _peak_mb() -> float:
+    """Of the whole process, so far."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0, 1)
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
