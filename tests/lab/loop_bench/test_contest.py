@@ -33,7 +33,7 @@ def test_a_turn_goes_the_whole_way_from_pages_to_encoded_routes() -> None:
 
 def test_what_is_reported_is_what_was_sent() -> None:
     there = estate(SMALL, seed=5)
-    moment = Day(there, seconds=3, seed=5).next(None, now_s=1.0)
+    moment = Day(there, seconds=3, seed=5).next(there.at_home(), now_s=1.0)
     reporters = Reporters(there, seed=5)
     rows = [
         row
@@ -48,8 +48,8 @@ def test_what_is_reported_is_what_was_sent() -> None:
 
 
 def test_equal_seeds_make_equal_days() -> None:
-    one, other = (Day(estate(SMALL, seed=5), seconds=3, seed=5) for _ in range(2))
-    a, b = one.next(None, now_s=1.0), other.next(None, now_s=1.0)
+    there = estate(SMALL, seed=5)
+    a, b = (Day(there, seconds=3, seed=5).next(there.at_home(), now_s=1.0) for _ in range(2))
     assert np.array_equal(a.served, b.served)
 
 

@@ -48,7 +48,7 @@ from foreshard.planning.fleet import FleetSolver
 from foreshard.planning.policy import Policy
 from foreshard.planning.problem import Problem
 from foreshard.planning.solver import Solution
-from foreshard.planning.table import plan_of
+from foreshard.planning.table import plan_of, table_of
 from foreshard.ports import (
     Applied,
     BalancerReading,
@@ -155,7 +155,17 @@ class _Stand:
         self._talks: list[asyncio.Task[None]] = []
 
     async def connect(self) -> None:
-        """Let all proxies subscribe."""
+        """Let all proxies subscribe to what is live from the beginning: every region its own."""
+        await self._sink.restore(
+            table_of(
+                self._there.at_home(),
+                version=1,
+                fleet=self._there.fleet,
+                classes=self._there.classes,
+                default_class=self._there.classes[0].name,
+                previous=None,
+            )
+        )
         encode = self.watch.timed("encode", DeltaDiscoveryResponse.SerializeToString)
         for name, region in self._there.proxies:
             proxy = Subscriber(name, region, self.sent, encode)
@@ -171,9 +181,9 @@ class _Stand:
         self._store.close()
 
     @property
-    def plan(self) -> Plan | None:
+    def plan(self) -> Plan:
         """See `Turning`."""
-        return None if self._sink.table is None else plan_of(self._sink.table)
+        return self._sink.plan
 
     @property
     def plans(self) -> int:
@@ -216,14 +226,19 @@ class _Sink:
     def __init__(self, discovery: Discovery, watch: Stopwatch) -> None:
         self.discovery = discovery
         self.table: RoutingTable | None = None
+        self.plan = Plan(splits={})
         self.plans = 0
         self._watch = watch
+
+    async def restore(self, table: RoutingTable) -> None:
+        await self.discovery.restore(table, committed_at_s=START_S)
+        self.table, self.plan = table, plan_of(table)
 
     async def apply(self, table: RoutingTable) -> Applied | Rejected:
         with self._watch.stage("push"):
             outcome = await self.discovery.publish(table)
         if isinstance(outcome, Applied):
-            self.table = table
+            self.table, self.plan = table, plan_of(table)
             self.plans += 1
         return outcome
 

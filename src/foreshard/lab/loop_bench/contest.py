@@ -51,7 +51,7 @@ class Turning(Protocol):
     watch: Stopwatch
 
     @property
-    def plan(self) -> Plan | None:
+    def plan(self) -> Plan:
         """What is live."""
 
     @property

@@ -67,11 +67,12 @@ class Day:
         cost = {c.name: c.declared.per_request["cpu"] for c in estate.classes}
         self._cost_s = np.array([cost[f.request_class] for f in estate.flows])
         self._second = 0
-        self._given: tuple[Plan | None, Floats] = (None, self._evenly())
+        home = estate.at_home()
+        self._given: tuple[Plan, Floats] = (home, self._shares(home))
 
-    def next(self, plan: Plan | None, *, now_s: float) -> Moment:
+    def next(self, plan: Plan, *, now_s: float) -> Moment:
         """The next second, under the plan that is live."""
-        if plan is not None and plan is not self._given[0]:
+        if plan is not self._given[0]:
             self._given = plan, self._shares(plan)
         self._second += 1
         swing = 1.0 + SWING * np.sin(2.0 * np.pi * self._second / SWING_S)
@@ -94,17 +95,6 @@ class Day:
             cpu_s=np.minimum(cpu_s, CPUS),
             memory=memory,
         )
-
-    def _evenly(self) -> Floats:
-        of = {c.name: c for c in self._estate.classes}
-        able = np.array(
-            [
-                [of[f.request_class].allows(f.origin, c.region) for c in self._estate.fleet.cells]
-                for f in self._estate.flows
-            ],
-            dtype=float,
-        )
-        return np.asarray(able / able.sum(axis=1, keepdims=True))
 
     def _shares(self, plan: Plan) -> Floats:
         names = self._estate.fleet.names

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreshard.model.errors import LabError
+from foreshard.model.plan import Plan, Split
 from foreshard.model.topology import Cell, Fleet, Node
 from foreshard.model.workload import Flow, Match, Needs, Priority, RequestClass
 
@@ -82,6 +83,21 @@ class Estate:
     flows: tuple[Flow, ...]
     demand_rps: Floats
     proxies: tuple[tuple[str, str], ...]
+
+    def at_home(self) -> Plan:
+        """Every flow evenly over the cells of the region that it comes from."""
+        cells = {
+            region: [c.name for c in self.fleet.cells if c.region == region]
+            for region in self.origins
+        }
+        return Plan(
+            splits={
+                flow: Split(
+                    shares=dict.fromkeys(cells[flow.origin], 1.0 / len(cells[flow.origin]))
+                )
+                for flow in self.flows
+            }
+        )
 
 
 def estate(size: Size, *, seed: int) -> Estate:
