@@ -20,7 +20,7 @@ ARGS ?=
 PATHS := src tests benchmarks docs
 
 .PHONY: help setup demo trial bench bench-overload bench-slots bench-plan bench-stages bench-tick bench-chaos \
-	bench-gradual bench-load bench-controls bench-hazard bench-sequence \
+	bench-gradual bench-load bench-controls bench-hazard bench-sequence bench-profile \
 	browser pictures test \
 	check fmt format-check lint types contracts docs golden lock clean distclean
 
@@ -71,6 +71,9 @@ bench-hazard: $(READY) ## What a refresh of 10,000 cells costs (2 min); ARGS="--
 
 bench-sequence: $(READY) ## What the sequence model costs, beside trend and Prophet (2 min)
 	@$(BIN)/python benchmarks/sequence.py $(ARGS)
+
+bench-profile: $(READY) ## What requests cost, told and true (3 min); ARGS="--seeds 1-3"
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.costs $(ARGS)
 
 bench-chaos: $(READY) ## SIGKILL at random, 100 times, beside a twin (15 min)
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)

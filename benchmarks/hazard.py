@@ -34,6 +34,7 @@ HORIZONS_S = (300.0, 3600.0)
 # What fits into the default memory of the worker for 10,000 cells of 12 gauges.
 STEPS, BLOCKS = 540, 1_008
 DAY = 1_440
+FOLLOWS = 3
 BEGINS_S = 60.0 * EVERY * 100_000.0
 
 
@@ -44,6 +45,7 @@ def levels(cells: int, gauges: int, samples: int, *, seed: int = 0) -> np.ndarra
     value = np.empty((cells, gauges, samples), dtype=np.float32)
     for c in range(cells):
         phase = chance.uniform(0.0, 6.0, (gauges, 1)).astype(np.float32)
+        phase[::FOLLOWS] = phase[0]
         value[c] = 0.5 + 0.2 * np.sin(2.0 * np.pi * t / DAY + phase)
         value[c] += chance.normal(0.0, 0.03, (gauges, samples))
         for at in range(int(chance.integers(300, DAY)), samples - 10, 2 * DAY):
@@ -52,8 +54,8 @@ def levels(cells: int, gauges: int, samples: int, *, seed: int = 0) -> np.ndarra
 
 
 def fleet(value: np.ndarray, *, begins_s: float = BEGINS_S, step_s: float = STEP_S) -> History:
-    """A history of which every third gauge follows the load."""
-    cells, gauges, samples = value.shape
+    """A history of which every third gauge follows the load, which is the mean of them."""
+    cells, gauges, _ = value.shape
     history = History.of_gauges(
         value,
         cells=tuple(f"cell-{c}" for c in range(cells)),
@@ -63,8 +65,8 @@ def fleet(value: np.ndarray, *, begins_s: float = BEGINS_S, step_s: float = STEP
     )
     return replace(
         history,
-        scales_with_load=np.arange(gauges) % 3 == 0,
-        load=np.full((cells, samples), 0.5, dtype=np.float32),
+        scales_with_load=np.arange(gauges) % FOLLOWS == 0,
+        load=value[:, ::FOLLOWS].mean(axis=1),
     )
 
 

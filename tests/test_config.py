@@ -231,3 +231,37 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines() -> None:
         parse(text)
     assert "line 4, column 3: forecast.every_s stands in line 3 already" in str(refused.value)
     assert "line 5, column 1: service stands in line 1 already" in str(refused.value)
+
+
+def test_a_class_may_be_kept_to_cells_and_depends_on_what_its_dependencies_need() -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["service_map"] = {"payments": ["ledger"], "ledger": ["disk"]}
+        values["classes"][0] |= {
+            "cells": ["eu-1", "eu-2"],
+            "match": {"path_template": "/users/{id}", "headers": {"x-tier": "gold"}},
+            "dependencies": ["payments"],
+            "category": "heavy",
+        }
+
+    checkout = parse(text(change)).request_classes()[0]
+    assert checkout.cells == {"eu-1", "eu-2"}
+    assert checkout.match.path_template == "/users/{id}"
+    assert checkout.dependencies == {"payments", "ledger", "disk"}
+
+
+def test_cells_that_are_not_there_and_circles_of_needs_are_refused() -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["service_map"] = {"a": ["b"], "b": ["a"]}
+        values["classes"][0]["cells"] = ["nowhere"]
+        values["classes"][1] |= {"cells": ["us-1"], "regions": ["eu"]}
+
+    said = refusal(change)
+    assert "classes.0.cells names nowhere, must be among eu-1, eu-2, eu-3, us-1" in said
+    assert "classes.1.cells is ['us-1'], none stands in regions ['eu']" in said
+    assert "service_map.a goes in a circle: a -> b -> a" in said
+
+
+def test_a_match_says_its_path_once() -> None:
+    both = {"path_prefix": "/a", "path_template": "/a/{b}"}
+    said = refusal(lambda values: values["classes"][0].update(match=both))
+    assert "path_prefix, path_template are given" in said

@@ -18,7 +18,9 @@ NOT_IMPORTED = ("__main__",)
 INDEX = """# Code
 
 One page a package, from its docstrings. Plug-ins need `foreshard.ports` (on the page of the
-package `foreshard`), `foreshard.model` and `foreshard.testing`; the rest may change.
+package `foreshard`), `foreshard.model` and `foreshard.testing`. Applications need what `foreshard`
+itself names (`Router`, `following`, `shard_request` and their words; they live in
+`foreshard.router` and `foreshard.app`) and `foreshard.middleware`. The rest may change.
 
 ```{toctree}
 :maxdepth: 1

@@ -20,13 +20,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from foreshard.config.patience import BudgetSettings, ThresholdSettings
-from foreshard.config.settings import (
-    CellSettings,
-    ClassSettings,
-    GaugeSettings,
-    MatchSettings,
-    Settings,
-)
+from foreshard.config.settings import CellSettings, GaugeSettings, Settings
+from foreshard.config.workload import ClassSettings, MatchSettings
 from foreshard.model.telemetry import Gauge
 from foreshard.model.topology import Cell
 from foreshard.model.workload import Match, RequestClass

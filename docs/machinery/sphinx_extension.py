@@ -13,12 +13,21 @@ from sphinx.application import Sphinx
 from sphinx.directives.other import TocTree
 from sphinx.util.docutils import SphinxDirective
 
-from docs.machinery import code_pages, commands, configuration, lifecycle, reasons, samples
+from docs.machinery import (
+    code_pages,
+    commands,
+    configuration,
+    interface,
+    lifecycle,
+    reasons,
+    samples,
+)
 
 __all__ = ["Diagram", "Generated", "Pages", "setup"]
 
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)#]*)\)")
 MARKDOWN: dict[str, Callable[[], str]] = {
+    "api": interface.interface_page,
     "commands": commands.commands_page,
     "configuration": configuration.configuration_page,
     "events": reasons.events_table,

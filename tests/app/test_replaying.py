@@ -25,9 +25,11 @@ from foreshard.app.steering import engine_of
 from foreshard.config import Settings, load, parse
 from foreshard.controller.loop import Loop
 from foreshard.controller.recording import Recording
+from foreshard.controller.succession import Heir
 from foreshard.lab.steering import demo_config
 from foreshard.model.errors import StoreError
 from tests.controller.test_loop import Stage
+from tests.controller.test_succession import MORE, Changes
 from tests.engine.shop import maintenance
 from tests.test_config import site
 
@@ -102,6 +104,33 @@ async def test_every_decision_of_an_eventful_stretch_comes_out_the_same(
     assert done.acts >= 4
     assert done.differing == ()
     assert done.versions == {__version__}
+
+
+async def test_turns_of_classes_that_changed_in_flight_come_out_the_same(
+    config: Path, tmp_path: Path
+) -> None:
+    settings = load(config)
+    stage, changes = recorded(settings), Changes()
+    stage.loop = Loop(
+        stage.engine,
+        settings.fleet(),
+        replace(stage.loop._world, succession=changes),
+        foresight=None,
+        tick_s=1.0,
+    )
+    await stage.turn(12)
+    classes = (MORE[1], *settings.request_classes())
+    changes.next = Heir(
+        version=1,
+        engine=engine_of(settings, classes=classes),
+        classes=classes,
+        default_class=settings.default_class,
+    )
+    await stage.turn(6)
+    done = await replayed(await bundled(config, tmp_path))
+    assert (done.turns, done.differing) == (18, ())
+    assert stage.live is not None
+    assert len(stage.live.classes) == len(classes)
 
 
 async def test_a_restart_and_full_segments_begin_anew_and_lose_no_turn(

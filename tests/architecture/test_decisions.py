@@ -14,6 +14,7 @@ import pytest
 from foreshard.model.workload import Flow
 from foreshard.planning.exact import ExactSolver
 from foreshard.planning.problem import Floats, Problem
+from foreshard.router.lane import CIRCLE, GOLDEN
 from tests.architecture.source import ROOT
 
 CELLS, CPUS, WORK_MS = 6, 3, 24.8
@@ -28,6 +29,13 @@ def decision(number: str) -> str:
 def queueing_rows() -> list[tuple[float, ...]]:
     """Utilisation, then the six columns of the table in 0002, in milliseconds."""
     rows = re.findall(r"^\| (\d+) % \|(.*)\|$", decision("0002"), re.MULTILINE)
+    assert rows
+    return [(int(u) / 100, *map(float, re.findall(r"[\d.]+", cells))) for u, cells in rows]
+
+
+def even_rows() -> list[tuple[float, ...]]:
+    """Utilisation, then the six columns of the first table in 0022, in milliseconds."""
+    rows = re.findall(r"^\| (\d+) % \|(.*)\|$", decision("0022"), re.MULTILINE)
     assert rows
     return [(int(u) / 100, *map(float, re.findall(r"[\d.]+", cells))) for u, cells in rows]
 
@@ -73,6 +81,42 @@ def test_a_second_choice_waits_as_simulated(row: tuple[float, ...]) -> None:
     assert sum(waits) / len(waits) == pytest.approx(row[3], rel=0.25)
     assert waits[int(0.99 * len(waits))] == pytest.approx(row[4], rel=0.25)
     assert sum(waits) / len(waits) < mean_wait_ms(CPUS, row[0]) / 3.0
+
+
+def even_waits_ms(utilisation: float, processes: int, arrivals: int) -> list[float]:
+    """Waits in 0022: each process sends its n-th request to where n / golden ratio points."""
+    draw = random.Random(1)
+    free_at = [[0.0] * CPUS for _ in range(CELLS)]
+    turns = [draw.randrange(10**6) for _ in range(processes)]
+    now, waits = 0.0, []
+    for _ in range(arrivals):
+        now += draw.expovariate(CELLS * CPUS * utilisation)
+        process = draw.randrange(processes)
+        cell = turns[process] * GOLDEN % CIRCLE * CELLS // CIRCLE
+        turns[process] += 1
+        begin = max(now, free_at[cell][0])
+        heapq.heapreplace(free_at[cell], begin + draw.expovariate(1.0))
+        waits.append((begin - now) * WORK_MS)
+    return waits
+
+
+@pytest.mark.parametrize("row", even_rows(), ids=lambda row: f"{row[0]:.0%}")
+def test_an_even_sequence_waits_as_simulated(row: tuple[float, ...]) -> None:
+    for column, processes in ((2, 1), (4, 16)):
+        waits = even_waits_ms(row[0], processes, arrivals=40_000)
+        assert sum(waits) / len(waits) == pytest.approx(row[column], rel=0.25)
+    assert row[1] == pytest.approx(mean_wait_ms(CPUS, row[0]), rel=0.1)
+
+
+def test_an_even_sequence_is_off_by_few_requests() -> None:
+    counted, worst = 0, 0.0
+    for n in range(1_000):
+        counted += n * GOLDEN % CIRCLE < CIRCLE // 4
+        worst = max(worst, abs(counted - (n + 1) / 4))
+    assert worst == 2.75
+    assert math.sqrt(1_000 * 0.25 * 0.75) == pytest.approx(13.7, abs=0.05)
+    assert "13.7" in decision("0022")
+    assert "2.75" in decision("0022")
 
 
 def test_a_plain_linear_program_empties_a_cell_over_noise_and_fills_others_to_the_brim() -> None:

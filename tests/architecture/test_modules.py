@@ -108,9 +108,11 @@ def _defined(tree: ast.Module) -> set[str]:
 
 
 def _bound(tree: ast.Module) -> set[str]:
+    # Also what only type checkers import: the front door loads it when it is asked for.
+    told = [node for part in tree.body if isinstance(part, ast.If) for node in part.body]
     imported = {
         alias.asname or alias.name
-        for node in tree.body
+        for node in (*tree.body, *told)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }

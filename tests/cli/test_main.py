@@ -14,10 +14,11 @@ from typer.testing import CliRunner, Result
 
 from foreshard import __version__
 from foreshard.adapters.routing.committed import CommittedTable
-from foreshard.adapters.routing.envoy.edition import Seal, edition
+from foreshard.adapters.routing.envoy.edition import edition
 from foreshard.adapters.routing.envoy.render import render
 from foreshard.adapters.routing.envoy.snapshot import views
 from foreshard.adapters.routing.last_good import LastGood
+from foreshard.adapters.routing.seal import Seal
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.app.places import relay_dir, state_dir
 from foreshard.app.serving import envoy_settings
@@ -34,8 +35,20 @@ from tests.lab.report.sample import made, text_of
 from tests.test_config import site
 
 COMMANDS = (
-    *("init", "check", "schema", "run", "serve", "relay", "engine", "foresee", "bootstrap"),
-    *("eject", "status", "why", "averted", "freeze", "thaw", "health", "bundle", "replay"),
+    *("init", "check", "schema", "run", "serve", "relay", "engine", "web", "foresee"),
+    *(
+        "bootstrap",
+        "eject",
+        "status",
+        "why",
+        "profile",
+        "averted",
+        "freeze",
+        "thaw",
+        "health",
+        "bundle",
+        "replay",
+    ),
     *("backtest", "train", "fault", "demo", "report"),
 )
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from foreshard.controller.herald import announce
 from foreshard.controller.loop import VERIFY_AFTER_S, Loop
+from foreshard.controller.status import Instruments
 from foreshard.controller.world import World
 from foreshard.engine import Engine
 from foreshard.model.errors import SinkError
@@ -299,8 +301,9 @@ async def test_a_reason_of_many_cells_is_not_a_line_for_each() -> None:
     stage = Stage()
     await stage.turn(12)
     reasons = [Reason(subject=f"c-{n:03}", code="cell.odd", text="is odd") for n in range(300)]
+    decision = replace(await stage.turn(), routing=Hold(because=tuple(reasons)))
     with capture_logs() as logs:
-        stage.loop._say(replace(await stage.turn(), routing=Hold(because=tuple(reasons))))
+        announce(decision, Instruments())
     told = [entry for entry in logs if entry["event"] == "decision"]
     assert len(told) == 11
     assert (told[0]["cell"], told[-1]["count"], told[-1]["more"]) == ("c-000", 300, 290)

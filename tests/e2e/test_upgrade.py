@@ -85,7 +85,7 @@ async def roll(side: Side, role: str, tree: Path | None, version: str) -> None:
 async def test_an_upgrade_and_the_way_back_fail_no_request_and_keep_the_plan(
     tmp_path: Path,
 ) -> None:
-    tree = newer(tmp_path)
+    tree = await asyncio.to_thread(newer, tmp_path)
     async with twins([ROLLED], begin=apart) as stage:
         side = stage.sides[ROLLED]
 

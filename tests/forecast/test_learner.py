@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from foreshard.forecast.learner import Risk
+from foreshard.forecast.learner import Risk, Snapshot
 from foreshard.model.errors import ForecastError
 
 
@@ -42,3 +42,11 @@ def test_shapes_must_match() -> None:
         Risk(any=p, by_gauge=np.zeros((1, 1, 2, 1, 1), dtype=np.float32))
     with pytest.raises(ForecastError, match="float64"):
         Risk(any=p.astype(np.float64), by_gauge=p[:, :, :, None])
+
+
+def test_a_snapshot_of_another_version_says_what_to_do() -> None:
+    old = Snapshot(kind="hazard", settings={"limits": "many"})
+    with pytest.raises(ForecastError, match="has no gauges; it was made by another version"):
+        old.words("gauges")
+    with pytest.raises(ForecastError, match="limits is 'many', must be a list"):
+        old.numbers("limits")

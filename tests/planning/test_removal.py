@@ -83,3 +83,9 @@ def test_an_adopted_plan_is_fitted_to_cells_flows_and_residency_of_today() -> No
     assert now.splits[FLOWS[0]].shares == {"eu-1": 1.0}
     assert set(now.splits[FLOWS[1]].shares) == set(CELLS)
     assert set(now.splits[FLOWS[2]].shares) == set(CELLS)
+
+
+def test_a_class_that_is_kept_to_cells_is_split_over_them_alone() -> None:
+    kept = {**BY_NAME, "search": request_class("search", cells=frozenset({"eu-1", "us-2"}))}
+    plan = even_plan(FLEET, (Flow("eu", "search"),), kept, {"eu-1"})
+    assert plan.splits[Flow("eu", "search")].shares == {"us-2": 1.0}

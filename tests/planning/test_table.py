@@ -110,3 +110,10 @@ def test_rows_of_data_follow_its_holders_and_shed_what_the_plan_sheds(
         shown = owners_of(got, index)
         assert ((shown == held) | (shown < 0)).all()
         assert split.shed == pytest.approx(min(plan.splits[flow].shed, 511 / 512), abs=0.002)
+
+
+def test_backups_are_among_the_cells_that_a_class_is_kept_to() -> None:
+    kept = request_class("search", cells=frozenset({"eu-1", "us-2"}))
+    for home in FLEET.cells:
+        others = backups_of(home, fleet=FLEET, request_class=kept)
+        assert set(others) == {"eu-1", "us-2"} - {home.name}

@@ -8,16 +8,27 @@ from typing import Any
 
 from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.store.reading import SqliteReader
-from foreshard.app.heartbeat import engine_age_s, patience_s
+from foreshard.app.heartbeat import age_s, engine_age_s, patience_s, web_file
 from foreshard.app.places import state_dir
 from foreshard.app.relaying import PATIENCE_S, relay_age_s
 from foreshard.config import Settings
+from foreshard.controller.profiling import KEY
 from foreshard.model.errors import ConfigError, SinkError, StoreError
 
-__all__ = ["engine_status", "freeze", "frozen_because", "health", "latest_decision", "thaw"]
+__all__ = [
+    "engine_status",
+    "freeze",
+    "frozen_because",
+    "health",
+    "latest_decision",
+    "thaw",
+    "workload_profile",
+]
 
 # A probe must have its answer soon.
 HEALTH_TIMEOUT_S = 4.0
+# It beats every two seconds.
+WEB_PATIENCE_S = 20.0
 
 
 def engine_status(settings: Settings) -> Mapping[str, Any] | None:
@@ -25,6 +36,15 @@ def engine_status(settings: Settings) -> Mapping[str, Any] | None:
     try:
         with SqliteReader(state_dir(settings)) as reader:
             return reader.get("status")
+    except StoreError:
+        return None
+
+
+def workload_profile(settings: Settings) -> Mapping[str, Any] | None:
+    """What requests cost, as the engine last wrote it; None before it first did."""
+    try:
+        with SqliteReader(state_dir(settings)) as reader:
+            return reader.get(KEY)
     except StoreError:
         return None
 
@@ -72,7 +92,7 @@ def health(settings: Settings, role: str) -> tuple[bool, str]:
 
     Args:
         settings: Of the Foreshard asked.
-        role: `serve`, `engine` or `relay` (one that keeps its plans in the data directory).
+        role: `serve`, `engine`, `web` or `relay` (one that keeps its plans in the data directory).
 
     Raises:
         ConfigError: There is no such role.
@@ -82,8 +102,10 @@ def health(settings: Settings, role: str) -> tuple[bool, str]:
         return _by_age(role, settings, engine_age_s(settings), patience_s(settings))
     if role == "relay":
         return _by_age(role, settings, relay_age_s(settings), PATIENCE_S)
+    if role == "web":
+        return _by_age(role, settings, age_s(web_file(settings)), WEB_PATIENCE_S)
     if role != "serve":
-        raise ConfigError(f"process is {role!r}, must be serve, engine or relay")
+        raise ConfigError(f"process is {role!r}, must be serve, engine, web or relay")
 
     async def work() -> str:
         async with ServeSink(settings.data_dir, timeout_s=HEALTH_TIMEOUT_S) as sink:

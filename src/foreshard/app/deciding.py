@@ -25,17 +25,21 @@ from foreshard.adapters.store.segments import Keep, SegmentFiles
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.adapters.store.turns import TurnFiles
 from foreshard.app.advising import FileAdviser
+from foreshard.app.cataloguing import Held, newest_held
 from foreshard.app.companions import beside
 from foreshard.app.heartbeat import beater, patience_s
 from foreshard.app.places import alone, history_dir, private, state_dir, turns_dir
 from foreshard.app.reaching import reach
 from foreshard.app.signals import stop_on_signals
 from foreshard.app.steering import loop_of
+from foreshard.app.succeeding import EditionWatch
 from foreshard.config import Settings
+from foreshard.config.catalogue import Footing
 from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.loop import Loop
 from foreshard.controller.page import engine_page
 from foreshard.controller.peering import Peering
+from foreshard.controller.profiling import Profiling
 from foreshard.controller.recording import Recording
 from foreshard.controller.vitals import Vitals
 from foreshard.controller.world import World
@@ -62,14 +66,16 @@ def run_engine_process(settings: Settings, config: Path) -> None:
     async def work(stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(alone(settings.data_dir, "engine"))
+            flown = newest_held(settings)
+            serving = Footing(settings).fitted(flown.catalogue)
             vitals = Vitals(
-                priorities={c.name: c.priority.name.lower() for c in settings.classes},
+                priorities={c.name: c.priority.name.lower() for c in serving.classes},
                 beat=beater(settings),
             )
             await stack.enter_async_context(
                 pages(settings.metrics.engine, _pages_of(vitals, patience_s(settings)))
             )
-            loop = await _loop_of(settings, stack, vitals)
+            loop = await _loop_of(settings, stack, vitals, flown)
             for task in beside(settings, config):
                 stack.push_async_callback(_ended, asyncio.create_task(task))
             await loop.run(stop)
@@ -95,13 +101,27 @@ def _pages_of(vitals: Vitals, limit_s: float) -> Mapping[str, Ask]:
     return {"/metrics": metrics, "/healthz": health, "/readyz": ready}
 
 
-async def _loop_of(settings: Settings, stack: AsyncExitStack, vitals: Vitals) -> Loop:
+async def _loop_of(
+    from_file: Settings, stack: AsyncExitStack, vitals: Vitals, flown: Held
+) -> Loop:
+    settings = Footing(from_file).fitted(flown.catalogue)
     clock = SystemClock()
     executor = ThreadExecutor()
     stack.callback(executor.close)
     around = await reach(settings, clock, stack)
     store = _store_or_later(state_dir(settings))
     stack.callback(store.close)
+    thinker = ThreadExecutor(name="foreshard-classes")
+    stack.callback(thinker.close)
+    profiling = Profiling(settings.fleet(), settings.request_classes(), store)
+    watch = EditionWatch(from_file, flown, store=store, executor=thinker, tagged=profiling.tag)
+    stack.push_async_callback(watch.aclose)
+    recording = Recording(TurnFiles(turns_dir(settings)))
+    if flown.version:
+        recording.served = {
+            "classes": settings.request_classes(),
+            "default_class": settings.default_class,
+        }
     peers = await _peers(settings, clock, stack)
     world = World(
         clock=clock,
@@ -113,8 +133,10 @@ async def _loop_of(settings: Settings, stack: AsyncExitStack, vitals: Vitals) ->
         store=store,
         mover=await _mover(settings, clock, stack),
         vitals=vitals,
-        recording=Recording(TurnFiles(turns_dir(settings))),
+        recording=recording,
         chronicle=_chronicle(settings, stack),
+        succession=watch,
+        profiling=profiling,
         peering=_peering(settings, peers),
     )
     return loop_of(settings, world, executor, adviser=FileAdviser(settings))

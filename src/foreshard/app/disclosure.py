@@ -31,7 +31,11 @@ def names_of(settings: Settings) -> frozenset[str]:
         found |= {cell.name, cell.region, cell.zone}
     for one in settings.classes:
         found |= {one.name, one.key_header, one.match.method, one.match.path_prefix}
+        found |= {one.match.path_template, one.match.grpc_method, one.category or ""}
+        found |= {*one.match.headers, *one.match.headers.values(), *one.cells}
         found |= {*one.regions, *one.dependencies, *one.needs, *one.replicas, *one.residency}
+    for needs, needed in settings.service_map.items():
+        found |= {needs, *needed}
     found |= {balancer.origin for balancer in settings.balancers}
     for gauge in settings.scrape.gauges:
         found |= {gauge.resource, gauge.used.metric}

@@ -18,7 +18,7 @@ from foreshard.app.places import unreadable
 from foreshard.config import Settings
 from foreshard.model.errors import StoreError
 
-__all__ = ["age_s", "alive_file", "beater", "engine_age_s", "notify", "patience_s"]
+__all__ = ["age_s", "alive_file", "beater", "engine_age_s", "notify", "patience_s", "web_file"]
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,11 @@ PATIENCE_TICKS = 10.0
 def alive_file(settings: Settings) -> Path:
     """Its time of change is the end of the engine's last turn."""
     return settings.data_dir / "engine.alive"
+
+
+def web_file(settings: Settings) -> Path:
+    """Its time of change is the API's last sign of life."""
+    return settings.data_dir / "web.alive"
 
 
 def patience_s(settings: Settings) -> float:

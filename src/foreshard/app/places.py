@@ -16,6 +16,7 @@ from foreshard.model.errors import StoreError
 
 __all__ = [
     "alone",
+    "catalogue_dir",
     "history_dir",
     "models_dir",
     "outlook_file",
@@ -33,6 +34,11 @@ AGAIN_S = 0.05
 def state_dir(settings: Settings) -> Path:
     """Where the engine keeps its decisions and its state."""
     return settings.data_dir / "state"
+
+
+def catalogue_dir(settings: Settings) -> Path:
+    """Where editions of the request classes and keys to the API are kept."""
+    return settings.data_dir / "catalogue"
 
 
 def relay_dir(settings: Settings) -> Path:

@@ -19,13 +19,14 @@ from foreshard import __version__
 from foreshard.adapters.store.exact import restored
 from foreshard.adapters.store.turns import SUFFIX, essence, lines_of
 from foreshard.app.steering import engine_of
-from foreshard.config import load
+from foreshard.config import Settings, load
 from foreshard.config.plain_file import open_plain
 from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import InvalidValueError, StoreError
 from foreshard.model.forecast import Forecast
 from foreshard.model.plan import Act
 from foreshard.model.telemetry import Observation
+from foreshard.model.workload import RequestClass
 
 __all__ = ["Replayed", "replay"]
 
@@ -72,13 +73,14 @@ def replay(path: Path) -> Replayed:
     cut: dict[str, str] = {}
     try:
         with open_plain(path) as file, ZipFile(file) as archive:
-            engine = _engine(archive)
+            settings = _settings(archive)
             for name in sorted(n for n in archive.namelist() if n.endswith(SUFFIX)):
                 lines = lines_of(_read(archive, name), damaged=partial(cut.__setitem__, name))
                 head = next(lines, None)
                 if head is None:
                     continue
                 versions.add(str(head["foreshard"]))
+                engine = _engine(settings, head.get("served"))
                 for now_s, is_act, is_same in _again(engine, head, lines):
                     turns += 1
                     acts += is_act
@@ -114,11 +116,26 @@ def _read(archive: ZipFile, name: str) -> bytes:
     return archive.read(name)
 
 
-def _engine(archive: ZipFile) -> Engine:
+def _settings(archive: ZipFile) -> Settings:
     with tempfile.TemporaryDirectory(prefix="foreshard-") as directory:
         file = Path(directory) / "config.yaml"
         file.write_bytes(_read(archive, "config.yaml"))
-        return engine_of(load(file))
+        return load(file)
+
+
+def _engine(settings: Settings, served: object) -> Engine:
+    """The engine of a segment; one from before classes could change says nothing of them."""
+    if served is None:
+        return engine_of(settings)
+    try:
+        told = restored(served)
+        classes, default_class = told["classes"], told["default_class"]
+        is_told = all(isinstance(each, RequestClass) for each in classes)
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        raise StoreError(f"no request classes can be read ({error})") from error
+    if not is_told or not isinstance(default_class, str):
+        raise StoreError("something else stands where request classes must be")
+    return engine_of(settings, classes=classes, default_class=default_class)
 
 
 T = TypeVar("T")

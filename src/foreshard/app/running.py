@@ -15,15 +15,14 @@ __all__ = ["run"]
 
 
 def run(config: Path, settings: Settings) -> None:
-    """Supervise `serve` and `engine` until a signal ends them.
+    """Supervise `serve`, `engine` and, where it is wanted, `web` until a signal ends them.
 
     Without `serve` nothing is steered, and a port that is taken should be told at once. Without
-    an engine the last plan is served, as long as it takes.
+    an engine the last plan is served, as long as it takes. Without the API classes stay as they
+    are.
     """
-    commands = {
-        "serve": [sys.executable, "-m", "foreshard", "serve", str(config)],
-        "engine": [sys.executable, "-m", "foreshard", "engine", str(config)],
-    }
+    names = ["serve", "engine", *(["web"] if settings.api.listen is not None else [])]
+    commands = {name: [sys.executable, "-m", "foreshard", name, str(config)] for name in names}
 
     async def work(stop: asyncio.Event) -> None:
         await supervise(commands, vital={"serve"}, log_dir=settings.data_dir / "logs", stop=stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foreshard.adapters.routing.envoy.edition import Seal
+from foreshard.adapters.routing.seal import Seal
 from foreshard.config import Settings
 from foreshard.config.plain_file import read_bytes
 from foreshard.model.errors import ConfigError

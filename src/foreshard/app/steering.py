@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 
@@ -23,6 +23,7 @@ from foreshard.forecast.past import Past
 from foreshard.forecast.trend import TrendForecaster
 from foreshard.forecast.window import WindowBuffer
 from foreshard.model.errors import ConfigError
+from foreshard.model.workload import RequestClass
 from foreshard.planning.budget import Budget
 from foreshard.planning.policy import Policy
 from foreshard.planning.solver import Solver
@@ -65,13 +66,24 @@ def policy_of(settings: Settings) -> Policy:
     return Policy(thresholds=thresholds, **{k: v for k, v in patience.items() if k not in judged})
 
 
-def engine_of(settings: Settings) -> Engine:
-    """The engine of a configuration."""
+def engine_of(
+    settings: Settings,
+    *,
+    classes: Sequence[RequestClass] | None = None,
+    default_class: str | None = None,
+) -> Engine:
+    """The engine of a configuration.
+
+    Args:
+        settings: How it decides.
+        classes: Others than the configuration's; None = those.
+        default_class: The same of it.
+    """
     return Engine(
         fleet=settings.fleet(),
-        classes=settings.request_classes(),
+        classes=settings.request_classes() if classes is None else classes,
         origins=settings.origins(),
-        default_class=settings.default_class,
+        default_class=settings.default_class if default_class is None else default_class,
         solver=solver_of(settings),
         policy=policy_of(settings),
         budget=Budget(**settings.budget.model_dump()),
@@ -144,14 +156,20 @@ def _foresight(
         trend = TrendForecaster(horizons_s=horizons_s)
         forecaster = LearnedForecaster(model=flown.model, name=flown.name, trend=trend)
     classes = settings.request_classes()
-    attentive = AttentiveForecaster(
-        inner=forecaster, needs={each.name: each.dependencies for each in classes}
-    )
 
-    def advised(outlook: Outlook) -> Forecaster:
-        # What is announced is laid over what the model says, and is not weighed down by it.
-        return replace(attentive, inner=AdvisedForecaster(inner=forecaster, outlook=outlook))
+    def tuned(
+        served: Sequence[RequestClass],
+    ) -> tuple[Forecaster, Callable[[Outlook], Forecaster]]:
+        needs = {each.name: each.dependencies for each in served}
+        attentive = AttentiveForecaster(inner=forecaster, needs=needs)
 
+        def advised(outlook: Outlook) -> Forecaster:
+            # What is announced is laid over what the model says, and is not weighed down by it.
+            return replace(attentive, inner=AdvisedForecaster(inner=forecaster, outlook=outlook))
+
+        return attentive, advised
+
+    attentive, advised = tuned(classes)
     return Foresight(
         attentive,
         WindowBuffer(classes, length=length, past=past),
@@ -159,6 +177,7 @@ def _foresight(
         every_s=forecast.every_s,
         adviser=adviser,
         advised=advised,
+        tuned=tuned,
     )
 
 

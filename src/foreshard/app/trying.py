@@ -30,7 +30,7 @@ from foreshard.model.workload import RequestClass
 from foreshard.planning.budget import Budget
 from foreshard.planning.solver import Solver
 
-__all__ = ["ABLATIONS", "Variant", "foreshard", "loop_on", "settings_for", "variant"]
+__all__ = ["ABLATIONS", "Variant", "foreshard", "loop_on", "settings_for", "variant", "world_on"]
 
 # Of ports that nobody listens on: every balancer needs an address of its own.
 FIRST_ADMIN_PORT = 20_000
@@ -131,19 +131,23 @@ def loop_on(
 
     def make(stage: Stage) -> Loop:
         settings = settings_for(stage.scenario, forecast=forecast)
-        world = World(
-            clock=stage.clock,
-            cells=stage.cells,
-            traffic=stage.traffic,
-            events=stage.events,
-            sink=stage.sink,
-            driver=stage.driver,
-            store=stage.store,
-        )
         engine = altered.engine(settings) if altered else None
-        return loop_of(settings, world, stage.executor, engine=engine, flown=flown)
+        return loop_of(settings, world_on(stage), stage.executor, engine=engine, flown=flown)
 
     return make
+
+
+def world_on(stage: Stage) -> World:
+    """The stage as the loop sees the world."""
+    return World(
+        clock=stage.clock,
+        cells=stage.cells,
+        traffic=stage.traffic,
+        events=stage.events,
+        sink=stage.sink,
+        driver=stage.driver,
+        store=stage.store,
+    )
 
 
 def settings_for(scenario: Scenario, *, forecast: str = SHIPPED) -> Settings:

@@ -19,12 +19,13 @@ from foreshard.cli.argument import (
     newest_config,
     settings_of,
 )
+from foreshard.cli.costs import costs_text
 from foreshard.cli.explain import explain
 from foreshard.cli.overview import overview
 from foreshard.config import load
 from foreshard.model.errors import StoreError
 
-__all__ = ["bundle", "freeze", "health", "replay", "status", "thaw", "why"]
+__all__ = ["bundle", "freeze", "health", "profile", "replay", "status", "thaw", "why"]
 
 
 def status(
@@ -58,6 +59,28 @@ def why(cell: Cell, config: MaybeConfig = None) -> None:
     typer.echo(explain(cell, record, status, fleet=fleet, frozen=asking.frozen_because(settings)))
 
 
+def profile(
+    config: MaybeConfig = None,
+    is_json: Annotated[
+        bool, typer.Option("--json", help="All of it, as the engine last wrote it.")
+    ] = False,
+) -> None:
+    """Say what requests of each class cost, as measured: ranges, categories, disagreements."""
+    from foreshard.app import asking
+
+    settings = guarded(lambda: settings_of(config))
+    found = asking.workload_profile(settings)
+    if found is None:
+        fail(
+            StoreError(
+                f"data_dir {settings.data_dir}: no engine has measured costs here yet; it does "
+                "from its first minute on"
+            )
+        )
+    text = json.dumps(found, indent=1) if is_json else costs_text(found, now_s=time.time())
+    typer.echo(text)
+
+
 def freeze(
     reason: Annotated[str, typer.Argument(help="Said to whoever asks why nothing moves.")],
     config: MaybeConfig = None,
@@ -80,7 +103,7 @@ def thaw(config: MaybeConfig = None) -> None:
 
 
 def health(
-    process: Annotated[str, typer.Argument(help="serve, engine or relay.")],
+    process: Annotated[str, typer.Argument(help="serve, engine, web or relay.")],
     config: MaybeConfig = None,
 ) -> None:
     """Say whether a process is well; exit status 1 when it is not (for probes)."""

@@ -7,22 +7,24 @@ from typing import Annotated
 import typer
 
 from foreshard import __version__
-from foreshard.cli.ask import bundle, freeze, health, replay, status, thaw, why
+from foreshard.cli.ask import bundle, freeze, health, profile, replay, status, thaw, why
 from foreshard.cli.averted import averted
 from foreshard.cli.backtest import backtest
 from foreshard.cli.begin import check, init, schema
+from foreshard.cli.bench import bench
 from foreshard.cli.lab import lab
 from foreshard.cli.models import models
-from foreshard.cli.steer import bootstrap, eject, engine, foresee, relay, run, serve
+from foreshard.cli.steer import bootstrap, eject, engine, foresee, relay, run, serve, web
 from foreshard.cli.stream import complete_streams
+from foreshard.cli.token import token
 from foreshard.cli.train import train
 from foreshard.cli.trial import demo, fault, report
 
 __all__ = ["app"]
 
 COMMANDS = (
-    *(init, check, schema, run, serve, relay, engine, foresee, bootstrap, eject),
-    *(status, why, averted, freeze, thaw, health, bundle, replay),
+    *(init, check, schema, run, serve, relay, engine, web, foresee, bootstrap, eject),
+    *(status, why, profile, averted, freeze, thaw, health, bundle, replay),
     *(backtest, train),
     *(fault, demo, report),
 )
@@ -35,8 +37,10 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(bench, name="bench")
 app.add_typer(lab, name="lab")
 app.add_typer(models, name="models")
+app.add_typer(token, name="token")
 
 
 def _version(*, wanted: bool) -> None:

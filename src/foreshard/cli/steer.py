@@ -21,7 +21,7 @@ from foreshard.cli.argument import (
 )
 from foreshard.config import load
 
-__all__ = ["bootstrap", "eject", "engine", "foresee", "relay", "run", "serve"]
+__all__ = ["bootstrap", "eject", "engine", "foresee", "relay", "run", "serve", "web"]
 
 
 def run(config: Config, log_format: Format = None) -> None:
@@ -82,6 +82,15 @@ def engine(config: Config, log_format: Format = None) -> None:
 
     guarded(lambda: logs.configure(log_format))
     guarded(lambda: deciding.run_engine_process(load(config), config))
+
+
+def web(config: Config, log_format: Format = None) -> None:
+    """The API of request classes alone; `run` starts it where `api.listen` is set."""
+    from foreshard.app import logs
+    from foreshard.app import web as answering
+
+    guarded(lambda: logs.configure(log_format))
+    guarded(lambda: answering.run_web_process(load(config)))
 
 
 def foresee(config: Config, log_format: Format = None) -> None:

@@ -149,10 +149,18 @@ def _filled(whole: Matrix, wanted: Wanted) -> tuple[Ended, ...]:
     jobs = wanted.jobs or os.cpu_count() or 1
     try:
         with _progress(is_quiet=wanted.is_quiet) as (begin, tell):
-            return board.fill(whole, jobs=jobs, begin=begin, tell=tell)
+            failed = board.fill(whole, jobs=jobs, begin=begin, tell=tell)
     except KeyboardInterrupt:
         typer.echo("foreshard: interrupted; the same command goes on where it was", err=True)
         raise
+    for task, report in whole.schools():
+        if not report.model:
+            typer.echo(
+                f"foreshard: {task.label}: nothing was learned, forecasts are those of trend "
+                f"alone: {report.because}",
+                err=True,
+            )
+    return failed
 
 
 @contextmanager

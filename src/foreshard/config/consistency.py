@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from foreshard.model.service_map import circle_in
+
 __all__ = ["Contradiction", "Where", "contradictions"]
 
 Where = tuple[str | int, ...]
@@ -142,6 +144,50 @@ def _federation(values: Values) -> Iterator[Contradiction]:
             yield Contradiction(where=("classes", n, "regions"), says=says)
 
 
+def _eligible(values: Values) -> Iterator[Contradiction]:
+    """Cells that a class may use: they must be there, and residency must allow one of them."""
+    stands = {
+        name: each.get("region")
+        for _, each in _items(values, "cells")
+        if isinstance(name := each.get("name"), str)
+    }
+    for n, each in _items(values, "classes"):
+        wanted, regions = each.get("cells"), each.get("regions")
+        named = _texts(wanted)
+        where = ("classes", n, "cells")
+        unknown = [cell for cell in named if cell not in stands]
+        if not stands or not named:
+            continue
+        if unknown:
+            says = f"names {', '.join(unknown)}, must be among {', '.join(sorted(stands))}"
+            yield Contradiction(where=where, says=says)
+        elif _texts(regions) and not {stands[cell] for cell in named} & {*_texts(regions)}:
+            says = f"is {named}, none stands in regions {_texts(regions)}; change one of the two"
+            yield Contradiction(where=where, says=says)
+
+
+def _service_map(values: Values) -> Iterator[Contradiction]:
+    told = _mapping(values.get("service_map")).items()
+    needs = {str(name): _texts(others) for name, others in told}
+    if circle := circle_in(needs):
+        says = f"goes in a circle: {' -> '.join(circle)}; leave one of these out"
+        yield Contradiction(where=("service_map", circle[0]), says=says)
+
+
+def _api(values: Values) -> Iterator[Contradiction]:
+    """Who speaks to other machines in the open gives tokens away."""
+    api = _mapping(values.get("api"))
+    listen = api.get("listen")
+    host = listen.rpartition(":")[0] if isinstance(listen, str) else "localhost"
+    if api.get("certificate_file") is None:
+        if host != "localhost" and not host.startswith("127."):
+            says = f"is {listen}, which others can hear; give certificate_file, or use 127.0.0.1"
+            yield Contradiction(where=("api", "listen"), says=says)
+        if api.get("private_key_file") is not None:
+            says = "is set, but there is no certificate_file; give both"
+            yield Contradiction(where=("api", "private_key_file"), says=says)
+
+
 def _handover(values: Values) -> Iterator[Contradiction]:
     for n, each in _items(values, "classes"):
         if each.get("handover") is None:
@@ -209,6 +255,7 @@ def _ports(values: Values) -> Iterator[Contradiction]:
     taken = {discovery: "envoy.discovery", listen: "envoy.listen"}
     pages = _mapping(values.get("metrics"))
     others = [("envoy", "relay", envoy.get("relay"))]
+    others += [("api", "listen", _mapping(values.get("api")).get("listen"))]
     others += [("metrics", page, pages.get(page)) for page in ("serve", "engine", "relay")]
     for part, key, address in others:
         if not isinstance(address, str):
@@ -255,12 +302,15 @@ RULES: tuple[Callable[[Values], Iterable[Contradiction]], ...] = (
     _nodes,
     _objectives,
     _residency,
+    _eligible,
+    _service_map,
     _distances,
     _federation,
     _handover,
     _replicas,
     _capacity,
     _ports,
+    _api,
     _horizons,
     _doubt,
     _ceilings,
@@ -302,6 +352,12 @@ def _each(
         for n, each in _items(values, part)
         if isinstance(each.get(key), kind)
     ]
+
+
+def _texts(value: object) -> list[str]:
+    """The texts in a list or a set, sorted; a key that is no text sorts nowhere."""
+    found = value if isinstance(value, list | frozenset) else ()
+    return sorted(each for each in found if isinstance(each, str))
 
 
 def _is_number(value: object) -> TypeGuard[float]:

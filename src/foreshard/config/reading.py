@@ -38,8 +38,14 @@ def load(path: Path) -> Settings:
     settings = parse(read_text(path), name=str(path))
     base = path.resolve().parent
     key_file = settings.envoy.relay_key_file
+    api = {
+        key: base / given
+        for key in ("certificate_file", "private_key_file")
+        if (given := getattr(settings.api, key)) is not None
+    }
     return settings.model_copy(
         update={
+            "api": settings.api.model_copy(update=api),
             "envoy": settings.envoy.model_copy(
                 update={"relay_key_file": base / key_file if key_file else None}
             ),

@@ -8,7 +8,6 @@ from typing import Annotated
 from pydantic import (
     Discriminator,
     Field,
-    PlainSerializer,
     Tag,
     WithJsonSchema,
     model_validator,
@@ -19,15 +18,12 @@ from foreshard.config.federation import FederationSettings
 from foreshard.config.field import (
     Address,
     HeaderName,
-    Label,
     MaybeUrlPath,
     MetricName,
     Name,
     NodeAddress,
     NotNegative,
-    PathPrefix,
     Positive,
-    PriorityName,
     Strict,
     Url,
     UrlPath,
@@ -35,130 +31,27 @@ from foreshard.config.field import (
 )
 from foreshard.config.learning import HistorySettings, TrainingSettings
 from foreshard.config.patience import BudgetSettings, ForecastSettings, ThresholdSettings
+from foreshard.config.workload import ClassSettings, ServiceMap
 from foreshard.model.plan import Mode
 from foreshard.model.topology import Cell, Fleet, Node
-from foreshard.model.workload import Match, Needs, OwnedData, RequestClass
+from foreshard.model.workload import RequestClass
 
 __all__ = [
+    "ApiSettings",
     "BalancerSettings",
     "CellSettings",
-    "ClassSettings",
     "DriverSettings",
     "EnvoyListenSettings",
     "GaugeSettings",
-    "HandoverSettings",
-    "MatchSettings",
     "MetricSettings",
     "MetricsSettings",
     "ScrapeSettings",
     "Settings",
 ]
 
-Names = Annotated[frozenset[str], PlainSerializer(sorted, when_used="json")]
-
 
 def _kind_of_limit(value: object) -> str:
     return "as a metric" if isinstance(value, dict | MetricSettings) else "as a number"
-
-
-class MatchSettings(Strict):
-    """Which requests belong to a class; an empty field matches all."""
-
-    method: str = Field(default="", description="HTTP method, upper case.", examples=["GET"])
-    path_prefix: PathPrefix = Field(default="", description="Start of the path.")
-
-
-class HandoverSettings(Strict):
-    """Who moves a class's data before its traffic moves."""
-
-    webhook: Url = Field(description="URL that takes CloudEvents.")
-    timeout_s: Wait = Field(
-        default=30.0,
-        description="Seconds from `prepare` to `ready`, and again from there to the switch.",
-    )
-
-
-class ClassSettings(Strict):
-    """One request class: requests with the same needs and the same priority."""
-
-    name: Label = Field(description="Unique among the classes.")
-    priority: PriorityName = Field(
-        description="Who is given up last: critical, normal or sheddable."
-    )
-    weight: Positive = Field(description="How much one bad request counts.")
-    objective_s: Wait = Field(description="Seconds; a slower answer is bad.")
-    timeout_s: Wait = Field(
-        description="Seconds after which Envoy gives up; at least objective_s."
-    )
-    match: MatchSettings = Field(
-        default=MatchSettings(),
-        description="Which requests belong to it; the first class that matches takes a request.",
-    )
-    retriable: bool = Field(
-        default=False,
-        description="Whether a second cell may be asked after the first failed; only what may "
-        "be done twice.",
-    )
-    key_header: HeaderName = Field(
-        default="",
-        description='Request header whose value binds a request to a cell; "" = free.',
-    )
-    regions: Names = Field(
-        default=frozenset(), description="Regions that may serve it (residency); none = all."
-    )
-    residency: dict[Name, Names] = Field(
-        default_factory=dict,
-        description="By origin, regions that may serve what comes from there, where the keys of "
-        "an origin may not leave some regions: {eu: [eu]}. An origin that is not named is free.",
-    )
-    transfer_kb: Positive = Field(
-        default=10.0,
-        description="Kilobytes of one answer, which cost something where a link does "
-        "(egress_per_gb).",
-    )
-    dependencies: Names = Field(
-        default=frozenset(), description="What it needs besides the cell itself, by name."
-    )
-    needs: dict[str, NotNegative] = Field(
-        default_factory=dict,
-        description="Cost of one request by resource, as far as known (cpu: cpu seconds); "
-        "learned from there.",
-    )
-    replicas: dict[str, list[str]] = Field(
-        default_factory=dict,
-        description="By cell, the cells that its slots may move to, most wanted first; a class "
-        "that names some owns data.",
-    )
-    handover: HandoverSettings | None = Field(
-        default=None,
-        description="Who is told before traffic moves; without it slots move as soon as wanted.",
-    )
-    move_cost_s: NotNegative | None = Field(
-        default=None,
-        description="Seconds for which the requests of a moved key count as bad; null = 1 for a "
-        "free class, 3 for a keyed one, 120 for one that owns data.",
-    )
-
-    @model_validator(mode="after")
-    def _meaningful(self) -> ClassSettings:
-        self.noun()
-        return self
-
-    def noun(self) -> RequestClass:
-        """The class in the core's words."""
-        fields = self.model_dump(exclude={"match", "needs", "replicas", "handover"})
-        data = None
-        if self.replicas:
-            data = OwnedData(
-                replicas={cell: tuple(others) for cell, others in self.replicas.items()},
-                handover_s=self.handover.timeout_s if self.handover else None,
-            )
-        return RequestClass(
-            **fields,
-            data=data,
-            match=Match(**self.match.model_dump()),
-            declared=Needs(per_request=self.needs),
-        )
 
 
 class CellSettings(Strict):
@@ -293,6 +186,23 @@ class MetricsSettings(Strict):
     )
 
 
+class ApiSettings(Strict):
+    """Where classes can be read and changed over HTTP; nothing = nowhere."""
+
+    listen: Address | None = Field(
+        default=None,
+        description="Address of the API; null = there is none. One that is not of this machine "
+        "needs a certificate.",
+        examples=["127.0.0.1:18080"],
+    )
+    certificate_file: Path | None = Field(
+        default=None, description="Certificate chain, PEM; with it the API speaks TLS alone."
+    )
+    private_key_file: Path | None = Field(
+        default=None, description="Key of the certificate, PEM; null = it stands in that file."
+    )
+
+
 class Settings(Strict):
     """The whole configuration."""
 
@@ -316,6 +226,10 @@ class Settings(Strict):
     )
     classes: list[ClassSettings] = Field(min_length=1, description="In order of match.")
     default_class: str = Field(description="The class of requests that match none.")
+    service_map: ServiceMap = Field(
+        default_factory=dict,
+        description="What a dependency needs itself, by its name; a class depends on all of it.",
+    )
     cells: list[CellSettings] = Field(min_length=1, description="The fleet.")
     latency_ms: dict[str, dict[str, NotNegative]] = Field(
         default_factory=dict,
@@ -336,6 +250,7 @@ class Settings(Strict):
     envoy: EnvoyListenSettings = Field(
         default=EnvoyListenSettings(), description="What is served to Envoy."
     )
+    api: ApiSettings = Field(default=ApiSettings(), description="The HTTP API of request classes.")
     metrics: MetricsSettings = Field(
         default=MetricsSettings(),
         description="Pages for Prometheus and for probes, one a process.",
@@ -378,7 +293,7 @@ class Settings(Strict):
 
     def request_classes(self) -> tuple[RequestClass, ...]:
         """The classes in the core's words, in order of match."""
-        classes = tuple(c.noun() for c in self.classes)
+        classes = tuple(c.noun(self.service_map) for c in self.classes)
         return self.federation.kept(classes) if self.federation else classes
 
     def origins(self) -> tuple[str, ...]:

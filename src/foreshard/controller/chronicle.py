@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -15,6 +16,7 @@ import structlog
 from foreshard.forecast.step import Gathering, Step
 from foreshard.model.errors import ForecastError, StoreError
 from foreshard.model.telemetry import Observation
+from foreshard.model.workload import RequestClass
 from foreshard.ports import Executor, MetricLog, StepTable
 
 __all__ = ["Chronicle"]
@@ -40,6 +42,10 @@ class Chronicle:
         self._executor = executor
         self._waiting: deque[Step] = deque()
         self._work: asyncio.Task[None] | None = None
+
+    def take_up(self, classes: Sequence[RequestClass]) -> None:
+        """Read requests as those of other classes from now on."""
+        self._gathering.take_up(classes)
 
     def take(self, observation: Observation, *, censored: frozenset[str]) -> None:
         """Add an observation; never raises for what cannot be kept, but says so.

@@ -1,4 +1,4 @@
-"""This module is what the loop has others do meanwhile: tell services of slots that move.
+"""This module is what the loop has others do meanwhile: restart cells, tell of slots that move.
 
 A notice is told at most once at a time, in the background, so that a slow service holds up no
 tick; what is answered is there for the next look. Whatever fails is told again, for the engine
@@ -14,11 +14,25 @@ import structlog
 
 from foreshard.model.errors import DriverError
 from foreshard.model.handover import Notice, Reply, Step
-from foreshard.ports import SlotMover
+from foreshard.model.plan import Recycle
+from foreshard.ports import CellDriver, SlotMover
 
-__all__ = ["Teller"]
+__all__ = ["Teller", "recycle"]
 
 log = structlog.get_logger(__name__)
+
+
+async def recycle(driver: CellDriver | None, wanted: Recycle) -> None:
+    """Ask for the restart of a cell; never raises for a refusal, but says so."""
+    if driver is None:
+        log.warning("cell.no_driver", cell=wanted.cell, wanted=wanted.because.text)
+        return
+    try:
+        await driver.recycle(wanted.cell)
+    except DriverError as error:
+        log.warning("cell.recycle_failed", cell=wanted.cell, error=str(error))
+    else:
+        log.info("cell.recycled", cell=wanted.cell)
 
 
 class Teller:

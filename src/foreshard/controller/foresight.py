@@ -11,7 +11,7 @@ believed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,9 +26,12 @@ from foreshard.model.errors import ForecastError, StoreError
 from foreshard.model.events import SystemEvent
 from foreshard.model.forecast import Forecast
 from foreshard.model.telemetry import Observation
+from foreshard.model.workload import RequestClass
 from foreshard.ports import Executor
 
 __all__ = ["Adviser", "Foresight", "Standing"]
+
+Advised = Callable[[Outlook], Forecaster]
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +79,7 @@ class Foresight:
         every_s: Between the starts of two forecasts.
         adviser: Where a trained model speaks, asked on the executor too; None = none is wanted.
         advised: The forecaster that heeds an outlook; None = `forecaster`, blended with it.
+        tuned: Both for other classes; None = they know nothing of classes.
     """
 
     def __init__(
@@ -86,14 +90,18 @@ class Foresight:
         *,
         every_s: float,
         adviser: Adviser | None = None,
-        advised: Callable[[Outlook], Forecaster] | None = None,
+        advised: Advised | None = None,
+        tuned: Callable[[Sequence[RequestClass]], tuple[Forecaster, Advised]] | None = None,
     ) -> None:
         self._forecaster = forecaster
         self._buffer = buffer
         self._executor = executor
         self._every_s = every_s
         self._adviser = adviser
-        self._advised = advised or (lambda o: AdvisedForecaster(inner=forecaster, outlook=o))
+        self._advised: Advised = advised or (
+            lambda o: AdvisedForecaster(inner=forecaster, outlook=o)
+        )
+        self._tuned = tuned
         self._due_s = float("-inf")
         self._work: asyncio.Task[None] | None = None
         self._latest: Forecast | None = None
@@ -108,6 +116,12 @@ class Foresight:
     def standing(self) -> Standing:
         """What the newest forecast stands on."""
         return self._standing
+
+    def take_up(self, classes: Sequence[RequestClass]) -> None:
+        """Foresee for other classes from now on; what was seen of cells is kept."""
+        self._buffer.take_up(classes)
+        if self._tuned is not None:
+            self._forecaster, self._advised = self._tuned(classes)
 
     def take(self, observation: Observation) -> None:
         """Add an observation; start a forecast when one is due and none is being made."""

@@ -14,19 +14,23 @@ from typing import Any
 
 import structlog
 
-from foreshard.controller.errands import Teller
+from foreshard.controller.errands import Teller, recycle
 from foreshard.controller.foresight import Foresight
 from foreshard.controller.hearing import Hearing
+from foreshard.controller.herald import announce
 from foreshard.controller.keeping import Keeping, Lived
 from foreshard.controller.observe import observation_of
+from foreshard.controller.succession import Sight, hand_on
 from foreshard.controller.tidings import FEW, Reminder
 from foreshard.controller.verify import strays
 from foreshard.controller.vitals import Vitals, turn_of
 from foreshard.controller.world import World
 from foreshard.engine import Engine, EngineState
-from foreshard.model.errors import DriverError, SinkError, SourceError, StoreError
+from foreshard.engine.inheritance import inherited
+from foreshard.model.errors import SinkError, SourceError, StoreError
 from foreshard.model.events import SystemEvent
-from foreshard.model.plan import Act, Decision, Mode, Plan, Reason, Recycle
+from foreshard.model.forecast import Forecast
+from foreshard.model.plan import Act, Decision, Mode, Plan, Recycle
 from foreshard.model.telemetry import Observation, Outlet
 from foreshard.model.topology import Fleet
 from foreshard.planning.phases import Phase
@@ -48,16 +52,6 @@ REJECTED_PAUSE_S = 3.0
 ASK_AFTER_S, ASK_WITHIN_S = 10.0, 2.0
 # What the engine says of data that it leaves alone because no table is taken.
 WAITS = "handover.waits"
-# Codes of reasons that a person may have to look at.
-ALARMING = (
-    "guard.panic",
-    "guard.refuses",
-    "telemetry.",
-    "forecast.stale",
-    "cell.quarantined",
-    "handover.stuck",
-    "maintenance.late",
-)
 
 
 class Loop:
@@ -127,6 +121,7 @@ class Loop:
 
     async def tick(self) -> Decision | None:
         """One turn of the loop; returns what was decided, None until it is known what is live."""
+        self._succeed()
         decision = await self._turn()
         turn = turn_of(decision, self._outcome)
         self._world.vitals.turned(turn, now_s=self._world.clock.now_s())
@@ -149,17 +144,19 @@ class Loop:
         began = time.perf_counter()
         self._state, decision = self._engine.step(self._state, observation, forecast)
         self._instruments.tick_s.append(time.perf_counter() - began)
+        if self._world.profiling is not None:
+            self._world.profiling.take(observation, self._state.workload.count)
         # What such a cell does is our doing as well: nothing is learned from its being well.
         self._handled = frozenset(c for c, p in decision.phases.items() if p != Phase.ACTIVE)
-        self._say(decision)
+        announce(decision, self._instruments)
         if isinstance(decision.routing, Act):
             await self._apply(decision.routing)
         else:
             self._outcome = "applied"  # nothing is wanted that is not live
             await self._knock(decision)
             await self._look_after_sink()
-        for recycle in decision.recycle:
-            self._errand(recycle)
+        for wanted in decision.recycle:
+            self._errand(wanted)
         self._verify(observation)
         # What is kept is what became live, not what was wished for.
         lived = replace(decision, plan=self._state.plan or decision.plan)
@@ -169,7 +166,31 @@ class Loop:
             self._teller.tell(decision.notices)
         if self._world.recording is not None:
             self._world.recording.keep(before, observation, forecast, decision, self._state)
+        self._show(self._state, observation, forecast)
         return decision
+
+    def _show(
+        self, state: EngineState, observation: Observation, forecast: Forecast | None
+    ) -> None:
+        if self._world.succession is not None:
+            self._world.succession.see(
+                Sight(engine=self._engine, state=state, observation=observation, forecast=forecast)
+            )
+
+    def _succeed(self) -> None:
+        """Fly on with other classes, if they have changed: the live table stays live."""
+        world = self._world
+        heir = world.succession.due() if world.succession is not None else None
+        if heir is None:
+            return
+        if self._state is not None:
+            now_s = self._world.clock.now_s()
+            self._state = inherited(
+                self._state, former=self._engine, heir=heir.engine, now_s=now_s
+            )
+        self._engine = self._keeping.engine = heir.engine
+        learners = (self._foresight, world.chronicle, world.profiling)
+        hand_on(heir, learners, recording=world.recording, vitals=world.vitals)
 
     async def _adopt(self) -> None:
         """Start from what is live, so that a restart, ours or the sink's, changes nothing."""
@@ -309,25 +330,14 @@ class Loop:
         if self._is_shut:
             self._push_at_s = self._world.clock.now_s() + REJECTED_PAUSE_S
 
-    def _errand(self, recycle: Recycle) -> None:
+    def _errand(self, wanted: Recycle) -> None:
         if self._outcome != "applied" or self._mode is Mode.OBSERVE:
             # The work may still be there: the table that took it away is not live.
-            log.warning("cell.not_recycled", cell=recycle.cell, plan=self._outcome)
+            log.warning("cell.not_recycled", cell=wanted.cell, plan=self._outcome)
             return
-        task = asyncio.ensure_future(self._recycle(recycle))
+        task = asyncio.ensure_future(recycle(self._world.driver, wanted))
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
-
-    async def _recycle(self, recycle: Recycle) -> None:
-        if self._world.driver is None:
-            log.warning("cell.no_driver", cell=recycle.cell, wanted=recycle.because.text)
-            return
-        try:
-            await self._world.driver.recycle(recycle.cell)
-        except DriverError as error:
-            log.warning("cell.recycle_failed", cell=recycle.cell, error=str(error))
-        else:
-            log.info("cell.recycled", cell=recycle.cell)
 
     def _verify(self, observation: Observation) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it
@@ -341,18 +351,6 @@ class Loop:
             log.warning("traffic.strayed", count=len(found), more=len(found) - FEW)
         if not found:
             log.info("traffic.followed", version=self._state.version)
-
-    def _say(self, decision: Decision) -> None:
-        news: dict[str, list[Reason]] = {}
-        for reason in decision.routing.because:
-            if self._instruments.is_news(reason):
-                news.setdefault(reason.code, []).append(reason)
-        for code, reasons in news.items():
-            say = log.warning if code.startswith(ALARMING) else log.info
-            for reason in reasons[:FEW]:
-                say("decision", code=code, cell=reason.subject, text=reason.text)
-            if len(reasons) > FEW:
-                say("decision", code=code, count=len(reasons), more=len(reasons) - FEW)
 
     def _keep(self, decision: Decision, observation: Observation, before: Plan | None) -> None:
         assert self._state is not None  # noqa: S101 - a decision was made from it

@@ -58,10 +58,12 @@ class Recording:
 
     Args:
         turns: Where.
+        served: The engine's classes and the default one; None = those of the configuration.
     """
 
-    def __init__(self, turns: TurnLog) -> None:
+    def __init__(self, turns: TurnLog, served: Mapping[str, object] | None = None) -> None:
         self._turns = turns
+        self.served = served
         self._expected: EngineState | None = None
         self._forecast: Forecast | None = None
         self._rests_until_s = float("-inf")
@@ -108,7 +110,8 @@ class Recording:
         after: EngineState,
     ) -> None:
         if self._expected is not before or self._turns.is_full:
-            self._turns.begin({"foreshard": __version__, "state": before}, at_s=observation.now_s)
+            head = {"foreshard": __version__, "served": self.served, "state": before}
+            self._turns.begin(head, at_s=observation.now_s)
             self._forecast = None
         line: dict[str, object] = {"observation": observation}
         if forecast is not self._forecast:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.peering import Peering
+from foreshard.controller.profiling import Profiling
 from foreshard.controller.recording import Recording
+from foreshard.controller.succession import Succession
 from foreshard.controller.vitals import Vitals
 from foreshard.ports import (
     CellDriver,
@@ -26,7 +28,7 @@ __all__ = ["World"]
 class World:
     """Every port the loop uses, and its signs of life.
 
-    `driver`, `events`, `mover`, `recording`, `chronicle` and `peering` may be absent.
+    `driver`, `events` and, from `mover` on, all but `vitals` may be absent.
     """
 
     clock: Clock
@@ -41,3 +43,5 @@ class World:
     recording: Recording | None = None
     chronicle: Chronicle | None = None
     peering: Peering | None = None
+    profiling: Profiling | None = None
+    succession: Succession | None = None

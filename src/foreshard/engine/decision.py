@@ -13,9 +13,11 @@ from typing import Any, ClassVar
 from foreshard.engine.credence import believed, no_credence
 from foreshard.engine.custodian import Custodian
 from foreshard.engine.ledger import (
+    CHANGED,
     alternatives,
     evacuations,
     half_leaves,
+    is_of_others,
     is_worth_it,
     lightened,
     situation_of,
@@ -114,6 +116,11 @@ class Engine:
             flows=tuple(Flow(o, c.name) for o in sorted(origins) for c in classes),
             resources=self._profiler.resources,
         )
+
+    @property
+    def estimator(self) -> Profiler:
+        """What estimates demand, costs and capacity here."""
+        return self._profiler
 
     def begin(
         self, live: RoutingTable | None, remembered: Mapping[str, Any], *, now_s: float
@@ -219,13 +226,9 @@ class Engine:
             distrusted=distrusted(state.trust, self._fleet),
         )
         cells, reasons, recycle = live_on(state.cells, outlook, self._policy)
+        takes = takers(cells, self._ground)
         trust, harm_reasons = heard(
-            state,
-            estimate,
-            observation,
-            self._ground,
-            serves=takers(cells, self._ground),
-            policy=self._policy,
+            state, estimate, observation, self._ground, serves=takes, policy=self._policy
         )
         shuns, class_reasons = shun(
             state.shuns,
@@ -236,9 +239,10 @@ class Engine:
             is_steady=trust.is_full,
         )
         strained = strains(before, workload, self._fleet, self._classes)
-        alarmed = (alarm for alarm in alarms if alarm is not None)
-        told = (*strained, *class_reasons, *belief.reasons, *alarmed)
-        reasons = (*doubts, *reasons, *harm_reasons, *told)
+        alarmed = [alarm for alarm in alarms if alarm is not None]
+        told = (*harm_reasons, *strained, *class_reasons, *belief.reasons, *alarmed)
+        reasons = (*doubts, *reasons, *told)
+        heeded, thresholds = forecast if judgement else None, self._policy.thresholds
         state = replace(
             state,
             cells=cells,
@@ -247,16 +251,14 @@ class Engine:
             judged_at_s=forecast.made_at_s if judgement and forecast else state.judged_at_s,
             evacuating=evacuations(state, cells, estimate, self._ground, observation),
             caution=cautious(
-                state,
-                estimate,
-                observation,
-                forecast if judgement else None,
-                self._ground,
-                thresholds=self._policy.thresholds,
+                state, estimate, observation, heeded, self._ground, thresholds=thresholds
             ),
         )
         state, answers = self._custodian.hear(state, observation)
         state, more, others = self._route(state, estimate, observation)
+        if is_of_others(state, self._classes, self._default_class):
+            assert state.plan is not None  # noqa: S101 - it is of a live table
+            state, more = self._pend(state, state.plan), (*more, CHANGED)
         pending = state.pending
         because = (
             *reasons,
@@ -304,10 +306,7 @@ class Engine:
         return self._custodian.settled(settled, state.table)
 
     def _route(
-        self,
-        state: EngineState,
-        estimate: Estimate,
-        observation: Observation,
+        self, state: EngineState, estimate: Estimate, observation: Observation
     ) -> tuple[EngineState, tuple[Reason, ...], tuple[Reason, ...]]:
         """Make a table pending, or leave the live one; with reasons and alternatives."""
         gone = frozenset(n for n, cell in state.cells.items() if not takes_work(cell))

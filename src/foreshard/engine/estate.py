@@ -57,7 +57,7 @@ class Estate:
             raise InvalidValueError(f"class {request_class.name}: owns no data")
         self._index, self._names = fleet.index, fleet.names
         self._data = request_class.data
-        self._allowed = np.array([request_class.allows_region(c.region) for c in fleet.cells])
+        self._allowed = np.array([request_class.allows_cell(c) for c in fleet.cells])
         self.name = request_class.name
         self.moving_s = request_class.moving_s
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from foreshard.engine.state import EngineState
 from foreshard.engine.witness import distrusted
 from foreshard.model.plan import Reason
 from foreshard.model.telemetry import Fresh, Observation
+from foreshard.model.workload import RequestClass
 from foreshard.planning.bounds import KEPT_RATIO, OUT, takes_work
 from foreshard.planning.brief import Estimate, Ground, shares_of
 from foreshard.planning.budget import Budget
@@ -22,11 +23,13 @@ from foreshard.planning.situation import Evacuation, Situation
 from foreshard.planning.true_cost import expected_bad
 
 __all__ = [
+    "CHANGED",
     "alternatives",
     "can_leave",
     "evacuations",
     "half_leaves",
     "is_affordable",
+    "is_of_others",
     "is_worth_it",
     "lightened",
     "short_cells",
@@ -45,6 +48,23 @@ SHED_BAND = 0.005
 ROUNDING = 2e-3
 # A cell that loses less of what it had is not worth a word.
 LIGHTENED_RATIO = 0.05
+
+
+CHANGED = Reason(
+    subject="fleet",
+    code="classes.changed",
+    text="the request classes have changed: balancers are told, shares stay as they are",
+)
+"""Why a table is sent that moves nothing."""
+
+
+def is_of_others(state: EngineState, classes: Sequence[RequestClass], default: str) -> bool:
+    """Whether the live table is of other classes than these and nothing is to take its place."""
+    table = state.table
+    if table is None or state.pending is not None:
+        return False
+    served = tuple(route.request_class for route in table.classes)
+    return served != tuple(classes) or table.default_class != default
 
 
 def takers(cells: Mapping[str, CellState], ground: Ground) -> Flags:

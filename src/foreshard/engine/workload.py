@@ -35,6 +35,9 @@ TRUSTED_LOOKS = 8
 FACTOR_BAND = 0.12
 # What a request of unknown cost is taken to need, as a share of a cell's second.
 UNKNOWN_COST = 0.01
+# How far a cost may be off that was declared, and one that nobody declared, as a part of it: the
+# second rests on what cells use almost alone.
+DECLARED_SD, UNDECLARED_SD = 0.5, 10.0
 BASE_RATIO, NOISE_RATIO = 0.05, 0.1
 # Demand is planned for its middle: the ceilings hold the reserve for what is above it.
 AHEAD_S = 5.0
@@ -116,15 +119,16 @@ class Profiler:
         self._classes = tuple(classes)
         self.flows = tuple(Flow(o, c.name) for o in sorted(origins) for c in classes)
         declared = [frozenset(c.declared.per_request) for c in classes]
-        common = frozenset.intersection(*declared) if declared else frozenset[str]()
+        told = [names for names in declared if names]
+        common = frozenset.intersection(*told) if told else frozenset[str]()
         self.resources = tuple(sorted(common)) or ("cpu",)
         self._declared = self._prior()
         slot = 1.0 / slot_count_for(len(fleet.cells))
         self._least_shares = np.array(
             [max(LEAST_SHARE, slot if c.is_keyed else 0.0) for c in self._classes]
         )
-        self._names = tuple(c.name for c in classes)
-        self._class_of_flow = np.array([self._names.index(f.request_class) for f in self.flows])
+        self.names = tuple(c.name for c in classes)
+        self._class_of_flow = np.array([self.names.index(f.request_class) for f in self.flows])
         self._is_peer = np.array([cell.is_peer for cell in fleet.cells])
         self._is_keyed = np.array([c.is_keyed for c in self._classes])
         # The newest plan as shares: read once for each plan, not once for each look.
@@ -138,6 +142,9 @@ class Profiler:
             declared=self._declared,
             base_sd=BASE_RATIO * mean / UNKNOWN_COST,
             noise_sd=NOISE_RATIO * mean / UNKNOWN_COST,
+            relative_sd=np.array(
+                [DECLARED_SD if c.declared.per_request else UNDECLARED_SD for c in self._classes]
+            ),
         )
         return Workload(
             demand=demand.start(len(self.flows)),
@@ -170,7 +177,7 @@ class Profiler:
         believable = _is_believable(observation)
         asked = [self._offered(observation, f) if believable else np.nan for f in self.flows]
         readings = [observation.cells[name] for name in self._fleet.names]
-        count = counted(readings, self._names)
+        count = counted(readings, self.names)
         rates, used, capacity = self._told(count, readings, workload.capacity, dt_s=dt_s)
         telling = np.where(workload.serving.is_soaked[:, None], np.nan, used)
         state = needs.update(workload.needs, rates, telling, dt_s=dt_s)

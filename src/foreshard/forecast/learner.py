@@ -90,9 +90,7 @@ class Snapshot:
         Raises:
             ForecastError: There is none of that name.
         """
-        values = self.settings.get(key)
-        if not isinstance(values, Sequence) or isinstance(values, str):
-            raise ForecastError(f"{self.kind}: snapshot's {key} is {values!r}, must be a list")
+        values = self._list(key)
         found = [float(v) for v in values if isinstance(v, int | float)]
         if len(found) != len(values):
             raise ForecastError(f"{self.kind}: snapshot's {key} is {values!r}, must be numbers")
@@ -104,13 +102,22 @@ class Snapshot:
         Raises:
             ForecastError: There is none of that name.
         """
-        values = self.settings.get(key)
-        if not isinstance(values, Sequence) or isinstance(values, str):
-            raise ForecastError(f"{self.kind}: snapshot's {key} is {values!r}, must be a list")
+        values = self._list(key)
         found = [v for v in values if isinstance(v, str)]
         if len(found) != len(values):
             raise ForecastError(f"{self.kind}: snapshot's {key} is {values!r}, must be texts")
         return tuple(found)
+
+    def _list(self, key: str) -> Sequence[Json]:
+        if key not in self.settings:
+            raise ForecastError(
+                f"{self.kind}: the snapshot has no {key}; it was made by another version of "
+                f"Foreshard: train anew (foreshard train)"
+            )
+        values = self.settings[key]
+        if not isinstance(values, Sequence) or isinstance(values, str):
+            raise ForecastError(f"{self.kind}: snapshot's {key} is {values!r}, must be a list")
+        return values
 
     def array(self, name: str) -> NDArray[np.float64]:
         """An array of numbers.

@@ -64,15 +64,19 @@ class Reader:
         cells: Sequence[str] = (),
         gauges: Sequence[str] = (),
     ) -> None:
-        self._of_class = {
-            c.name: (f"latency:{c.name}", f"errors:{c.name}", c.objective_s) for c in classes
-        }
-        self._cpu = {c.name: c.declared.per_request.get("cpu", 0.0) for c in classes}
+        self.take_up(classes)
         self._cells = {name: i for i, name in enumerate(dict.fromkeys(cells))}
         self._gauges = {name: i for i, name in enumerate(dict.fromkeys(gauges))}
         self._scales = [False] * len(self._gauges)
         self._rates = [False] * len(self._gauges)
         self._capacity: dict[str, float] = {}
+
+    def take_up(self, classes: Sequence[RequestClass]) -> None:
+        """Read requests as those of other classes from now on; cells and gauges keep numbers."""
+        self._of_class = {
+            c.name: (f"latency:{c.name}", f"errors:{c.name}", c.objective_s) for c in classes
+        }
+        self._cpu = {c.name: c.declared.per_request.get("cpu", 0.0) for c in classes}
 
     @property
     def cell_names(self) -> tuple[str, ...]:

@@ -104,6 +104,10 @@ class Gathering:
         self._number: int | None = None
         self._reset()
 
+    def take_up(self, classes: Sequence[RequestClass]) -> None:
+        """See `Reader.take_up`."""
+        self._reader.take_up(classes)
+
     def take(
         self, observation: Observation, *, censored: frozenset[str] = frozenset()
     ) -> Step | None:

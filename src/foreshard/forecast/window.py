@@ -110,6 +110,12 @@ class WindowBuffer:
         """How many observations are held."""
         return self._count
 
+    def take_up(self, classes: Sequence[RequestClass]) -> None:
+        """Read requests as those of other classes from now on; what is held stays."""
+        self._reader.take_up(classes)
+        if self._gathering is not None:
+            self._gathering.take_up(classes)
+
     def append(self, observation: Observation) -> None:
         """Take in one observation.
 

@@ -57,7 +57,7 @@ def describe(net: SafetyNet) -> tuple[str, ...]:
         f"slow start over {net.slow_start_s:g} s",
         f"outlier detection: out after {errors} within {net.eject_interval_s:g} s",
         f"ejections of {away}, of {net.max_ejected_ratio:.0%} of the cells at most",
-        f"{net.retries} retries on other nodes, where the class allows it",
+        f"{net.retries} retries on other nodes, where the class allows it or none was reached",
         f"a budget for retries of {net.retry_budget_ratio:.0%} of the requests under way",
         f"health checks each {net.check_interval_s:g} s, which move keys as ejections do",
         f"a cell is down after {net.unhealthy_threshold} failed checks",
@@ -105,13 +105,19 @@ def health_check(net: SafetyNet) -> Json:
     }
 
 
-def retry_policy(net: SafetyNet) -> Json:
-    """Retries on another node, `envoy.config.route.v3.RetryPolicy`."""
+def retry_policy(net: SafetyNet, *, is_twice: bool) -> Json:
+    """Retries on another node, `envoy.config.route.v3.RetryPolicy`.
+
+    Args:
+        net: How often, and of what.
+        is_twice: Whether a request may be asked twice; if not, only one that reached no node is
+            tried again.
+    """
     predicate = f"{TYPES}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
     return {
-        "retry_on": ",".join(net.retry_on),
+        "retry_on": ",".join(net.retry_on if is_twice else net.retry_unreached_on),
         "num_retries": net.retries,
-        "retriable_status_codes": list(net.retry_statuses),
+        "retriable_status_codes": list(net.retry_statuses) if is_twice else [],
         "retry_host_predicate": [
             {
                 "name": "envoy.retry_host_predicates.previous_hosts",
@@ -255,8 +261,7 @@ def _route(request_class: RequestClass, net: SafetyNet) -> Json:
     }
     if request_class.is_keyed:
         action["hash_policy"] = [{"header": {"header_name": request_class.key_header}}]
-    if request_class.retriable:
-        action["retry_policy"] = retry_policy(net)
+    action["retry_policy"] = retry_policy(net, is_twice=request_class.retriable)
     return {"name": request_class.name, "match": match, "route": action}
 
 

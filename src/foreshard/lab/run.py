@@ -128,6 +128,7 @@ def run(
             "decisions": diary.decisions,
             "acts": diary.acts,
             "unsaid": diary.unsaid,
+            **{f"foreseen by {model}": n for model, n in sorted(diary.foreseen.items())},
         },
         cost_s={
             "setting_up": ready - began,

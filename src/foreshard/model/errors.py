@@ -3,6 +3,10 @@
     ForeshardError
     +-- InvalidValueError      a noun was given a value it refuses (also a ValueError)
     +-- ConfigError            a configuration is wrong: names key, value and the way out
+    +-- EditError              a change of request classes is refused, and nothing was changed
+    |   +-- NotThereError      what is to be read or changed is not there
+    |   +-- StaleEditError     somebody else has changed it meanwhile
+    |   +-- UnheardError       what only a living engine can tell is asked, and none answers
     +-- ForecastError          a forecaster was given something it cannot work with
     +-- PlanningError          a planning problem that has no meaning (not: no solution)
     +-- AdapterError           the outside world answered badly, or not at all
@@ -22,15 +26,19 @@ __all__ = [
     "AdapterError",
     "ConfigError",
     "DriverError",
+    "EditError",
     "ForecastError",
     "ForeshardError",
     "InvalidValueError",
     "LabError",
+    "NotThereError",
     "PlanningError",
     "ProcessError",
     "SinkError",
     "SourceError",
+    "StaleEditError",
     "StoreError",
+    "UnheardError",
 ]
 
 
@@ -44,6 +52,22 @@ class InvalidValueError(ForeshardError, ValueError):
 
 class ConfigError(ForeshardError):
     """A configuration is wrong; the message names key, value and the way out."""
+
+
+class EditError(ForeshardError):
+    """A change of request classes is refused, and nothing was changed."""
+
+
+class NotThereError(EditError):
+    """What is to be read or changed is not there."""
+
+
+class StaleEditError(EditError):
+    """Somebody else has changed it meanwhile."""
+
+
+class UnheardError(EditError):
+    """What only a living engine can tell is asked, and none answers."""
 
 
 class ForecastError(ForeshardError):

@@ -15,7 +15,18 @@ from foreshard.model.errors import InvalidValueError
 from foreshard.model.topology import Cell
 from foreshard.model.workload import RequestClass
 
-__all__ = ["ClassRoute", "RoutingTable", "Row", "SlotRow", "SlotRun", "WeightRow"]
+__all__ = [
+    "RETRY_AFTER_S",
+    "ClassRoute",
+    "RoutingTable",
+    "Row",
+    "SlotRow",
+    "SlotRun",
+    "WeightRow",
+]
+
+RETRY_AFTER_S = 5
+"""What a client whose request is shed is told to wait, by every balancer and library."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

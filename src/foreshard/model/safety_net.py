@@ -67,11 +67,13 @@ class SafetyNet:
         ejects_keyed: Whether failures in a row also eject the owner of keys, whose backups serve
             them for that while; owners of data are never ejected, for their data stays.
         panic_ratio: With a smaller share of healthy nodes, all are used again.
-        retries: Further tries of a retriable request.
+        retries: Further tries of a retriable request, and of any that reached no node.
         retry_on: Envoy's names of what is retried. `reset` contains `reset-before-request`:
             a retriable class is one that a second node may be asked for after the first
             broke off, so the requests in flight when a cell is killed are saved too.
         retry_statuses: Answers that are retried.
+        retry_unreached_on: Envoy's names of what is retried in classes that may be asked only
+            once: where no connection came about, nothing has been asked yet.
         retry_budget_ratio: Retries under way, as a share of requests under way.
         retry_budget_minimum: Retries that are always allowed; about the requests in flight
             at one cell, or the budget of a small fleet would not cover one death.
@@ -107,6 +109,7 @@ class SafetyNet:
     retries: int = 2
     retry_on: tuple[str, ...] = ("connect-failure", "reset", "retriable-status-codes")
     retry_statuses: tuple[int, ...] = (503,)
+    retry_unreached_on: tuple[str, ...] = ("connect-failure",)
     retry_budget_ratio: float = 0.2
     retry_budget_minimum: int = 10
     backoff_base_s: float = 0.025

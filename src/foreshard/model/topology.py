@@ -116,7 +116,9 @@ class Fleet:
                 f"cell {name!r} is not in the fleet; it has {', '.join(self.names)}"
             ) from None
 
-    def nearest(self, regions: frozenset[str], *, most: int) -> Mapping[str, tuple[str, ...]]:
+    def nearest(
+        self, regions: frozenset[str], *, most: int, among: frozenset[str] = frozenset()
+    ) -> Mapping[str, tuple[str, ...]]:
         """By cell: the other cells of some regions that are nearest to it, nearest first.
 
         Cells at one distance follow in index order from the cell on, so that none is everyone's
@@ -125,15 +127,22 @@ class Fleet:
         Args:
             regions: Where the others may stand.
             most: So many of them.
+            among: Names of those that may be taken; empty = all.
         """
-        known = self._nearest.get((regions, most))
+        known = self._nearest.get((regions, most, among))
         if known is None:
-            known = {cell.name: self._nearest_to(cell, regions, most) for cell in self.cells}
-            self._nearest[regions, most] = known
+            there = {region: self._standing.get(region, ()) for region in regions}
+            if among:
+                allowed = {self.index[name] for name in among if name in self.index}
+                there = {r: [i for i in cells if i in allowed] for r, cells in there.items()}
+            known = {cell.name: self._nearest_to(cell, there, most) for cell in self.cells}
+            self._nearest[regions, most, among] = known
         return known
 
     @cached_property
-    def _nearest(self) -> dict[tuple[frozenset[str], int], Mapping[str, tuple[str, ...]]]:
+    def _nearest(
+        self,
+    ) -> dict[tuple[frozenset[str], int, frozenset[str]], Mapping[str, tuple[str, ...]]]:
         return {}
 
     @cached_property
@@ -144,10 +153,11 @@ class Fleet:
             found.setdefault(cell.region, []).append(i)
         return found
 
-    def _nearest_to(self, home: Cell, regions: frozenset[str], most: int) -> tuple[str, ...]:
+    def _nearest_to(
+        self, home: Cell, there: Mapping[str, Sequence[int]], most: int
+    ) -> tuple[str, ...]:
         start, found = self.index[home.name], list[tuple[float, bool, int]]()
-        for region in regions & self._standing.keys():
-            others = self._standing[region]
+        for others in there.values():
             at = bisect_left(others, start)
             after = at + (at < len(others) and others[at] == start)
             first = (*others[after : after + most], *others[: min(at, most)])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from math import inf
 
 from foreshard.model.errors import InvalidValueError
+from foreshard.model.topology import Cell
 
 __all__ = [
     "TRANSFER_KB",
@@ -26,6 +28,16 @@ FREE_MOVE_S, KEY_MOVE_S, DATA_MOVE_S = 1.0, 3.0, 120.0
 TRANSFER_KB = 10.0
 
 
+# A part of a path template, and a gRPC method or service.
+PART = re.compile(r"[^{}\s]*|\{[A-Za-z_][A-Za-z0-9_-]*\}")
+GRPC = re.compile(r"[A-Za-z_][\w.]*(/[A-Za-z_]\w*)?", re.ASCII)
+
+
+# Of a match, names of headers twice. Escaped, one takes up to twelve, and Envoy takes 16,384 bytes
+# in one piece.
+MOST_CHARACTERS = 1_200
+
+
 class Priority(IntEnum):
     """Which request is given up first; lower value = more important."""
 
@@ -36,16 +48,107 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Which requests belong to a class; an empty field matches all."""
+    """Which requests belong to a class; an empty field matches all.
+
+    Of `path_prefix`, `path_template` and `grpc_method` one may be given.
+
+    Attributes:
+        method: HTTP method, as it is sent.
+        path_prefix: Start of the path.
+        path_template: The whole path; `{name}` stands for one part of it, whatever it is.
+        headers: Value by lower-case name of a header; "" = any value, but it must be there.
+        grpc_method: `package.Service/Method`, or `package.Service` for all of its methods.
+    """
 
     method: str = ""
     path_prefix: str = ""
+    path_template: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    grpc_method: str = ""
 
     def __post_init__(self) -> None:
-        if self.path_prefix and not self.path_prefix.startswith("/"):
+        for what in ("path_prefix", "path_template"):
+            if not getattr(self, what).startswith("/") and getattr(self, what):
+                raise InvalidValueError(
+                    f"match: {what} is {getattr(self, what)!r}, must start with '/'"
+                )
+        for part in self.path_template.split("/"):
+            if PART.fullmatch(part) is None:
+                raise InvalidValueError(
+                    f"match: path_template is {self.path_template!r}, {part!r} in it must be "
+                    "plain text or one {name}"
+                )
+        if self.grpc_method and GRPC.fullmatch(self.grpc_method) is None:
             raise InvalidValueError(
-                f"match: path_prefix is {self.path_prefix!r}, must start with '/'"
+                f"match: grpc_method is {self.grpc_method!r}, must be package.Service/Method or "
+                "package.Service"
             )
+        given = [w for w in ("path_prefix", "path_template", "grpc_method") if getattr(self, w)]
+        if len(given) > 1 or (self.grpc_method and self.method):
+            said = ", ".join([*(["method"] if self.method else []), *given])
+            raise InvalidValueError(
+                f"match: {said} are given, must be one of path_prefix, path_template and "
+                "grpc_method; a gRPC method is always sent by POST"
+            )
+        texts = (self.method, self.path_prefix, self.path_template, self.grpc_method)
+        length = sum(map(len, (*texts, *self.headers, *self.headers, *self.headers.values())))
+        if length > MOST_CHARACTERS:
+            raise InvalidValueError(
+                f"match: has {length} characters, must have at most {MOST_CHARACTERS}: balancers "
+                "take no longer ones"
+            )
+        for name in self.headers:
+            if name != name.lower():
+                raise InvalidValueError(f"match: header {name!r} must be in lower case")
+
+    def takes(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether a request belongs here.
+
+        Args:
+            method: As it was sent.
+            path: Without what follows `?`, as the balancer normalised it.
+            headers: By lower-case name.
+        """
+        if self.method and method != self.method:
+            return False
+        for name, value in self.headers.items():
+            if name not in headers or (value and headers[name] != value):
+                return False
+        if self.grpc_method:
+            is_grpc = headers.get("content-type", "").startswith("application/grpc")
+            there = f"/{self.grpc_method}"
+            is_it = path == there if "/" in self.grpc_method else path.startswith(f"{there}/")
+            return method == "POST" and is_grpc and is_it
+        if self.path_template:
+            return _fits(self.path_template, path)
+        return path.startswith(self.path_prefix)
+
+    def covers(self, other: Match) -> bool:
+        """Whether it takes all that `other` takes, as far as can be told by looking at both."""
+        if self.method and self.method != ("POST" if other.grpc_method else other.method):
+            return False
+        for name, value in self.headers.items():
+            if name not in other.headers or (value and other.headers[name] != value):
+                return False
+        if self.grpc_method:
+            return bool(other.grpc_method) and f"{other.grpc_method}/".startswith(
+                f"{self.grpc_method}/"
+            )
+        if self.path_template:
+            return bool(other.path_template) and _fits(self.path_template, other.path_template)
+        first = other.path_template.partition("{")[0]
+        grpc = f"/{other.grpc_method}{'' if '/' in other.grpc_method else '/'}"
+        start = grpc if other.grpc_method else (other.path_prefix or first)
+        return start.startswith(self.path_prefix)
+
+
+def _fits(template: str, path: str) -> bool:
+    """Whether a path is one of a template; another template is a path of `{}` parts."""
+    wanted, parts = template.split("/"), path.split("/")
+    return len(wanted) == len(parts) and all(
+        (part != "" if want.startswith("{") else want == part)
+        for want, part in zip(wanted, parts, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +210,7 @@ class RequestClass:
         key_header: Request header whose value binds a request to a cell; "" = free to go
             anywhere.
         regions: Regions that may serve it (data residency); empty = all.
+        cells: Cells that may serve it, within those regions; empty = all.
         residency: By origin: regions that may serve what comes from there, when the key space of
             an origin may not leave some regions; an origin that is not named may use `regions`.
         transfer_kb: Bytes of one answer that cross a link between regions, in kilobytes; > 0.
@@ -126,6 +230,7 @@ class RequestClass:
     retriable: bool = False
     key_header: str = ""
     regions: frozenset[str] = frozenset()
+    cells: frozenset[str] = frozenset()
     residency: Mapping[str, frozenset[str]] = field(default_factory=dict)
     transfer_kb: float = TRANSFER_KB
     dependencies: frozenset[str] = frozenset()
@@ -190,6 +295,10 @@ class RequestClass:
     def allows_region(self, region: str) -> bool:
         """Whether data residency lets a region serve some of it."""
         return not self.regions or region in self.regions
+
+    def allows_cell(self, cell: Cell) -> bool:
+        """Whether a cell may serve some of it: residency, and the cells that were named."""
+        return self.allows_region(cell.region) and (not self.cells or cell.name in self.cells)
 
     def allows(self, origin: str, region: str) -> bool:
         """Whether data residency lets a region serve what comes from an origin."""

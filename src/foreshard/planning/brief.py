@@ -55,12 +55,17 @@ class Ground:
 
     @cached_property
     def eligible(self) -> Flags:
-        """[F, C] whether residency lets a cell serve a flow."""
+        """[F, C] whether a cell may serve a flow."""
         names, classes = self.fleet.regions, self.classes
         of_region = np.array(
             [[classes[f.request_class].allows(f.origin, r) for r in names] for f in self.flows]
         )
-        return _frozen(of_region[:, self.region])
+        named = {
+            name: np.array([each.allows_cell(cell) for cell in self.fleet.cells])
+            for name, each in classes.items()
+        }
+        of_cell = np.array([named[f.request_class] for f in self.flows])
+        return _frozen(of_region[:, self.region] & of_cell)
 
     @cached_property
     def latency_s(self) -> Floats:

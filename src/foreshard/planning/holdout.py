@@ -70,8 +70,8 @@ def withhold(
         if name not in cells or cells[name].phase is not Phase.ACTIVE:
             continue
         if doubt.begins(policy.thresholds):
-            region = ground.fleet.cell(name).region
-            served = [c.priority for c in classes.values() if c.allows_region(region)]
+            cell = ground.fleet.cell(name)
+            served = [c.priority for c in classes.values() if c.allows_cell(cell)]
             intents.append(coin.intent(name, "", doubt, most=min(served, default=None)))
             if not intents[-1].acted:
                 del kept_cells[name]

@@ -46,8 +46,8 @@ def _nearest(
 
 
 def _allowed(flow: Flow, fleet: Fleet, classes: Mapping[str, RequestClass]) -> list[Cell]:
-    allows = classes[flow.request_class].allows
-    return [c for c in fleet.cells if allows(flow.origin, c.region)]
+    one = classes[flow.request_class]
+    return [c for c in fleet.cells if one.allows(flow.origin, c.region) and one.allows_cell(c)]
 
 
 def even_plan(

@@ -114,10 +114,10 @@ def _backups(fleet: Fleet, request_class: RequestClass) -> Mapping[str, tuple[st
     """`backups_of` every cell."""
     able = frozenset(r for r in fleet.regions if request_class.allows_region(r))
     if request_class.data is None:
-        return fleet.nearest(able, most=BACKUPS)
-    declared = request_class.data.replicas
+        return fleet.nearest(able, most=BACKUPS, among=request_class.cells)
+    declared, may = request_class.data.replicas, request_class.allows_cell
     return {
-        home: tuple(n for n in declared.get(home, ()) if fleet.cell(n).region in able)[:1]
+        home: tuple(n for n in declared.get(home, ()) if may(fleet.cell(n)))[:1]
         for home in fleet.names
     }
 

@@ -15,7 +15,7 @@ than its own noise explains. So a quiet cell stays near 1 and a creep is followe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +47,13 @@ class NeedsPrior:
             cost the mean of the others).
         base_sd: [R], how large a cell's idle use may be, in the resource's unit; >= 0.
         noise_sd: [R], scatter of one reading, the resource's unit; > 0. A start: it is learned.
-        relative_sd: How far a declared cost may be wrong, as a part of it.
+        relative_sd: [K] or one for all, how far a declared cost may be wrong, as a part of it.
     """
 
     declared: Array
     base_sd: Array
     noise_sd: Array
-    relative_sd: float = 0.5
+    relative_sd: Array = field(default_factory=lambda: np.array(0.5))
 
     def __post_init__(self) -> None:
         k_r = self.declared.shape
@@ -67,11 +67,21 @@ class NeedsPrior:
                 f"needs prior: declared {self.declared.tolist()} and noise_sd "
                 f"{self.noise_sd.tolist()} must be > 0"
             )
-        if np.any(self.base_sd < 0.0) or not self.relative_sd > 0.0:
+        if np.any(self.base_sd < 0.0) or not np.all(self.relative_sd > 0.0):
             raise InvalidValueError(
                 f"needs prior: base_sd {self.base_sd.tolist()} must be >= 0 and relative_sd "
-                f"{self.relative_sd} > 0"
+                f"{self.relative_sd.tolist()} > 0"
             )
+        if self.relative_sd.shape not in {(), k_r[:1]}:
+            raise InvalidValueError(
+                f"needs prior: relative_sd has shape {self.relative_sd.shape}, must be one for "
+                f"all or {k_r[:1]}"
+            )
+
+    @property
+    def trust(self) -> Array:
+        """[K] inverse variance of a declared cost, as a part of it."""
+        return np.broadcast_to(1.0 / self.relative_sd**2, self.declared.shape[:1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +232,7 @@ def estimate(state: NeedsState) -> NeedsEstimate:
         needs=needs,
         low=np.maximum(needs - reach, 0.0),
         high=needs + reach,
-        is_told_apart=sd < _TOLD_APART * prior.relative_sd,
+        is_told_apart=sd < _TOLD_APART / np.sqrt(prior.trust)[:, None],
         base=_base(state, told),
         capacity_factor=state.factor.factor,
     )
@@ -230,14 +240,14 @@ def estimate(state: NeedsState) -> NeedsEstimate:
 
 def _precision(state: NeedsState) -> Array:
     """[R, K, K], posterior precision of (1 + delta)."""
-    eye = np.eye(len(state.prior.declared)) / state.prior.relative_sd**2
+    eye = np.diag(state.prior.trust)
     return np.asarray(state.gram / state.noise_var[:, None, None] + eye)
 
 
 def _solve(state: NeedsState) -> Array:
     """[K, R], 1 + delta >= 0, by projected coordinate descent (convex: it finds the minimum)."""
     precision = _precision(state)
-    pull = state.moment / state.noise_var[:, None] + 1.0 / state.prior.relative_sd**2
+    pull = state.moment / state.noise_var[:, None] + state.prior.trust
     told = np.maximum(np.linalg.solve(precision, pull[:, :, None])[:, :, 0], 0.0)
     if not np.any(told <= 0.0):
         return np.asarray(told.T)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreshard.adapters.routing.envoy.edition import Edition, Seal, edition, pack, unpack
+from foreshard.adapters.routing.envoy.edition import Edition, edition, pack, unpack
 from foreshard.adapters.routing.envoy.snapshot import snapshot
+from foreshard.adapters.routing.seal import Seal
 from foreshard.model.errors import SinkError
 from tests.adapters.routing.xds_peer import small_world
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foreshard.adapters.routing.envoy.bootstrap import bootstrap, bootstrap_text
+from foreshard.adapters.routing.envoy.classification import classification
 from foreshard.adapters.routing.envoy.endpoints import node_weights
 from foreshard.adapters.routing.envoy.render import render
 from foreshard.adapters.routing.envoy.resources import (
@@ -26,7 +27,7 @@ from foreshard.adapters.routing.envoy.resources import (
 from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.model.errors import InvalidValueError, SinkError
 from foreshard.model.topology import Cell, Node
-from foreshard.model.workload import OwnedData
+from foreshard.model.workload import Match, OwnedData
 from tests.adapters.routing.envoy_tables import (
     CHECKOUT,
     REPORT,
@@ -293,3 +294,23 @@ def test_a_backup_that_has_no_data_is_refused_and_replicas_are_all_there_is() ->
     told = MessageToDict(made[ENDPOINT_TYPE]["keyed/checkout/eu-1"])["endpoints"]
     there = [(part["locality"]["subZone"], part.get("priority", 0)) for part in told]
     assert there == [("eu-1", 0), ("eu-3", 1)]
+
+
+@pytest.mark.parametrize(
+    "matches",
+    [
+        [Match(path_prefix=f"/service-{n:03}/orders") for n in range(500)],
+        [Match(headers={"x-tenant": f"{n}-" + "\u00e9" * 300}) for n in range(40)],
+        [Match(path_template="/" + "+" * 1_190)],
+    ],
+    ids=["paths", "headers", "one long"],
+)
+def test_no_expression_is_longer_than_envoy_takes_and_no_class_is_lost(
+    matches: list[Match],
+) -> None:
+    classes = [replace(SEARCH, name=f"c{n}", match=match) for n, match in enumerate(matches)]
+    routes = [free_route(each, {"eu-1": 1}) for each in classes]
+    made = classification(table(cells("eu-1"), *routes), header="x-class")
+    values = [each.append.header.value for each in made.mutations if each.HasField("append")]
+    assert max(len(value.encode()) for value in values) <= 16_384
+    assert all(any(f"'{each.name}'" in value for value in values) for each in classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from foreshard.adapters.routing.envoy.access_log import STAT_PREFIX
 from foreshard.model.routing import RoutingTable
 from foreshard.model.topology import Cell
 from foreshard.model.workload import Match
+from foreshard.router import Router
+from foreshard.router.path import normalised
 from tests.adapters.routing.envoy_bench import Bench, bench
 from tests.adapters.routing.envoy_tables import (
     CHECKOUT,
@@ -79,6 +82,29 @@ async def test_a_client_cannot_choose_its_timeout_or_retries(tmp_path: Path) -> 
         assert await running.ask("/search", headers=hurried) == (200, "eu-2")
 
 
+async def test_odd_paths_are_what_the_router_takes_them_for(tmp_path: Path) -> None:
+    odd = (
+        r"/a/b //a//b /a/./b /x/../a //x/../a /a//../b /%61 /a%2Fb /a%2fb /a/%2e%2e/b /%2E/a "
+        r"/a\b /a/..\b /.. /../a /a/.. /a/. /a;x=1 /a%7e~ /a%zz /a?b=/../c /%c3%a9 "
+        r"/a/b/../../../c /a%20b /%41%5F%2D /a...b/..c/.d/... /a/%2e /a/.%2e/b /a// // /// "
+        r"/a/../ /a|b^c<>`{} /"
+    )
+
+    def one(fleet: tuple[Cell, ...]) -> RoutingTable:
+        return table(fleet, free_route(REPORT, {"eu-1": 1}))
+
+    async with bench(("eu-1",), one, tmp_path) as running:
+        seen = running.backends["eu-1"].served
+        for path in odd.split():
+            seen.clear()
+            port = running.settings.listen_port
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
+            await reader.read()
+            writer.close()
+            assert [taken.partition("?")[0] for taken in seen] == [normalised(path)], path
+
+
 async def test_forty_classes_are_told_apart_in_the_tables_order(tmp_path: Path) -> None:
     def many(fleet: tuple[Cell, ...]) -> RoutingTable:
         awkward = replace(SEARCH, name="odd", match=Match(path_prefix="/it's)%\\"))
@@ -92,6 +118,72 @@ async def test_forty_classes_are_told_apart_in_the_tables_order(tmp_path: Path) 
         for path, name in (("/0", "c0"), ("/39", "c3"), ("/4", "c4"), ("/report", "report")):
             assert await running.ask(path) == (200, "eu-1")
             assert running.backends["eu-1"].headers[-1]["x-foreshard-class"] == name
+
+
+async def test_a_hundred_classes_are_told_apart_by_a_tree(tmp_path: Path) -> None:
+    starts = [f"/area-{i % 20}/{'it' * (i // 20)}" for i in range(100)]
+    matches = {f"c{i}": Match(path_prefix=start) for i, start in enumerate(reversed(starts))}
+    matches["report"] = Match()
+
+    def many(fleet: tuple[Cell, ...]) -> RoutingTable:
+        classes = [replace(SEARCH, name=name, match=match) for name, match in matches.items()]
+        return table(fleet, *(free_route(each, {"eu-1": 1}) for each in classes))
+
+    async with bench(("eu-1",), many, tmp_path) as running:
+        for path in ("/area-7/", "/area-7/ititx", "/area-19/it", "/area-0/it7", "/area", "/z"):
+            assert await running.ask(path) == (200, "eu-1")
+            meant = next(name for name, match in matches.items() if match.takes("GET", path, {}))
+            assert running.backends["eu-1"].headers[-1]["x-foreshard-class"] == meant
+
+
+MATCHES = {
+    "one-user": Match(path_template="/users/{id}"),
+    "orders": Match(path_template="/users/{id}/orders.v1", method="GET"),
+    "gold": Match(headers={"x-tier": "gold'"}),
+    "traced": Match(path_prefix="/api", headers={"x-trace": ""}),
+    "pay": Match(grpc_method="shop.v1.Payments/Pay"),
+    "payments": Match(grpc_method="shop.v1.Payments"),
+}
+GRPC = {"content-type": "application/grpc+proto"}
+REQUESTS: list[tuple[str, str, dict[str, str]]] = [
+    ("GET", "/users/7", {}),
+    ("GET", "/users/", {}),
+    ("GET", "/users/7/orders.v1", {}),
+    ("POST", "/users/7/orders.v1", {}),
+    ("GET", "/users/7/ordersxv1", {}),
+    ("GET", "/users/7/8/orders.v1", {}),
+    ("GET", "/x/users/7", {}),
+    ("GET", "/any", {"x-tier": "gold'"}),
+    ("GET", "/any", {"x-tier": "gold"}),
+    ("GET", "/any", {"x-tier": ""}),
+    ("GET", "/api/x", {"x-trace": "1"}),
+    ("GET", "/api/x", {}),
+    ("POST", "/shop.v1.Payments/Pay", GRPC),
+    ("POST", "/shop.v1.Payments/Refund", GRPC),
+    ("POST", "/shop.v1.PaymentsX/Pay", GRPC),
+    ("POST", "/shop.v1.Payments/Pay", {"content-type": "application/json"}),
+    ("GET", "/shop.v1.Payments/Pay", GRPC),
+]
+
+
+async def test_templates_headers_and_grpc_methods_mean_to_envoy_what_they_mean_to_us(
+    tmp_path: Path,
+) -> None:
+    def matched(fleet: tuple[Cell, ...]) -> RoutingTable:
+        classes = [replace(SEARCH, name=name, match=match) for name, match in MATCHES.items()]
+        routes = [free_route(c, {"eu-1": 1}) for c in classes]
+        return table(fleet, *routes, free_route(replace(REPORT, match=Match()), {"eu-1": 1}))
+
+    async with bench(("eu-1",), matched, tmp_path) as running:
+        told, meant = {}, {}
+        for request in REQUESTS:
+            method, path, headers = request
+            assert await running.ask(path, method=method, headers=headers) == (200, "eu-1")
+            told[str(request)] = running.backends["eu-1"].headers[-1]["x-foreshard-class"]
+            takers = [name for name, m in MATCHES.items() if m.takes(method, path, headers)]
+            meant[str(request)] = (*takers, "report")[0]
+        assert told == meant
+        assert set(meant.values()) == {*MATCHES, "report"}
 
 
 async def test_every_key_goes_to_the_owner_of_its_slot(tmp_path: Path) -> None:
@@ -110,6 +202,39 @@ async def test_every_key_goes_to_the_owner_of_its_slot(tmp_path: Path) -> None:
         assert not wrong
         status, _ = await running.ask("/checkout", method="POST")
         assert status in {200, 429}, "a request without a key goes anywhere"
+
+
+async def test_odd_keys_go_where_the_router_sends_them(tmp_path: Path) -> None:
+    """Empty, sent twice in either order, no ASCII, in blanks, long: what is hashed are bytes."""
+    runs = [(name, 1) for _ in range(1_365) for name in NAMES]
+
+    def even(fleet: tuple[Cell, ...]) -> RoutingTable:
+        return table(fleet, keyed_route(CHECKOUT, [*runs, ("eu-1", 1)], fleet))
+
+    odd: list[tuple[bytes, ...]] = [
+        (b"",),
+        ("naïve-ключ".encode(),),
+        ("naïve".encode("latin-1"),),
+        (b"a b\tc",),
+        (b"k" * 5_000,),
+        *((f"{n}".encode(), b"z") for n in range(12)),
+        *((b"z", f"{n}".encode()) for n in range(12)),
+        *((f"{n}".encode(), b"", b"\xff") for n in range(12)),
+    ]
+    async with bench(NAMES, even, tmp_path) as running:
+        router = Router(even(fleet_of(running)))
+        port = running.settings.listen_port
+        for keys in odd:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            lines = b"".join(b"x-key:  %b \r\n" % value for value in keys)
+            head = b"POST /checkout HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n"
+            writer.write(head + b"connection: close\r\n" + lines + b"\r\n")
+            answer = (await reader.read()).decode()
+            writer.close()
+            one = keys[0] if len(keys) == 1 else keys
+            found = router.route("checkout", "eu", one)
+            assert isinstance(found, Cell)
+            assert answer.endswith(found.name), keys
 
 
 async def test_shedding_is_exact_says_when_to_return_and_asks_no_cell(tmp_path: Path) -> None:
@@ -187,6 +312,35 @@ async def test_a_free_class_feels_nothing_when_a_cell_dies_and_nobody_plans(
         assert {status for status, _ in answers} == {200}
 
 
+async def test_what_reached_no_cell_is_asked_of_another_and_what_broke_off_is_not(
+    tmp_path: Path,
+) -> None:
+    once = replace(SEARCH, retriable=False)
+
+    def everywhere(fleet: tuple[Cell, ...]) -> RoutingTable:
+        return table(fleet, free_route(once, dict.fromkeys(NAMES, 1)))
+
+    async with bench(NAMES, everywhere, tmp_path) as running:
+        for backend in running.backends.values():
+            backend.delay_s = 0.3
+        under_way = [asyncio.create_task(running.ask("/search")) for _ in range(12)]
+        await asyncio.sleep(0.1)
+        dead = running.backends["eu-1"]
+        inside = dead.served["/search"]
+        assert inside
+        await dead.kill()
+        broken = [status for status, _ in await asyncio.gather(*under_way) if status != 200]
+        assert len(broken) == inside, "each may have been done; none is asked again"
+        assert sum(b.served["/search"] for b in running.backends.values()) == 12
+        for backend in running.backends.values():
+            backend.delay_s = 0.0
+        # So few at once that the budget of retries has room for all that meet the dead cell.
+        for _ in range(5):
+            answers = await asyncio.gather(*(running.ask("/search") for _ in range(12)))
+            assert {status for status, _ in answers} == {200}
+        assert sum(b.served["/search"] for b in running.backends.values()) == 12 + 60
+
+
 async def test_a_dead_cells_keys_move_to_one_backup_each_and_come_home(tmp_path: Path) -> None:
     def keyed(fleet: tuple[Cell, ...]) -> RoutingTable:
         runs = [("eu-1", 2048), ("eu-2", 1024), ("eu-3", 1024)]
@@ -198,27 +352,27 @@ async def test_a_dead_cells_keys_move_to_one_backup_each_and_come_home(tmp_path:
             asked = (running.ask("/checkout", method="POST", headers=key(n)) for n in range(60))
             return await asyncio.gather(*asked)
 
-        async def until(wanted: str) -> list[tuple[int, str]]:
+        # Envoy's threads learn of an ejection and of its end one after the other: what counts is
+        # what all of them say.
+        async def until(is_so: Callable[[list[tuple[int, str]]], bool]) -> list[tuple[int, str]]:
             async with asyncio.timeout(15):
                 while True:
                     found = await homes()
-                    at_home = "eu-1" in {name for status, name in found if status == 200}
-                    ok = all(status == 200 for status, _ in found)
-                    if ok and at_home == (wanted == "home"):
+                    if is_so(found):
                         return found
                     await asyncio.sleep(0.2)
 
         before = await homes()
         dead = running.backends["eu-1"]
         await dead.kill()
-        away = await until("away")
+        away = await until(lambda found: all(s == 200 and name != "eu-1" for s, name in found))
         moved = {n for n, (_, name) in enumerate(before) if name == "eu-1"}
         assert len(moved) > 10
         assert {away[n][1] for n in moved} == {"eu-2", "eu-3"}, "spread over the backups"
         assert all(away[n] == before[n] for n in range(60) if n not in moved)
         assert await homes() == away, "a key has one backup"
         await dead.start()
-        assert await until("home") == before
+        await until(lambda found: found == before)
 
 
 async def test_an_owner_that_fails_in_a_row_is_ejected_and_backups_serve_its_keys(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from foreshard.adapters.routing.envoy.edition import Seal
 from foreshard.adapters.routing.last_good import Kept, LastGood
+from foreshard.adapters.routing.seal import Seal
 from foreshard.model.errors import SinkError
 from tests.adapters.routing.test_edition import KEY, NEW, OLD, PLAIN, made
 

@@ -13,8 +13,8 @@ import pytest
 
 from foreshard.adapters.routing.client import ServeSink
 from foreshard.adapters.routing.envoy.bootstrap import bootstrap_text
-from foreshard.adapters.routing.envoy.edition import Seal
 from foreshard.adapters.routing.relay import RelaySettings, run_relay
+from foreshard.adapters.routing.seal import Seal
 from foreshard.lab.envoy import Envoy
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import RoutingTable, WeightRow

@@ -20,12 +20,13 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 
 from foreshard.adapters.routing import last_good, relay
 from foreshard.adapters.routing.durable import replace_file
-from foreshard.adapters.routing.envoy.edition import Edition, Seal, edition, pack
+from foreshard.adapters.routing.envoy.edition import Edition, edition, pack
 from foreshard.adapters.routing.envoy.editions import METHOD, SERVICE
 from foreshard.adapters.routing.envoy.resources import CLUSTER_TYPE
 from foreshard.adapters.routing.envoy.snapshot import snapshot
 from foreshard.adapters.routing.last_good import LastGood
 from foreshard.adapters.routing.relay import RelaySettings, run_relay
+from foreshard.adapters.routing.seal import Seal
 from tests.adapters.routing.serve_bench import free_port
 from tests.adapters.routing.xds_peer import small_world
 

@@ -28,6 +28,16 @@ nodes = st.builds(Node, host=st.text(max_size=20), port=st.integers(1, 65_535))
 
 
 @st.composite
+def matches(draw: st.DrawFn) -> Match:
+    headers = draw(st.dictionaries(st.sampled_from(["x-a", "x-b"]), names))
+    way = draw(st.sampled_from(["path_prefix", "path_template", "grpc_method"]))
+    if way == "grpc_method":
+        return Match(headers=headers, grpc_method="shop.v1.Payments/Pay")
+    method = draw(st.sampled_from(["", "GET"]))
+    return Match(method=method, headers=headers, **{way: "/a/" + draw(names)})
+
+
+@st.composite
 def request_classes(draw: st.DrawFn) -> RequestClass:
     objective_s = draw(positive)
     key_header = draw(st.sampled_from(["", "x-key"]))
@@ -49,7 +59,7 @@ def request_classes(draw: st.DrawFn) -> RequestClass:
         weight=draw(positive),
         objective_s=objective_s,
         timeout_s=objective_s + draw(st.floats(0, 100)),
-        match=Match(method=draw(st.sampled_from(["", "GET"])), path_prefix="/" + draw(names)),
+        match=draw(matches()),
         retriable=draw(st.booleans()),
         key_header=key_header,
         data=data,
@@ -57,6 +67,7 @@ def request_classes(draw: st.DrawFn) -> RequestClass:
         transfer_kb=draw(st.sampled_from([10.0, 250.0])),
         move_cost_s=draw(st.none() | positive),
         regions=regions,
+        cells=draw(st.frozensets(names, max_size=3)),
         dependencies=draw(st.frozensets(names, max_size=3)),
         declared=Needs(per_request=draw(st.dictionaries(names, positive, max_size=3))),
     )

@@ -95,6 +95,17 @@ def test_with_retries_no_error_is_seen() -> None:
     assert asked > 1_900
 
 
+@pytest.mark.parametrize("pick", [Pick.LEAST_REQUEST, Pick.SLOTS])
+def test_what_may_be_asked_once_is_asked_elsewhere_while_nobody_was_reached(pick: Pick) -> None:
+    of = five_hundred(light(keyed=pick == Pick.SLOTS), duration_s=8.0)
+    plant = begun(of, pick=pick, net=NET)
+    play(plant, well(of), from_s=0.0, to_s=2.0)
+    play(plant, well(of, is_up=np.array([False, True, True])), from_s=2.0, to_s=8.0)
+    failed = plant.close().fates[..., Fate.FAILED].sum()
+    # The first key spends all its tries at its home; they count against it.
+    assert failed <= (0 if pick == Pick.LEAST_REQUEST else 2)
+
+
 def test_an_ejection_ends_and_the_next_one_is_longer() -> None:
     of = five_hundred(light(), duration_s=40.0)
     plant = begun(of, pick=Pick.LEAST_REQUEST, net=NET)

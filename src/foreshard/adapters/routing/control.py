@@ -47,6 +47,7 @@ class PlanControl:
         self._counts = {"applied": 0, "rejected": 0}
         self._last_rejection = ""
         self._one_at_a_time = asyncio.Lock()
+        self._news = asyncio.Event()
 
     async def restore(self) -> None:
         """Serve what was live before the restart, at once.
@@ -82,6 +83,10 @@ class PlanControl:
     def table(self) -> RoutingTable | None:
         """The live table."""
         return self._table
+
+    def news(self) -> asyncio.Event:
+        """Set when another table is committed than the one that is now."""
+        return self._news
 
     def load(self) -> Sequence[Mapping[str, object]]:
         """What the proxies report of the cells, see `LoadReports.as_json`."""
@@ -175,6 +180,8 @@ class PlanControl:
         else:
             self._problems = ()
         self._table = table
+        told, self._news = self._news, asyncio.Event()
+        told.set()
 
 
 def _digest(table: RoutingTable) -> str:

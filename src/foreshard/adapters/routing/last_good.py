@@ -14,7 +14,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from foreshard.adapters.routing.durable import read_file, replace_file
-from foreshard.adapters.routing.envoy.edition import Edition, Seal, pack, unpack
+from foreshard.adapters.routing.envoy.edition import Edition, pack, unpack
+from foreshard.adapters.routing.seal import Seal
 from foreshard.model.errors import SinkError
 
 __all__ = ["Kept", "LastGood"]

@@ -18,12 +18,13 @@ from pathlib import Path
 import structlog
 
 from foreshard.adapters.routing.envoy.discovery import Discovery, DiscoverySettings
-from foreshard.adapters.routing.envoy.edition import Edition, Seal
+from foreshard.adapters.routing.envoy.edition import Edition
 from foreshard.adapters.routing.envoy.follower import Follower
 from foreshard.adapters.routing.envoy.health import health_handler
 from foreshard.adapters.routing.envoy.resources import Resources
 from foreshard.adapters.routing.envoy.snapshot import Views
 from foreshard.adapters.routing.last_good import LastGood
+from foreshard.adapters.routing.seal import Seal
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import RoutingTable
 

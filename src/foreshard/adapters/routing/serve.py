@@ -23,10 +23,11 @@ from foreshard.adapters.routing.client import SOCKET
 from foreshard.adapters.routing.control import PlanControl
 from foreshard.adapters.routing.control_api import control_app
 from foreshard.adapters.routing.envoy.discovery import Discovery, DiscoverySettings
-from foreshard.adapters.routing.envoy.edition import Seal
 from foreshard.adapters.routing.envoy.editions import EditionService
 from foreshard.adapters.routing.envoy.health import health_handler
 from foreshard.adapters.routing.envoy.snapshot import Render
+from foreshard.adapters.routing.seal import Seal
+from foreshard.adapters.routing.table_service import TableService
 from foreshard.model.errors import SinkError
 
 __all__ = ["ServeSettings", "run_serve", "serving"]
@@ -103,6 +104,7 @@ async def serving(settings: ServeSettings) -> AsyncIterator[int]:
         handlers = [
             health_handler(lambda: discovery.committed is not None),
             EditionService(discovery, settings.seal).handler(),
+            TableService(control.table, control.news, settings.seal).handler(),
         ]
         port = await discovery.start(settings.host, settings.port, handlers=handlers)
         runner = web.AppRunner(control_app(control), access_log=None, shutdown_timeout=1.0)

@@ -24,7 +24,18 @@ from foreshard.model.workload import (
     RequestClass,
 )
 
-__all__ = ["SCHEMA_VERSION", "Json", "canonical_json", "checksum", "decode_table", "encode_table"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Json",
+    "canonical_json",
+    "checksum",
+    "decode_cell",
+    "decode_route",
+    "decode_table",
+    "encode_cell",
+    "encode_route",
+    "encode_table",
+]
 
 SCHEMA_VERSION = 1
 """Rises when a document of the old form can no longer be read."""
@@ -55,8 +66,8 @@ def encode_table(table: RoutingTable) -> dict[str, object]:
     return {
         "schema": SCHEMA_VERSION,
         "version": table.version,
-        "cells": [_encode_cell(cell) for cell in table.cells],
-        "classes": [_encode_route(route) for route in table.classes],
+        "cells": [encode_cell(cell) for cell in table.cells],
+        "classes": [encode_route(route) for route in table.classes],
         "default_class": table.default_class,
     }
 
@@ -74,8 +85,8 @@ def decode_table(document: object) -> RoutingTable:
     try:
         table = RoutingTable(
             version=root.whole("version"),
-            cells=tuple(_decode_cell(cell) for cell in root.children("cells")),
-            classes=tuple(_decode_route(route) for route in root.children("classes")),
+            cells=tuple(decode_cell(cell) for cell in root.children("cells")),
+            classes=tuple(decode_route(route) for route in root.children("classes")),
             default_class=root.text("default_class"),
         )
     except InvalidValueError as error:
@@ -84,13 +95,20 @@ def decode_table(document: object) -> RoutingTable:
     return table
 
 
-def _encode_cell(cell: Cell) -> Json:
+def encode_cell(cell: Cell) -> Json:
+    """A cell as JSON values."""
     nodes = [{"host": node.host, "port": node.port} for node in cell.nodes]
     made = {"name": cell.name, "region": cell.region, "zone": cell.zone, "nodes": nodes}
     return made | {"is_peer": True} if cell.is_peer else made
 
 
-def _decode_cell(document: Document) -> Cell:
+def decode_cell(document: Document) -> Cell:
+    """The cell that `encode_cell` wrote.
+
+    Raises:
+        SinkError: It is damaged.
+        InvalidValueError: It is none.
+    """
     nodes = [
         Node(host=node.text("host"), port=node.whole("port"))
         for node in document.children("nodes", keys=("host", "port"))
@@ -106,7 +124,8 @@ def _decode_cell(document: Document) -> Cell:
     return cell
 
 
-def _encode_route(route: ClassRoute) -> Json:
+def encode_route(route: ClassRoute) -> Json:
+    """A class and where it goes as JSON values."""
     document: dict[str, object] = {
         "request_class": _encode_class(route.request_class),
         "rows": {origin: _encode_row(row) for origin, row in route.rows.items()},
@@ -117,7 +136,13 @@ def _encode_route(route: ClassRoute) -> Json:
     return document
 
 
-def _decode_route(document: Document) -> ClassRoute:
+def decode_route(document: Document) -> ClassRoute:
+    """The class that `encode_route` wrote.
+
+    Raises:
+        SinkError: It is damaged.
+        InvalidValueError: It is none.
+    """
     rows = document.child("rows")
     backups = document.child("backups")
     route = ClassRoute(
@@ -166,17 +191,16 @@ def _encode_class(request_class: RequestClass) -> Json:
         "weight": request_class.weight,
         "objective_s": request_class.objective_s,
         "timeout_s": request_class.timeout_s,
-        "match": {
-            "method": request_class.match.method,
-            "path_prefix": request_class.match.path_prefix,
-        },
+        "match": _encode_match(request_class.match),
         "retriable": request_class.retriable,
         "key_header": request_class.key_header,
         "regions": sorted(request_class.regions),
         "dependencies": sorted(request_class.dependencies),
         "declared": dict(request_class.declared.per_request),
     }
-    # Left out where unused, so that tables without data stay what they were, byte for byte.
+    # Left out where unused, so that tables without it stay what they were, byte for byte.
+    if request_class.cells:
+        document["cells"] = sorted(request_class.cells)
     if request_class.move_cost_s is not None:
         document["move_cost_s"] = request_class.move_cost_s
     if request_class.residency:
@@ -189,6 +213,30 @@ def _encode_class(request_class: RequestClass) -> Json:
         if request_class.data.handover_s is not None:
             document["handover_s"] = request_class.data.handover_s
     return document
+
+
+def _encode_match(match: Match) -> Json:
+    document: dict[str, object] = {"method": match.method, "path_prefix": match.path_prefix}
+    if match.path_template:
+        document["path_template"] = match.path_template
+    if match.headers:
+        document["headers"] = dict(match.headers)
+    if match.grpc_method:
+        document["grpc_method"] = match.grpc_method
+    return document
+
+
+def _decode_match(document: Document) -> Match:
+    headers = document.child("headers") if document.has("headers") else None
+    match = Match(
+        method=document.text("method"),
+        path_prefix=document.text("path_prefix"),
+        path_template=document.text("path_template") if document.has("path_template") else "",
+        headers={name: headers.text(name) for name in headers} if headers else {},
+        grpc_method=document.text("grpc_method") if document.has("grpc_method") else "",
+    )
+    document.expect_nothing_else()
+    return match
 
 
 def _decode_data(document: Document) -> OwnedData:
@@ -209,10 +257,11 @@ def _decode_class(document: Document) -> RequestClass:
         weight=document.number("weight"),
         objective_s=document.number("objective_s"),
         timeout_s=document.number("timeout_s"),
-        match=Match(method=match.text("method"), path_prefix=match.text("path_prefix")),
+        match=_decode_match(match),
         retriable=document.flag("retriable"),
         key_header=document.text("key_header"),
         regions=frozenset(document.texts("regions")),
+        cells=frozenset(document.texts("cells")) if document.has("cells") else frozenset(),
         dependencies=frozenset(document.texts("dependencies")),
         declared=Needs(per_request={what: declared.number(what) for what in declared}),
         residency={o: frozenset(residency.texts(o)) for o in residency} if residency else {},
@@ -220,6 +269,5 @@ def _decode_class(document: Document) -> RequestClass:
         data=_decode_data(document) if document.has("replicas") else None,
         move_cost_s=document.number("move_cost_s") if document.has("move_cost_s") else None,
     )
-    match.expect_nothing_else()
     document.expect_nothing_else()
     return request_class

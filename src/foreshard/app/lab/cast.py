@@ -7,8 +7,9 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Final
 
+from foreshard.app.flying import Schooled
+from foreshard.app.steering import trained_names
 from foreshard.app.trying import ABLATIONS, foreshard, variant
-from foreshard.config import ForecastSettings
 from foreshard.lab.policy.policy import Policy
 from foreshard.lab.policy.registry import ORACLE, PEERS
 from foreshard.lab.run import Core
@@ -17,7 +18,16 @@ from foreshard.lab.simulation.fluid.plant import FluidPlant
 from foreshard.lab.simulation.requests.core import RequestPlant
 from foreshard.model.errors import LabError
 
-__all__ = ["CORES", "DEFAULT", "core_for", "is_told", "policies", "policy_named", "policy_names"]
+__all__ = [
+    "CORES",
+    "DEFAULT",
+    "core_for",
+    "is_told",
+    "learner_of",
+    "policies",
+    "policy_named",
+    "policy_names",
+]
 
 # Following every request is worth its time up to here.
 MOST_FOLLOWED = 50
@@ -34,12 +44,11 @@ CORES: Final[Mapping[str, Core]] = MappingProxyType(
 
 def policies() -> Mapping[str, Callable[[], Policy]]:
     """Makers of all policies, in the order of the tables."""
-    shipped = ForecastSettings().model
     found = sorted(entry_points(group="foreshard.forecasters").names)
-    others = [name for name in ("none", *found) if name != shipped]
     return {
         **PEERS,
-        **{f"foreshard-{name}": _with_forecast(name) for name in others},
+        **{f"foreshard-{name}": _with_forecast(name) for name in ("none", *found)},
+        **{f"foreshard-{name}": _schooled(name) for name in sorted(trained_names())},
         **{name: _ablated(name) for name in ABLATIONS},
         "foreshard": foreshard,
         **ORACLE,
@@ -63,6 +72,16 @@ def policy_names(wanted: Sequence[str]) -> tuple[str, ...]:
     """
     names = {_known(name) for name in wanted} or set(DEFAULT)
     return tuple(name for name in policies() if name in names)
+
+
+def learner_of(policy: str) -> str:
+    """Who has to learn before a policy plays; "" = nobody.
+
+    Raises:
+        LabError: There is no such policy.
+    """
+    made = policy_named(policy)
+    return made.learner if isinstance(made, Schooled) else ""
 
 
 def is_told(policy: str) -> bool:
@@ -89,6 +108,10 @@ def _known(name: str) -> str:
 
 def _with_forecast(forecast: str) -> Callable[[], Policy]:
     return lambda: foreshard(forecast)
+
+
+def _schooled(learner: str) -> Callable[[], Policy]:
+    return lambda: Schooled(name=f"foreshard-{learner}", learner=learner, is_contested=False)
 
 
 def _ablated(name: str) -> Callable[[], Policy]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foreshard.app.lab.bounding import BOUND, bound_of
-from foreshard.app.lab.cast import core_for, policy_names
-from foreshard.app.lab.playing import UNRELIEVED, calm_twin, edition, where
+from foreshard.app.lab.cast import core_for, learner_of, policy_names
+from foreshard.app.lab.playing import UNRELIEVED, calm_twin, edition, school_of, where
+from foreshard.app.schooling import Report, report_in
 from foreshard.config.scenario import read_scenario, shipped_scenarios, text_of_scenario
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.record import RunRecord
@@ -58,14 +59,21 @@ class Matrix:
     folder: Path
 
     def tasks(self) -> list[Task]:
-        """Everything to be played, seed after seed, so that a part of it is a small whole."""
-        return [
-            task
-            for seed in self.seeds
-            for entry in self.entries
-            for policy in self.policies
-            for task in self._pair(entry, policy, seed)
-        ] + ([self._bounding(entry) for entry in self.entries] if self.stage == SIM else [])
+        """Everything to be played, seed after seed, so that a part of it is a small whole.
+
+        Schools come first: whoever plays before his has ended waits for it.
+        """
+        return (
+            [*self._schools()]
+            + [
+                task
+                for seed in self.seeds
+                for entry in self.entries
+                for policy in self.policies
+                for task in self._pair(entry, policy, seed)
+            ]
+            + ([self._bounding(entry) for entry in self.entries] if self.stage == SIM else [])
+        )
 
     def task(self, entry: Entry, policy: str, seed: int, *, is_calm: bool = False) -> Task:
         """One field."""
@@ -80,6 +88,12 @@ class Matrix:
             is_calm=is_calm,
             path=where(self.folder, played, policy, seed, core),
         )
+
+    def schools(self) -> Iterator[tuple[Task, Report]]:
+        """Who went to school, and what came of it, once each."""
+        found = {task.path: task for task in self._schools() if task.path.exists()}
+        for path, task in found.items():
+            yield task, report_in(path)
 
     def scores(self, entry: Entry) -> dict[str, list[Score]]:
         """By policy, over the seeds that all of them were played with."""
@@ -119,6 +133,19 @@ class Matrix:
         yield self.task(entry, policy, seed)
         if self._has_twin(entry, policy):
             yield self.task(entry, policy, seed, is_calm=True)
+
+    def _schools(self) -> Iterator[Task]:
+        learners = [name for p in self.policies if self.stage == SIM and (name := learner_of(p))]
+        for entry in self.entries:
+            for learner in learners:
+                yield school_of(
+                    self.folder,
+                    entry.scenario,
+                    learner,
+                    text=entry.text,
+                    seed=self.seeds[0],
+                    core=core_for(entry.scenario, self.core),
+                )
 
     def _has_twin(self, entry: Entry, policy: str) -> bool:
         """Where nothing happens anyway, a run is its own twin."""

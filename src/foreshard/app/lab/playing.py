@@ -9,8 +9,10 @@ from pathlib import Path
 
 import foreshard
 from foreshard import __version__
+from foreshard.app.flying import Schooled
 from foreshard.app.lab.bounding import BOUND, save_bound
 from foreshard.app.lab.cast import CORES, is_told, policy_named
+from foreshard.app.schooling import School, attend, seed_beside
 from foreshard.config.scenario import read_scenario
 from foreshard.lab.run import run
 from foreshard.lab.scenario.fault import FaultLine
@@ -19,12 +21,24 @@ from foreshard.lab.simulation.canonical import text_of
 from foreshard.lab.simulation.record import RunRecord
 from foreshard.lab.trial.task import Task
 
-__all__ = ["UNRELIEVED", "calm_twin", "edition", "play", "record_of", "scenario_of", "where"]
+__all__ = [
+    "SCHOOL_OF",
+    "UNRELIEVED",
+    "calm_twin",
+    "edition",
+    "play",
+    "record_of",
+    "scenario_of",
+    "school_of",
+    "where",
+]
 
 # The twin that nobody relieved: the first of these that is played.
 UNRELIEVED = ("sticky", "static")
 # In production's seconds: until then every policy has found its ordinary shares.
 CALM_S = 300.0
+# A school is played in the place of a policy.
+SCHOOL_OF = "school of "
 # What cannot change the bits of a run: how it is scored, shown and asked for.
 ASIDE = ("app/lab", "cli", "lab/trial", "lab/report", "lab/scenarios", "__main__.py")
 
@@ -59,6 +73,9 @@ def play(task: Task) -> None:
     """Play on the simulated stage; the record is there whole, or not at all."""
     task.path.parent.mkdir(parents=True, exist_ok=True)
     draft = task.path.with_name(f".{task.path.name}.{os.getpid()}")
+    if task.policy.startswith(SCHOOL_OF):
+        _go_to_school(task)
+        return
     if task.policy == BOUND:
         save_bound(scenario_of(task), task.seed, draft)
     else:
@@ -68,13 +85,49 @@ def play(task: Task) -> None:
 
 def record_of(task: Task) -> RunRecord:
     """Play on the simulated stage."""
+    scenario, policy, core = scenario_of(task), policy_named(task.policy), CORES[task.core]
+    if isinstance(policy, Schooled):
+        folder = task.path.parents[1]
+        policy = policy.after_school(scenario, folder=folder, seed=task.seed, core=core)
     return run(
-        scenario_of(task),
-        policy_named(task.policy),
+        scenario,
+        policy,
         seed=task.seed,
-        core=CORES[task.core],
+        core=core,
         is_told=is_told(task.policy),
     )
+
+
+def school_of(
+    folder: Path, scenario: Scenario, learner: str, *, text: str, seed: int, core: str
+) -> Task:
+    """The task of sending a scenario's fleet to school.
+
+    Args:
+        folder: Of this edition.
+        scenario: Whose fleet.
+        learner: Who learns.
+        text: Of the scenario's file.
+        seed: Of the trial.
+        core: Of the trial.
+    """
+    school = School(scenario=scenario, folder=folder, seed=seed_beside(seed))
+    return Task(
+        scenario=scenario.name,
+        text=text,
+        policy=f"{SCHOOL_OF}{learner}",
+        seed=school.seed,
+        core=core,
+        is_calm=False,
+        path=school.note(learner),
+    )
+
+
+def _go_to_school(task: Task) -> None:
+    """Send a fleet to school; the report is there whole, or not at all."""
+    learner = task.policy.removeprefix(SCHOOL_OF)
+    school = School(scenario=scenario_of(task), folder=task.path.parents[2], seed=task.seed)
+    attend(school, learner, core=CORES[task.core])
 
 
 def edition() -> str:

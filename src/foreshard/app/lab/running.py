@@ -15,8 +15,8 @@ import numpy as np
 
 from foreshard import __version__
 from foreshard.app.lab.cast import core_for, policy_names
-from foreshard.app.lab.matrix import LIVE, Entry, Matrix
-from foreshard.app.lab.playing import record_of
+from foreshard.app.lab.matrix import FOLDER, LIVE, Entry, Matrix
+from foreshard.app.lab.playing import edition, record_of, where
 from foreshard.app.trying import settings_for
 from foreshard.config.plain_file import read_bytes
 from foreshard.config.scenario import read_scenario
@@ -142,14 +142,16 @@ def _task_of(tale: Mapping[str, Any], text: str) -> Task:
         )
     scenario = read_scenario(text, name=tale["scenario"])
     (policy,) = policy_names([tale["policy"]])
+    core = core_for(scenario, tale["core"])
     return Task(
         scenario=scenario.name,
         text=text,
         policy=policy,
         seed=tale["seed"],
-        core=core_for(scenario, tale["core"]),
+        core=core,
         is_calm=False,
-        path=Path(),
+        # Nothing is written there; what the run must have learned lies beside it.
+        path=where(FOLDER / edition(), scenario, policy, tale["seed"], core),
     )
 
 

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from foreshard.forecast.past import EVERY
 
-__all__ = ["UNHEARD", "highest_between", "highest_of", "hold", "mean_before", "summarise"]
+__all__ = [
+    "UNHEARD",
+    "highest_between",
+    "highest_of",
+    "hold",
+    "hold_row",
+    "mean_before",
+    "summarise",
+]
 
 Array = NDArray[np.float32]
 
@@ -30,21 +38,27 @@ def hold(x: Array, sustain: int) -> Array:
 
     Of a sample it is known only `sustain - 1` samples later.
     """
-    rows, steps = x.shape
-    held = np.full((rows, steps), UNHEARD, np.float32)
-    many = max(steps - sustain + 1, 0)
-    for r in range(rows):
-        row = held[r, :many]
-        row[:] = x[r, :many]
-        # Sample by sample innermost, without a branch: several are worked on at a time.
-        for k in range(1, sustain):
-            for t in range(many):
-                later = x[r, t + k]
-                # A NaN anywhere stays.
-                row[t] = later if later < row[t] or later != later else row[t]  # noqa: PLR0124
-        for t in range(many):
-            row[t] = row[t] if row[t] == row[t] else UNHEARD
+    held = np.empty(x.shape, np.float32)
+    for r in range(x.shape[0]):
+        hold_row(x[r], sustain, held[r])
     return held
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def hold_row(x: Array, sustain: int, held: Array) -> None:
+    """What is held of one row x [T], into another; see `hold`."""
+    many = max(x.size - sustain + 1, 0)
+    row = held[:many]
+    row[:] = x[:many]
+    held[many:] = UNHEARD
+    # Sample by sample innermost, without a branch: several are worked on at a time.
+    for k in range(1, sustain):
+        for t in range(many):
+            later = x[t + k]
+            # A NaN anywhere stays.
+            row[t] = later if later < row[t] or later != later else row[t]  # noqa: PLR0124
+    for t in range(many):
+        row[t] = row[t] if row[t] == row[t] else UNHEARD
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

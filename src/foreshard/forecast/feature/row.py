@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import get_num_threads, njit, prange, set_num_threads
 from numpy.typing import NDArray
 
+from foreshard.forecast.feature.blocks import UNHEARD, hold_row
 from foreshard.forecast.feature.column import AHEAD, SHARED
 from foreshard.forecast.feature.recent import describe_past
 from foreshard.forecast.feature.season import describe_hours, describe_season, levels_before
@@ -22,9 +23,10 @@ _SLOPE_15M = SHARED.index("slope_15m")
 _YESTERDAY = SHARED.index("above_yesterday_15m")
 _CARRIED = AHEAD.index("carried_15m")
 _FIRST, _WIDTH = len(SHARED), len(AHEAD)
+# Fewer rows are sooner done than a second thread has begun; and it is two that the engine has.
+_ROWS_FOR_TWO = 20_000
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
 def describe_rows(
     lines: tuple[Array, Array, tuple[Array, int]],
     where: tuple[Index, Index, Array],
@@ -35,35 +37,87 @@ def describe_rows(
     """Fill in what a row tells by itself.
 
     Args:
-        lines: Levels and what was held [R, T]; and highest of each block [R, K], and at which
-            sample the first begins.
+        lines: Levels [R, T] and what was held, or [R, 0] where that is yet to be seen; and highest
+            of each block [R, K], NaN = not heard, and at which sample the first begins.
         where: Row, sample and limit of each of N places; the limit in the unit of the levels.
         spans: Recent windows, an hour, a day, and samples in an hour.
         ahead: Horizons [H], how far a season may be off [H], and sustain.
         out: [N, F].
     """
+    before = get_num_threads()
+    if where[0].size < _ROWS_FOR_TWO or before < 2:
+        _describe_some(lines, where, spans, ahead, out)
+        return
+    set_num_threads(2)
+    try:
+        _describe_halves(lines, where, spans, ahead, out)
+    finally:
+        set_num_threads(before)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+def _describe_halves(
+    lines: tuple[Array, Array, tuple[Array, int]],
+    where: tuple[Index, Index, Array],
+    spans: tuple[tuple[int, int, int, int, int], int, int, float],
+    ahead: tuple[Index, Index, int],
+    out: Array,
+) -> None:
+    # Threads are handed arrays and numbers, no tuples of them.
+    x, held, (highest, begins) = lines
+    rows, at, limits = where
+    (a, b, c, d, e), hour, day, per_hour = spans
+    horizons, tolerances, sustain = ahead
+    middle = rows.size // 2
+    for half in prange(2):
+        own = slice(half * middle, rows.size if half else middle)
+        _describe_some(
+            (x, held, (highest, begins)),
+            (rows[own], at[own], limits[own]),
+            ((a, b, c, d, e), hour, day, per_hour),
+            (horizons, tolerances, sustain),
+            out[own],
+        )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _describe_some(
+    lines: tuple[Array, Array, tuple[Array, int]],
+    where: tuple[Index, Index, Array],
+    spans: tuple[tuple[int, int, int, int, int], int, int, float],
+    ahead: tuple[Index, Index, int],
+    out: Array,
+) -> None:
     x, held, (highest, begins) = lines
     rows, at, limits = where
     windows, hour, day, per_hour = spans
     horizons, tolerances, sustain = ahead
     usual, hourly = np.empty(DAYS, np.float32), np.empty(1, np.float32)
     room = np.empty((2, DAYS), np.float32)
+    blocks, kept = np.empty(highest.shape[1], np.float32), np.empty(x.shape[1], np.float32)
     for i in range(rows.size):
         r, t, limit = rows[i], at[i], limits[i]
         # What is not over yet tells of what comes after the sample.
         over = min(max((t + 1 - begins) // EVERY, 0), highest.shape[1])
-        far = (highest[r, :over], begins)
+        for k in range(over):
+            blocks[k] = highest[r, k] if highest[r, k] == highest[r, k] else UNHEARD
+        far = (blocks[:over], begins)
+        if held.shape[1] == 0:
+            hold_row(x[r], sustain, kept)
+            own_held = kept
+        else:
+            own_held = held[r]
         describe_past((x[r], far), t, limit, spans, out[i])
         levels_before((x[r], far), t, (day, windows[2]), usual)
         levels_before((x[r], far), t, (day, hour), hourly)
-        describe_hours((held[r], far), t, limit, (hour, windows[1], sustain), out[i])
+        describe_hours((own_held, far), t, limit, (hour, windows[1], sustain), out[i])
         level = out[i, _MEAN_15M]
         out[i, _YESTERDAY] = level - usual[0] / limit
         out[i, _YESTERDAY + 1] = out[i, _MEAN_15M + 1] - hourly[0] / limit
         for h in range(horizons.size):
             own = out[i, _FIRST + h * _WIDTH : _FIRST + (h + 1) * _WIDTH]
             describe_season(
-                (held[r], far),
+                (own_held, far),
                 t,
                 limit,
                 (horizons[h], tolerances[h], day, sustain),

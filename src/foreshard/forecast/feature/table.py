@@ -1,9 +1,8 @@
 """This module is the features of gauges before limits: one path, for training and in flight.
 
 A place is a cell at a sample before a set of limits, one a gauge. The limits may be the real ones
-(1), or others: what a gauge did before *any* level teaches how it reaches levels. A load that is
-`k` times the present one is the same as limits `1 / k` for the gauges that follow the load: every
-feature that the load moves moves with it.
+(1), or others: what a gauge did before *any* level teaches how it reaches levels. What is said
+under another load is read of other telemetry (`supposition`), by the same path.
 
 Nothing after a sample is read, and nothing from further back than a week.
 """
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foreshard.forecast.feature.blocks import UNHEARD, hold, summarise
+from foreshard.forecast.feature.blocks import hold, summarise
 from foreshard.forecast.feature.column import AHEAD, SHARED
 from foreshard.forecast.feature.company import describe_others, describe_peers, describe_work
 from foreshard.forecast.feature.row import describe_rows
@@ -39,8 +38,8 @@ class Lines:
         spans: Stretches in samples.
         gauges: G.
         x: [R, T], fraction of the limit.
-        held: [R, T], see `hold`.
-        far: Highest of each block [R, K], and at which sample the first begins.
+        held: [R, T], see `hold`; [R, 0] where each row is read once, and it is seen then.
+        far: Highest of each block [R, K], NaN = not heard, and at which sample the first begins.
         load: [C, T].
         has_load: Some of it is known.
         peers: Sum and number [P, T] of each group of siblings and gauge, and the group of a row.
@@ -66,7 +65,10 @@ def lines_of(history: History, spans: Spans) -> Lines:
         spans=spans,
         gauges=g,
         x=x,
-        held=hold(x, spans.sustain),
+        # In flight all rows are read once, and not kept: most of the time goes into memory.
+        held=hold(x, spans.sustain)
+        if history.older is None
+        else np.empty((len(x), 0), np.float32),
         far=_far_of(history, x),
         load=np.ascontiguousarray(history.load),
         has_load=not bool(np.isnan(history.load).all()),
@@ -75,14 +77,7 @@ def lines_of(history: History, spans: Spans) -> Lines:
     )
 
 
-def describe(
-    lines: Lines,
-    cell: Index,
-    at: Index,
-    limit: Array,
-    *,
-    others: tuple[Array, NDArray[np.bool_]] | None = None,
-) -> Array:
+def describe(lines: Lines, cell: Index, at: Index, limit: Array) -> Array:
     """The features of N places.
 
     Args:
@@ -90,8 +85,6 @@ def describe(
         cell: [N].
         at: [N], samples.
         limit: [N, G], in fractions of the real limit, > 0; NaN = the gauge has none.
-        others: Features [N, G, F] of the same places that are known already, and of which gauges
-            [G] they stay as they are, what stands beside them apart.
 
     Returns:
         [N, G, F]; NaN where the gauge has no limit, or something is not known.
@@ -99,7 +92,7 @@ def describe(
     spans, g = lines.spans, lines.gauges
     width = len(SHARED) + len(spans.horizons) * len(AHEAD)
     has_limit = ~np.isnan(limit)
-    wanted = np.flatnonzero(has_limit if others is None else has_limit & ~others[1])
+    wanted = np.flatnonzero(has_limit)
     place, gauge = np.divmod(wanted, g)
     rows = (cell[place] * g + gauge).astype(np.int64)
     moments = at[place].astype(np.int64)
@@ -125,8 +118,6 @@ def describe(
         )
     out[:, _UP] = np.log1p(np.maximum(lines.up_s[cell[place], moments], 0.0))
     whole: Array = np.full((len(cell), g, width), np.nan, dtype=np.float32)
-    if others is not None:
-        whole[:] = others[0]
     whole.reshape(-1, width)[wanted] = out
     if g > 1:
         describe_others(whole, len(spans.horizons))
@@ -140,8 +131,7 @@ def _far_of(history: History, x: Array) -> tuple[Array, int]:
     if older is not None and older.samples:
         # A block stands at its last step.
         begins = round((older.begins_s - history.begins_s) / history.step_s) - (EVERY - 1)
-        highest = np.ascontiguousarray(older.value).reshape(len(x), -1)
-        return np.where(np.isnan(highest), UNHEARD, highest), begins
+        return np.ascontiguousarray(older.value).reshape(len(x), -1), begins
     first = (1 - round(history.begins_s / history.step_s)) % EVERY
     return summarise(x, first), first
 

@@ -23,6 +23,7 @@ from foreshard.forecast.hazard.sample import LEVELS, Places, draw_places, levels
 from foreshard.forecast.history import History
 from foreshard.forecast.learner import Progress, ignore_progress
 from foreshard.forecast.onset import BreachRule, Onsets, find_onsets, labels
+from foreshard.forecast.swing import learn_response
 from foreshard.model.errors import ForecastError
 
 __all__ = ["HazardLearner"]
@@ -120,6 +121,7 @@ class HazardLearner:
             forests=forests,
             of_gauge=of_gauge,
             of_any=of_any,
+            response=learn_response(history),
         )
 
 

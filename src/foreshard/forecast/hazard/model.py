@@ -1,9 +1,9 @@
 """This module is the fitted hazard model: features in, calibrated probabilities out.
 
 Each gauge has a probability before its own limit; `any` is that of the first to come, as if they
-came independently, and then put right, as they do not. A load of `k` times the present one is a
-limit of `1 / k` for the gauges that follow the load. Probabilities never fall with the horizon or
-with the load.
+came independently, and then put right, as they do not. Under another load the telemetry is read
+as it would be (`supposition`), in each of its two worlds, at the least, the most and about half of
+the load; in between it is said by log odds. Probabilities fall neither with horizon nor load.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from foreshard.forecast.calibration import Correction, correction_in, log_odds
+from foreshard.forecast.calibration import Correction, correction_in, log_odds, probability
 from foreshard.forecast.feature.column import COLUMNS, SHARED, columns_of
 from foreshard.forecast.feature.span import Spans
-from foreshard.forecast.feature.table import Lines, describe, lines_of
+from foreshard.forecast.feature.table import describe, lines_of
 from foreshard.forecast.forecaster import Json
 from foreshard.forecast.hazard.forest import Forest
 from foreshard.forecast.hazard.reason import Reason, reasons_of
+from foreshard.forecast.hazard.under import Under
 from foreshard.forecast.history import History
 from foreshard.forecast.learner import Risk, Snapshot
+from foreshard.forecast.response import LoadResponse
 from foreshard.model.errors import ForecastError
 
 __all__ = ["HazardModel", "any_of", "chosen", "restore"]
@@ -35,9 +37,8 @@ Index = NDArray[np.int64]
 KIND = "hazard"
 # Rows that are worked on at once: bounds memory, and changes no result.
 _ROWS_AT_ONCE = 60_000
-# The least part of the present load that a limit is scaled for.
-_LEAST_LOAD = 0.01
 _AGE = SHARED.index("age")
+_HALF = 0.5
 
 
 def chosen(table: Array, horizon: int, rows: Index | None = None) -> Array:
@@ -63,6 +64,7 @@ class HazardModel:
         forests: [H].
         of_gauge: Of the probabilities of a gauge.
         of_any: Of those of any gauge.
+        response: What load does to the gauges.
     """
 
     horizons_s: tuple[float, ...]
@@ -70,6 +72,7 @@ class HazardModel:
     forests: tuple[Forest, ...]
     of_gauge: Correction
     of_any: Correction
+    response: LoadResponse
     name: ClassVar[str] = KIND
 
     def risk(self, history: History, at: Index, *, loads: tuple[float, ...] = (1.0,)) -> Risk:
@@ -78,16 +81,19 @@ class HazardModel:
         by_gauge = np.full((h, len(loads), c, g, a), np.nan, dtype=np.float32)
         some = np.full((h, len(loads), c, a), np.nan, dtype=np.float32)
         read, moments = _read_part(history, at, self.spans(history))
-        lines = lines_of(read, self.spans(history))
+        lines, under = lines_of(read, self.spans(history)), self._under(read)
         cells = np.arange(c)
         at_once = max(_ROWS_AT_ONCE // (c * g), 1)
         for first in range(0, a, at_once):
             part = slice(first, min(first + at_once, a))
             n = part.stop - first
-            cell, when = np.repeat(cells, n), np.tile(moments[part], c)
-            own, any_p = self._of_places(lines, read, cell, when, loads)
-            by_gauge[..., part] = own.reshape(h, len(loads), c, n, g).swapaxes(3, 4)
-            some[..., part] = any_p.reshape(h, len(loads), c, n)
+            # All cells of a moment, then those of the next.
+            cell, when = np.tile(cells, n), np.repeat(moments[part], c)
+            present = describe(lines, cell, when, _limits(read, cell))
+            now = self._corrected(present)
+            own, any_p = self._told(under, moments[part], (present, now), loads)
+            by_gauge[..., part] = np.moveaxis(own.reshape(h, len(loads), n, c, g), 2, -1)
+            some[..., part] = any_p.reshape(h, len(loads), n, c).swapaxes(2, 3)
         if history.declared is None:
             some[:, :, ~history.counts.any(axis=1)] = 0.0
         else:
@@ -100,8 +106,13 @@ class HazardModel:
             "horizons_s": list(self.horizons_s),
             "sustain": self.sustain,
             "columns": list(COLUMNS),
+            "gauges": list(self.response.gauges),
         }
-        arrays = {**self.of_gauge.arrays("gauge"), **self.of_any.arrays("any")}
+        arrays = {
+            **self.of_gauge.arrays("gauge"),
+            **self.of_any.arrays("any"),
+            **self.response.arrays(),
+        }
         texts = {f"forest_{i}": forest.text for i, forest in enumerate(self.forests)}
         return Snapshot(kind=KIND, settings=settings, arrays=arrays, texts=texts)
 
@@ -133,7 +144,7 @@ class HazardModel:
         read, (moment,) = _read_part(history, np.array([at], dtype=np.int64), spans)
         rows = np.array([history.cells.index(name) for name in cells], dtype=np.int64)
         when = np.full(len(rows), moment)
-        table = describe(lines_of(read, spans), rows, when, _limits(read, rows, 1.0))
+        table = describe(lines_of(read, spans), rows, when, _limits(read, rows))
         p = self._corrected(table)[h]
         found = {}
         for i, name in enumerate(cells):
@@ -147,33 +158,42 @@ class HazardModel:
         """Stretches of time in the samples of a history."""
         return Spans.of(history.step_s, self.horizons_s, self.sustain)
 
-    def _of_places(
+    def _told(
         self,
-        lines: Lines,
-        history: History,
-        cell: Index,
-        at: Index,
+        under: Under,
+        moments: Index,
+        known: tuple[Array, Scores],
         loads: tuple[float, ...],
     ) -> tuple[Array, Array]:
-        """[H, L, N, G] of gauges and [H, L, N] of any, at N places."""
-        present = describe(lines, cell, at, _limits(history, cell, 1.0))
-        now = self._corrected(present)
-        follows = history.scales_with_load & history.counts.any(axis=0)
+        """[H, L, N, G] of gauges and [H, L, N] of any, of the cells at each moment in turn.
+
+        `known` is what is known of the N places under the present load: features and P.
+        """
+        present, now = known
+        found = {1.0: now}
+        if under.moved.any():
+            c = len(under.history.cells)
+            parts = [slice(i * c, (i + 1) * c) for i in range(len(moments))]
+            for load in _anchors(loads):
+                each = [
+                    under.risk(self._corrected, load, int(t), (present[part], now[:, part]))
+                    for t, part in zip(moments, parts, strict=True)
+                ]
+                found[load] = np.concatenate(each, axis=1)
         own: list[Scores] = []
         some: list[Scores] = []
         for load in loads:
-            p = now
-            if load != 1.0 and follows.any():
-                # What the load does not move stays as it is, whatever becomes of its neighbours.
-                limit = _limits(history, cell, load)
-                moved = describe(lines, cell, at, limit, others=(present, ~follows))
-                p = now.copy()
-                p[:, :, follows] = self._corrected(moved[:, follows])
+            p = _between(found, load)
             # The same curve for each as for any: where one gauge is all there is, they agree.
             own.append(self.of_any.apply(log_odds(p)))
             some.append(self.of_any.apply(log_odds(any_of(p))))
         gauges, anyone = _rising(np.stack(own, axis=1)), _rising(np.stack(some, axis=1))
         return gauges.astype(np.float32), anyone.astype(np.float32)
+
+    def _under(self, history: History) -> Under:
+        return Under(
+            history=history, response=self.response.of(history.gauges), spans=self.spans(history)
+        )
 
     def _corrected(self, table: Array) -> Scores:
         """Probabilities [H, N, G] of gauges; NaN = it has no limit, or was not heard."""
@@ -211,13 +231,13 @@ def restore(snapshot: Snapshot) -> HazardModel:
         forests=forests,
         of_gauge=correction_in(snapshot, "gauge", (many, many)),
         of_any=correction_in(snapshot, "any", (many, many)),
+        response=LoadResponse.in_snapshot(snapshot, snapshot.words("gauges")),
     )
 
 
-def _limits(history: History, cell: Index, load: float) -> Array:
-    """[N, G] limits under a load, NaN = none that counts."""
-    moved = np.where(history.scales_with_load, 1.0 / max(load, _LEAST_LOAD), 1.0)
-    limit: Array = np.where(history.counts[cell], moved, np.nan).astype(np.float32)
+def _limits(history: History, cell: Index) -> Array:
+    """[N, G] limits, NaN = none that counts."""
+    limit: Array = np.where(history.counts[cell], 1.0, np.nan).astype(np.float32)
     return limit
 
 
@@ -227,6 +247,24 @@ def _read_part(history: History, at: Index, spans: Spans) -> tuple[History, Inde
         return history, at
     first = max(int(at.min()) - spans.reach, 0)
     return history.between(first, int(at.max()) + 1), at - first
+
+
+def _anchors(loads: tuple[float, ...]) -> tuple[float, ...]:
+    """The loads that telemetry is read anew for: the least, one about a half, and the most."""
+    less, more = [k for k in loads if k < 1.0], [k for k in loads if k > 1.0]
+    half = min(less, key=lambda k: abs(k - _HALF), default=1.0)
+    return tuple(sorted({*less[:1], half, *more[-1:]} - {1.0}))
+
+
+def _between(found: Mapping[float, Scores], load: float) -> Scores:
+    """What is said under a load, in log odds on the straight line between its neighbours."""
+    if load in found:
+        return found[load]
+    lower = max((k for k in found if k < load), default=min(found))
+    upper = min((k for k in found if k > load), default=max(found))
+    part = (load - lower) / (upper - lower) if upper > lower else 0.0
+    z = (1.0 - part) * log_odds(found[lower]) + part * log_odds(found[upper])
+    return probability(z)
 
 
 def _rising(p: Scores) -> Scores:

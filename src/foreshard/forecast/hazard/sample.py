@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from foreshard.forecast.feature.blocks import hold
 from foreshard.forecast.feature.table import Lines
 from foreshard.forecast.hazard.quiet import NEVER, next_onsets
 from foreshard.forecast.history import History
@@ -173,7 +174,8 @@ def _onsets(
     for j in np.flatnonzero(~np.isnan(level)).tolist():
         row = cell * g + j
         found = (following[j, :known], is_free[j, :known])
-        next_onsets(lines.held[row, :known], float(level[j]), (rule.sustain, gap, quiet), found)
+        held = hold(lines.x[row : row + 1], rule.sustain)[0, :known]
+        next_onsets(held, float(level[j]), (rule.sustain, gap, quiet), found)
         is_free[j] &= ~np.isnan(lines.x[row, :end])
     return following, is_free
 

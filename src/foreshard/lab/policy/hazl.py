@@ -104,7 +104,10 @@ class Hazl:
 
     def _drawn(self) -> Draft:
         setting = self._setting
-        split = self._pools / self._pools.sum(axis=1, keepdims=True)
+        total = self._pools.sum(axis=1, keepdims=True)
+        # A pool without anybody left goes to all, as Envoy does in panic.
+        everybody = setting.size / setting.size.sum()
+        split = np.where(total > 0.0, self._pools / np.where(total > 0.0, total, 1.0), everybody)
         return Draft(
             share=mean_of_proxies(setting, split),
             free=Pick.TWO_CHOICES,

@@ -7,6 +7,7 @@ of phase, and the forecast probabilities of each forecast.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,7 @@ class Diary:
         unsaid: How much more there was than is kept.
         decisions: How many were made.
         acts: How many of them put out a table.
+        foreseen: By model, how many forecasts were its.
     """
 
     def __init__(self, cells: Sequence[str], *, start_s: float) -> None:
@@ -78,6 +80,7 @@ class Diary:
         self.unsaid = 0
         self.decisions = 0
         self.acts = 0
+        self.foreseen: Counter[str] = Counter()
         self._cells = tuple(cells)
         self._start_s = start_s
         self._standing: frozenset[tuple[str, str]] = frozenset()
@@ -165,6 +168,7 @@ class Diary:
         if made_at_s == self._made_at_s or kept > MOST_RISK_BYTES:
             return
         self._made_at_s, self._horizons_s = made_at_s, horizons
+        self.foreseen[str(forecast.get("model", ""))] += 1
         self._foreseen_s.append(round(now_s - self._start_s, 6))
         if isinstance(rows, Cells):
             told = [rows.probabilities(horizon) for horizon in horizons]

@@ -71,7 +71,8 @@ class RunRecord:
         risk: What it foresaw.
         lives: Deaths, starts and restarts that somebody asked for.
         log: The last lines that were logged.
-        counts: `decisions` made, `acts` among them, reasons `unsaid`.
+        counts: `decisions` made, `acts` among them, reasons `unsaid`, and forecasts `foreseen by`
+            each model.
         cost_s: What the run cost in real seconds: by part, as a whole, and of cpu; not compared.
     """
 

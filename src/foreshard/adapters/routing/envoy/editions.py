@@ -12,21 +12,17 @@ import asyncio
 import grpc
 
 from foreshard.adapters.routing.envoy.discovery import Discovery
-from foreshard.adapters.routing.envoy.edition import Edition, Seal, edition, pack
+from foreshard.adapters.routing.envoy.edition import Edition, edition, pack
 from foreshard.adapters.routing.envoy.snapshot import Views
 from foreshard.adapters.routing.json_document import Document
+from foreshard.adapters.routing.seal import Seal
+from foreshard.adapters.routing.stream import HEARTBEAT_S, NOTHING
 from foreshard.model.errors import SinkError
 
-__all__ = ["HEARTBEAT_S", "METHOD", "NOTHING", "SERVICE", "EditionService"]
+__all__ = ["METHOD", "SERVICE", "EditionService"]
 
 SERVICE = "foreshard.Editions"
 METHOD = "Watch"
-
-NOTHING = b""
-"""Sent while no plan was ever committed: a sign of life without a plan."""
-
-HEARTBEAT_S = 1.0
-"""A relay that hears nothing for three of them takes the control plane for gone."""
 
 
 class EditionService:

@@ -86,18 +86,20 @@ def circuit_breakers(net: SafetyNet) -> CircuitBreakers:
     return CircuitBreakers(thresholds=[limits])
 
 
-def retry_policy(request_class: RequestClass, net: SafetyNet) -> RetryPolicy | None:
-    """Further tries on other nodes; None for a class that may be asked only once.
+def retry_policy(request_class: RequestClass, net: SafetyNet) -> RetryPolicy:
+    """Further tries on other nodes.
 
-    Known to be weak: a keyed class is retried on other nodes of its home cell only. Envoy's hash
-    balancers ignore retry priorities (tried on 1.40), so the backups wait for health checks.
+    A class that may be asked only once is tried again where no connection came about, for then
+    it has not been asked.
+
+    Known to be weak: a keyed class is retried on other nodes of its home cell until that is
+    ejected. Envoy's hash balancers ignore retry priorities (tried on 1.40).
     """
-    if not request_class.retriable:
-        return None
+    is_twice = request_class.retriable
     return RetryPolicy(
-        retry_on=",".join(net.retry_on),
+        retry_on=",".join(net.retry_on if is_twice else net.retry_unreached_on),
         num_retries=_count(net.retries),
-        retriable_status_codes=net.retry_statuses,
+        retriable_status_codes=net.retry_statuses if is_twice else (),
         retry_host_predicate=[
             RetryPolicy.RetryHostPredicate(
                 name="envoy.retry_host_predicates.previous_hosts",

@@ -104,7 +104,9 @@ def _refuse_abroad(route: ClassRoute, row: Row, cells: Mapping[str, Cell], origi
 def _homes(route: ClassRoute, row: SlotRow, cells: Iterable[Cell], origin: str) -> list[Cell]:
     owners = row.counts()
     allows = route.request_class.allows
-    return [cell for cell in cells if cell.name in owners or allows(origin, cell.region)]
+    there = [cell for cell in cells if allows(origin, cell.region)]
+    named = route.request_class.allows_cell
+    return [cell for cell in cells if cell.name in owners or (cell in there and named(cell))]
 
 
 def _backups(route: ClassRoute, home: Cell, cells: Mapping[str, Cell], origin: str) -> list[Cell]:
@@ -115,10 +117,10 @@ def _backups(route: ClassRoute, home: Cell, cells: Mapping[str, Cell], origin: s
             f"class {route.request_class.name}: backups {unknown} of {home.name} are not among "
             "the table's cells"
         )
-    abroad = [n for n in names if not route.request_class.allows_region(cells[n].region)]
+    abroad = [n for n in names if not route.request_class.allows_cell(cells[n])]
     if abroad:
         raise SinkError(
-            f"class {route.request_class.name}: backups {abroad} of {home.name} stand in regions "
+            f"class {route.request_class.name}: backups {abroad} of {home.name} are cells "
             "that may not serve it"
         )
     data = route.request_class.data

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from foreshard.model.errors import InvalidValueError
+from foreshard.model.routing import RETRY_AFTER_S
 from foreshard.model.safety_net import SafetyNet
 
 __all__ = ["EnvoySettings"]
@@ -47,7 +48,7 @@ class EnvoySettings:
     net: SafetyNet = field(default_factory=SafetyNet)
     active_request_bias: float = 0.5
     expected_in_flight: float = 10.0
-    retry_after_s: int = 5
+    retry_after_s: int = RETRY_AFTER_S
     failover_table_size: int = 1021
     stream_idle_timeout_s: float = 60.0
     request_timeout_s: float = 30.0

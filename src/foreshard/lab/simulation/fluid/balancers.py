@@ -10,6 +10,7 @@ from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.simulation.effects import Effects, Floats
 from foreshard.lab.simulation.fluid.choice import Choice
 from foreshard.lab.simulation.fluid.net import Checks, Ejections
+from foreshard.lab.simulation.fluid.slots import failed_over
 from foreshard.lab.simulation.routing import Routing
 from foreshard.model.errors import LabError
 from foreshard.model.safety_net import SafetyNet
@@ -17,6 +18,7 @@ from foreshard.model.safety_net import SafetyNet
 __all__ = ["Balancers"]
 
 ROUNDING_S = 1e-6
+TINY = 1e-12
 
 
 class Balancers:
@@ -118,6 +120,26 @@ class Balancers:
         )
         return np.where(choice.is_keyed[:, :, None], self._keyed, choice.share)
 
+    def again(self, at: Floats, share: Floats, *, now_s: float) -> Floats:
+        """[O, K, C] shares by which tries go on that failed there.
+
+        A free class's avoid the cell where they failed. A key's stay with its owner until that is
+        held for dead or ejected, as Envoy's hash balancers take no notice of earlier tries.
+
+        Args:
+            at: [O, K, C] tries that failed.
+            share: [O, K, C] of each flow that each cell is sent.
+            now_s: When they go on.
+        """
+        to = _elsewhere(at, share)
+        keyed = self.choice.is_keyed & (at.sum(axis=2) > 0.0)
+        if keyed.any():
+            seen, out = self._checks.seen, self._ejections.out(now_s)
+            for o, k in np.argwhere(keyed).tolist():
+                near = self.choice.routing.backups[k]
+                to[o, k] = failed_over(at[o, k] / at[o, k].sum(), seen, out[o, k], near)
+        return to
+
     def told(self, tries: Floats, failed: Floats, *, now_s: float) -> None:
         """Take what came of tries [O, K, C]."""
         is_keyed = self.choice.is_keyed
@@ -130,3 +152,12 @@ class Balancers:
             now_s=now_s,
             proxies=self._scenario.proxies,
         )
+
+
+def _elsewhere(at: Floats, share: Floats) -> Floats:
+    """[O, K, C] where tries go that failed there, never to the same cell if there is another."""
+    rest = np.maximum(0.0, 1.0 - share)
+    per = np.where(rest > 1e-9, at / np.maximum(rest, 1e-9), 0.0)
+    to = share * np.maximum(0.0, per.sum(axis=2, keepdims=True) - per)
+    total = to.sum(axis=2, keepdims=True)
+    return np.asarray(np.where(total > TINY, to / np.maximum(total, TINY), share))

@@ -58,9 +58,9 @@ class Ended:
         late: [O, K] open ones that were given up.
         broken: [O, K] open ones that failed and may be tried elsewhere.
         broken_s: [O, K] how long these took.
-        at: [O, K, C] where tries failed that may go elsewhere.
-        share: [O, K, C] where tries go.
-        turns: [O, K] how often the time of a try fits into the step.
+        unreached: [O, K] share of what failed, but for the late, that came to no cell at all.
+        to: [O, K, C] where what failed is tried again, as shares.
+        turns: [O, K] how often the time of a try, where it is tried again, fits into the step.
     """
 
     refused_fresh: Floats
@@ -69,8 +69,8 @@ class Ended:
     late: Floats
     broken: Floats
     broken_s: Floats
-    at: Floats
-    share: Floats
+    unreached: Floats
+    to: Floats
     turns: Floats
 
 
@@ -165,7 +165,7 @@ class Callers:
     def _again(self, ended: Ended, failing: Floats, failing_s: Floats) -> tuple[Floats, Floats]:
         """Try elsewhere what may be; returns how much that is of what failed."""
         may = np.zeros_like(failing)
-        may[:, :-1] = failing[:, :-1] * self._retriable
+        may[:, :-1] = failing[:, :-1] * np.where(self._retriable, 1.0, ended.unreached)
         wanted = may.sum(axis=(0, 1))
         again = np.zeros_like(failing)
         if not wanted.any():
@@ -184,7 +184,7 @@ class Callers:
             again[:, :-1],
             again_s[:, :-1] + again[:, :-1] * pause_s,
         )
-        self._to = _elsewhere(ended.at, ended.share)
+        self._to = ended.to
         return again, again_s
 
     @staticmethod
@@ -194,15 +194,6 @@ class Callers:
         mixed = (into * into_s + amount_s) / np.maximum(total, TINY)
         into_s[:] = np.where(total > TINY, mixed, 0.0)
         into[:] = total
-
-
-def _elsewhere(at: Floats, share: Floats) -> Floats:
-    """[O, K, C] where tries go that failed there, never to the same cell if there is another."""
-    rest = np.maximum(0.0, 1.0 - share)
-    per = np.where(rest > 1e-9, at / np.maximum(rest, 1e-9), 0.0)
-    to = share * np.maximum(0.0, per.sum(axis=2, keepdims=True) - per)
-    total = to.sum(axis=2, keepdims=True)
-    return np.asarray(np.where(total > TINY, to / np.maximum(total, TINY), share))
 
 
 def _mean(value: Floats, weight: Floats) -> Floats:

@@ -235,9 +235,13 @@ class FluidPlant:
             due=due,
             time_s=due * self._outcomes.timeout_s + later_s + refused * way_s,
         )
+        unreached = (sent.fresh + sent.again) * ~self._effects.is_up + ended.unlinked
         self._tally.see(seen, prospect, now_s=self._now_s + step_s / 2.0)
         well, failed = ended.good + ended.slow, seen.elsewhere + due
         self._balancers.told(well + failed, failed, now_s=self._now_s + step_s)
+        to = self._balancers.again(seen.elsewhere, share, now_s=self._now_s + step_s)
+        is_lost = self._effects.is_up & ~self._effects.is_reachable
+        again_s = np.where(is_lost, waits_s[1], self._took_s)
         return Ended(
             refused_fresh=_part(sent.fresh, prospect.refused),
             refused_again=_part(sent.again, prospect.refused),
@@ -245,9 +249,9 @@ class FluidPlant:
             late=due.sum(axis=2),
             broken=later.sum(axis=2),
             broken_s=later_s.sum(axis=2) / np.maximum(later.sum(axis=2), TINY),
-            at=seen.elsewhere,
-            share=share,
-            turns=step_s / np.maximum(_part(sent.fresh, self._took_s), TINY),
+            unreached=unreached.sum(axis=2) / np.maximum(seen.elsewhere.sum(axis=2), TINY),
+            to=to,
+            turns=step_s / np.maximum((to * again_s).sum(axis=2), TINY),
         )
 
     def _draw(self) -> None:

@@ -22,7 +22,7 @@ from foreshard.lab.simulation.requests.chance import (
 from foreshard.lab.simulation.requests.choice import NOBODY_THERE, SHED, choose
 from foreshard.lab.simulation.requests.compiled import kernel
 from foreshard.lab.simulation.requests.outcome import enlist, settle
-from foreshard.lab.simulation.requests.verdict import BROKEN, TURNED_AWAY
+from foreshard.lab.simulation.requests.verdict import BROKEN, TURNED_AWAY, UNREACHED
 from foreshard.lab.simulation.requests.world import World
 
 __all__ = ["arrive", "ask", "go_on", "stand_before"]
@@ -112,7 +112,7 @@ def stand_before(w: World, i: int) -> None:
     if w.cells[request.cell].is_reachable:
         reach(w, i)
         return
-    request.verdict = BROKEN
+    request.verdict = UNREACHED
     request.is_pending = True
     at_s = max(w.state[0].now_s, request.try_s + w.net[0].connect_timeout_s)
     note(w, at_s, ANSWERED, i, request.stamp)

@@ -14,7 +14,7 @@ from foreshard.lab.simulation.requests.chance import ERROR, STALL, TURN, uniform
 from foreshard.lab.simulation.requests.compiled import kernel
 from foreshard.lab.simulation.requests.cpu import clear_cpu, compute
 from foreshard.lab.simulation.requests.outcome import answer
-from foreshard.lab.simulation.requests.verdict import BROKEN, OK, REFUSED
+from foreshard.lab.simulation.requests.verdict import BROKEN, OK, REFUSED, UNREACHED
 from foreshard.lab.simulation.requests.world import NONE, World
 
 __all__ = ["break_off", "finished", "hand_on", "overdue", "reach"]
@@ -38,7 +38,7 @@ def reach(w: World, i: int) -> None:
     request = w.requests[i]
     cell = w.cells[request.cell]
     if not cell.is_up:
-        answer(w, i, BROKEN)
+        answer(w, i, UNREACHED)
         return
     is_full = cell.inside >= w.state[0].backlog
     error_ratio = w.error_ratio[request.cell, request.k]

@@ -24,7 +24,7 @@ from foreshard.lab.simulation.requests.chance import AGAIN, TURN, chances, unifo
 from foreshard.lab.simulation.requests.choice import owner
 from foreshard.lab.simulation.requests.compiled import kernel
 from foreshard.lab.simulation.requests.ejection import told
-from foreshard.lab.simulation.requests.verdict import LATE, OK, TURNED_AWAY
+from foreshard.lab.simulation.requests.verdict import LATE, OK, TURNED_AWAY, UNREACHED
 from foreshard.lab.simulation.requests.world import NONE, World
 from foreshard.lab.simulation.routing import Pick
 
@@ -64,7 +64,7 @@ def answer(w: World, i: int, verdict: int) -> None:
 def over(w: World, i: int, verdict: int) -> None:
     """The caller knows how a try ended: it tries again, or the request is settled."""
     _account(w, i, verdict)
-    if verdict not in (OK, LATE) and _may_retry(w, i):
+    if verdict not in (OK, LATE) and _may_retry(w, i, verdict):
         request = w.requests[i]
         request.is_retry = True
         w.rows[request.proxy, request.k].retries += 1
@@ -107,9 +107,10 @@ def _account(w: World, i: int, verdict: int) -> None:
 
 
 @kernel
-def _may_retry(w: World, i: int) -> bool:
+def _may_retry(w: World, i: int, verdict: int) -> bool:
     request = w.requests[i]
-    if not w.kinds[request.k].is_retriable or request.tries > w.net[0].retries:
+    may = verdict == UNREACHED or w.kinds[request.k].is_retriable
+    if not may or request.tries > w.net[0].retries:
         return False
     row = w.rows[request.proxy, request.k]
     budget = max(w.net[0].retry_budget_minimum, w.net[0].retry_budget_ratio * row.open)

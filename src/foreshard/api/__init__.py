@@ -1,0 +1,1 @@
+"""The HTTP API of request classes: it translates, and decides nothing."""

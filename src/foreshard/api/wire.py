@@ -1,0 +1,277 @@
+"""This module is what the API answers: the shapes that its OpenAPI promises."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from foreshard.model.catalogue import Role
+
+__all__ = [
+    "Category",
+    "ClassList",
+    "ClassRead",
+    "Cost",
+    "Deed",
+    "DeedList",
+    "Dependence",
+    "Difference",
+    "Made",
+    "MatchQuestion",
+    "Matched",
+    "Move",
+    "Problem",
+    "Profile",
+    "Proposal",
+    "Revoked",
+    "Standing",
+    "Step",
+    "TokenList",
+    "TokenMade",
+    "TokenRead",
+    "TokenWish",
+    "Uncounted",
+    "Version",
+    "VersionList",
+    "VersionRead",
+]
+
+
+class _Wire(BaseModel):
+    """A shape in which nothing stands that is not promised."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Problem(_Wire):
+    """Why something was refused (RFC 9457)."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str = Field(description="Names the thing, the value and the way out.")
+
+
+class Cost(_Wire):
+    """What one request takes of one resource."""
+
+    per_request: float | None = Field(description="null = the data do not tell.")
+    low: float | None
+    high: float | None = Field(description="null = nothing bounds it.")
+    because: str
+
+
+class Dependence(_Wire):
+    """What a class needs besides its cell."""
+
+    dependency: str
+    source: str
+    confidence: float
+    evidence: str
+
+
+class Profile(_Wire):
+    """What the requests of a class cost."""
+
+    at_s: float = Field(description="When the engine said so, seconds since the epoch.")
+    rate_rps: float
+    costs: dict[str, Cost]
+    unidentified: list[str] = Field(description="Which classes cannot be told apart from it.")
+    depends: list[Dependence]
+
+
+class Category(_Wire):
+    """Of which category a class is, and who says so."""
+
+    holds: str = Field(description='The tag\'s, else what was found, else declared; "" = none.')
+    declared: str | None
+    found: str | None = Field(description="What its costs say.")
+    confidence: float = Field(description="Of what was found, 0 to 1.")
+    tag: dict[str, Any] | None = Field(description="What a person said.")
+    disagreement: str = Field(description='How they differ, in words; "" = they do not.')
+
+
+class ClassRead(_Wire):
+    """One class."""
+
+    name: str
+    is_default: bool
+    definition: dict[str, Any] = Field(description="Its keys, as in the configuration.")
+    category: Category
+    profile: Profile | None = Field(description="null = no engine has seen it yet.")
+
+
+class ClassList(_Wire):
+    """All classes."""
+
+    version: int
+    default_class: str
+    service_map: dict[str, list[str]]
+    classes: list[ClassRead] = Field(description="In order of match.")
+
+
+class Move(_Wire):
+    """What becomes of the requests of one class from one region."""
+
+    origin: str
+    request_class: str = Field(alias="class")
+    demand_rps: float
+    moved_ratio: float
+    before: dict[str, float]
+    after: dict[str, float]
+    shed_before: float
+    shed_after: float
+
+
+class Uncounted(_Wire):
+    """A new class of which nobody knows how many requests it takes."""
+
+    request_class: str = Field(alias="class")
+    at_most_rps: float
+
+
+class Proposal(_Wire):
+    """What a change would move; nothing was changed."""
+
+    version: int = Field(description="That holds now.")
+    planned_at_s: float
+    demand_rps: float
+    moved_ratio: float = Field(description="Part of the fleet's traffic, 0 to 1.")
+    shed_more_ratio: float = Field(description="Part that would be turned away and is not now.")
+    says: str = Field(examples=["this change would move 4.0 % of the traffic"])
+    moves: list[Move]
+    uncounted: list[Uncounted]
+
+
+class Made(_Wire):
+    """A change that was kept; the engine takes it up by itself."""
+
+    version: int
+    etag: str
+    action: str
+
+
+class Version(_Wire):
+    """One version of the classes."""
+
+    version: int
+    at_s: float | None
+    by: str
+    role: str | None
+    action: str
+    follows_file: bool = Field(description="Whether it is what the configuration file says.")
+
+
+class VersionList(_Wire):
+    """Versions, the newest first."""
+
+    versions: list[Version]
+
+
+class VersionRead(Version):
+    """One version with its classes."""
+
+    catalogue: dict[str, Any]
+
+
+class Step(_Wire):
+    """One difference."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+class Difference(_Wire):
+    """What must be changed to make of one version the other."""
+
+    from_version: int = Field(alias="from")
+    to_version: int = Field(alias="to")
+    changes: list[Step]
+
+
+class Deed(_Wire):
+    """One line of the record."""
+
+    id: int
+    at_s: float
+    by: str
+    role: str
+    action: str
+    version: int | None
+
+
+class DeedList(_Wire):
+    """The record, the newest first."""
+
+    deeds: list[Deed]
+
+
+class TokenWish(_Wire):
+    """A key that is to be made."""
+
+    name: str = Field(
+        min_length=1, max_length=100, pattern=r"^[ -~]+$", description="Who is to have it."
+    )
+    role: Role = Role.VIEWER
+    days: float | None = Field(
+        default=None, gt=0.0, le=36_500.0, description="How long it is good; null = for ever."
+    )
+
+
+class TokenRead(_Wire):
+    """A key without its secret."""
+
+    id: str
+    name: str
+    role: Role
+    created_s: float
+    expires_s: float | None
+    revoked_s: float | None
+
+
+class TokenMade(TokenRead):
+    """A key with its secret, which is told this once."""
+
+    secret: str
+
+
+class TokenList(_Wire):
+    """Every key that was ever made."""
+
+    tokens: list[TokenRead]
+
+
+class Revoked(_Wire):
+    """A key that opens nothing any more."""
+
+    id: str
+
+
+class MatchQuestion(_Wire):
+    """A request of which the class is asked."""
+
+    method: str = Field(default="GET", max_length=40, examples=["GET"])
+    path: str = Field(max_length=8_192, examples=["/users/7"])
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class Matched(_Wire):
+    """Its class."""
+
+    request_class: str = Field(alias="class")
+    is_default: bool = Field(description="Whether no class matches, and it goes to the default.")
+
+
+class Standing(_Wire):
+    """How things stand."""
+
+    version: int = Field(description="That holds.")
+    flown_version: int | None = Field(description="That the engine flies; null = it never said.")
+    passed_over: str = Field(description="Why newer versions do not fly.")
+    engine_age_s: float | None
+    engine_lives: bool
+    file_is_ignored: bool = Field(
+        description="Whether the configuration file has changed its classes since, in vain."
+    )

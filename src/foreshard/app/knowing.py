@@ -1,0 +1,35 @@
+"""This module is what a living engine last said of its classes: what flies, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from foreshard.adapters.store.reading import SqliteReader
+from foreshard.app.places import state_dir
+from foreshard.config import Settings
+from foreshard.controller.profiling import KEY
+from foreshard.model.errors import StoreError
+
+__all__ = ["FLOWN", "last_flown", "last_profile"]
+
+FLOWN = "classes"
+"""Name under which the engine's store says which edition flies."""
+
+
+def last_flown(settings: Settings) -> Mapping[str, Any]:
+    """Version that flies, since when, and what was passed over; {} = no engine ever said."""
+    return _said(settings, FLOWN)
+
+
+def last_profile(settings: Settings) -> Mapping[str, Any]:
+    """What classes were found to cost; {} = no engine ever said."""
+    return _said(settings, KEY)
+
+
+def _said(settings: Settings, key: str) -> Mapping[str, Any]:
+    try:
+        with SqliteReader(state_dir(settings)) as reader:
+            return reader.get(key) or {}
+    except StoreError:
+        return {}

@@ -1,0 +1,57 @@
+"""This module is what requests cost, in lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+__all__ = ["costs_text"]
+
+# Changes that are shown; all are in the JSON.
+SHOWN_CHANGES = 10
+
+
+def costs_text(report: Mapping[str, Any], *, now_s: float) -> str:
+    """What is known of every class, as the engine last wrote it.
+
+    Args:
+        report: As the store returns it.
+        now_s: Now.
+    """
+    return "\n".join(_lines(report, now_s))
+
+
+def _lines(report: Mapping[str, Any], now_s: float) -> Iterator[str]:
+    age_s = max(0.0, now_s - report["at_s"])
+    yield f"what a request costs, {age_s:.0f} s ago, and the range that holds it 9 times of 10"
+    for name, c in sorted(report["classes"].items()):
+        sort = c["category"] or "no category yet"
+        if c["tag"]:
+            sort += f", tagged by {c['tag']['by']}"
+        elif c["category"]:
+            sort += f", confidence {c['confidence']:.0%}"
+        yield f"{name}: {sort}; {c['rate_rps']:g} requests/s"
+        if c["disagreement"]:
+            yield f"  disagreement: {c['disagreement']}"
+        for resource, cost in sorted(c["costs"].items()):
+            yield f"  {resource}: {_cost(cost)}"
+        for d in c["depends"]:
+            yield f"  needs {d['dependency']} ({d['confidence']:.0%}): {d['evidence']}"
+    for joint in report["joint"]:
+        yield f"{joint['text']}; {joint['resource']} of a mean request of theirs: {_cost(joint)}"
+    idle = ", ".join(f"{r} {v:.4g}" for r, v in sorted(report["idle"].items()) if v is not None)
+    if idle:
+        yield f"a cell without requests: {idle}"
+    changes = report["changes"][-SHOWN_CHANGES:]
+    for change in changes:
+        at = datetime.fromtimestamp(change["at_s"], tz=UTC).astimezone().strftime("%H:%M:%S")
+        yield f"{at}: {change['text']}"
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    high = "?" if cost["high"] is None else f"{cost['high']:.3g}"
+    span = f"{cost['low']:.3g} to {high}"
+    if cost["per_request"] is None:
+        return f"unknown, {span} ({cost['because']})"
+    return f"{cost['per_request']:.3g} ({span})"
