@@ -166,6 +166,36 @@ def test_demand_that_swings_is_no_creep() -> None:
         assert cell.drift_low_per_s["cpu"] < 0.001
 
 
+def inherits(seed: int) -> Story:
+    """Within 12 s cell 0 takes over half as much again; its search waits longer for it."""
+    rng, story = np.random.default_rng(seed), quiet(ONSET + 60, seed=seed)
+    taken = np.minimum(np.arange(60) / 12.0, 1.0)
+    story.load[0, ONSET:] *= 1.0 + 0.45 * taken
+    story.value[0, 0, ONSET:] *= 1.0 + 0.45 * taken
+    story.value[0, SEARCH, ONSET:] += 0.4 * taken * rng.normal(1.0, 0.1, 60)
+    return story
+
+
+def search_risk(story: Story, second: int) -> float:
+    return story.forecast(ONSET + second).cells["cell-0"].class_risk["search"][60.0]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_what_waits_longer_for_work_that_came_from_elsewhere_does_not_drift(seed: int) -> None:
+    """A doubt in 5 of 15 looks at most, while the work comes; 14 or 15 if load is not asked."""
+    story = inherits(seed)
+    risks = [search_risk(story, second) for second in range(10, 55, 3)]
+    assert sum(p > 0.5 for p in risks) <= 5
+    assert max(risks[-5:]) < 0.5
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_a_drift_under_the_new_load_is_seen_all_the_same(seed: int) -> None:
+    story = inherits(seed)
+    story.value[0, SEARCH, ONSET + 30 :] += 0.03 * np.arange(30)
+    assert search_risk(story, 45) > 0.5
+
+
 def test_curves_never_fall_with_load_or_horizon_and_repeat_bit_for_bit() -> None:
     story = quiet(200, seed=5)
     story.value[0, MEMORY, 150:] += 0.01 * np.arange(50)

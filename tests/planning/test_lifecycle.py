@@ -338,3 +338,26 @@ def test_every_change_is_in_the_table_and_is_said(
             assert [r.subject for r in reasons if r.subject == "a"]
         assert all(r.because in reasons for r in recycles)
         assert {states[n].phase for n in ("b", "c")} == {Phase.ACTIVE}
+
+
+def test_a_drain_that_no_forecast_renews_expires() -> None:
+    states = {name: CellState(since_s=START_S) for name in NAMES}
+    for at_s in range(4):
+        states, _, _ = tick(states, float(at_s), doubts=(doubt("a"),))
+    assert states["a"].phase is Phase.DRAINING
+    states, _, _ = tick(states, POLICY.expire_s, doubts=None)
+    assert states["a"].phase is Phase.DRAINING
+    states, reasons, _ = tick(states, POLICY.expire_s + 8.0, doubts=None)
+    assert states["a"].phase is Phase.WARMING
+    assert [reason.code for reason in reasons] == ["cell.expired"]
+
+
+def test_a_drain_that_forecasts_renew_does_not_expire() -> None:
+    states = {name: CellState(since_s=START_S) for name in NAMES}
+    at_s = 0.0
+    while at_s < 2.5 * POLICY.expire_s:
+        # Crowded: it is never empty, and never restarted.
+        states, reasons, _ = tick(states, at_s, doubts=(doubt("a"),), holding=frozenset({"a"}))
+        assert "cell.expired" not in {reason.code for reason in reasons}
+        at_s += 20.0
+    assert states["a"].phase is Phase.DRAINED

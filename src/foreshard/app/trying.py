@@ -219,6 +219,8 @@ def _patience(pace: float, forecast: str) -> dict[str, Any]:
         | {
             "confirm_s": budget["confirm_s"] / pace,
             "max_moved_per_minute": min(1.0, moved * max(1.0, pace)),
+            "max_moved_per_hour": budget["max_moved_per_hour"] * max(1.0, pace),
+            "cooldown_s": budget["cooldown_s"] / pace,
         },
     }
 

@@ -104,6 +104,10 @@ class ThresholdSettings(Strict):
     shun_s: Positive = Field(
         default=120.0, description="Seconds that a class stays off a cell at least."
     )
+    expire_s: Positive = Field(
+        default=600.0,
+        description="Seconds after which a drain that no forecast has renewed ends by itself.",
+    )
     quarantine_s: Positive = Field(
         default=1_800.0,
         description="Seconds of health after which a quarantined cell may try again.",
@@ -139,6 +143,33 @@ class BudgetSettings(Strict):
     max_moved_per_minute: Part = Field(
         default=0.6,
         description="The same over a minute: moving on and back again is flapping.",
+    )
+    max_moved_per_hour: Positive = Field(
+        default=12.0,
+        description="The same over an hour, in times all traffic; a fleet that needs more is "
+        "being chased, not steered.",
+    )
+    max_moved_per_region: Part = Field(
+        default=0.5,
+        description="Share of a region's traffic that may leave its cells in one tick.",
+    )
+    cooldown_s: NotNegative = Field(
+        default=10.0,
+        description="Seconds for which a cell that lost work by choice gets none back.",
+    )
+    min_zones: Count = Field(
+        default=2,
+        description="Zones that every flow keeps, where the regions that serve it have so many.",
+    )
+    first_step_ratio: Part = Field(
+        default=0.5,
+        description="Share of its traffic that a living cell may lose at once; half a drain "
+        "costs a tenth of a whole one, should it be false.",
+    )
+    max_evacuations: int = Field(
+        default=1,
+        ge=0,
+        description="Cells that are being evacuated by forecast at a time; 0 = none ever is.",
     )
     min_cells: Count = Field(
         default=2,

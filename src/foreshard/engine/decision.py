@@ -68,7 +68,7 @@ from foreshard.planning.table import kept_to, plan_of, table_of
 __all__ = ["Engine"]
 
 # Steps older than this no longer count against the budget.
-REMEMBERED_S = 120.0
+REMEMBERED_S = 3_600.0
 # The design's number: one refusal is a guard at work, three in a row are a disagreement.
 ALARMING_REFUSALS = 3
 
@@ -360,7 +360,7 @@ class Engine:
         situation = self._custodian.situated(seen, state)
         verdict = vet(candidate, state.plan, situation, self._budget)
         others, lighter = alternatives(problem, shares), lightened(state, problem, shares)
-        moved = Moved(at_s=observation.now_s, ratio=verdict.moved_ratio)
+        moved = Moved(at_s=observation.now_s, ratio=verdict.moved_ratio, relieved=verdict.relieved)
         if isinstance(verdict, Admitted):
             kept = replace(state, refusals=0, pending_moved=moved)
             return self._pend(kept, verdict.plan), lighter, others

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from foreshard.engine.scrutiny import change_freeze
 from foreshard.engine.state import EngineState
 from foreshard.engine.witness import distrusted
 from foreshard.model.plan import Reason
@@ -215,6 +216,8 @@ def situation_of(
         moved=state.moved,
         distrusted=distrusted(state.trust, ground.fleet),
         peers=ground.fleet.peers,
+        places=ground.places,
+        frozen=frozen.text if (frozen := change_freeze(observation)) else "",
     )
 
 

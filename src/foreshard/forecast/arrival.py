@@ -29,6 +29,8 @@ _LOAD_READINGS = 8
 # Below this much work, or this part of the present load, cost per work is all noise.
 _LEAST_LOAD = 0.02
 _LEAST_LOAD_RATIO = 0.25
+# A latency that was seen at less than this part of the present load is one of another queue.
+_LIKE_LOAD_RATIO = 0.85
 # What was seen for a while is believed to go on for so many times as long, not for ever: the
 # shipped window of ten minutes carries the shipped hour, ninety seconds of a heap do not.
 _LASTS = 6.0
@@ -44,7 +46,8 @@ class Gauges:
         load: float32 [C, T], work offered to the cell, NaN = unknown.
         scales_with_load: bool [G].
         may_hold: bool [G], of those that scale, what can be lost (see `holding`).
-        is_own: bool [G], the cell tells it of itself; the others are latencies.
+        is_own: bool [G], the cell tells it of itself; the others are latencies, and count only as
+            they were under about the present load.
         pool: int [C * G], rows of one pool are the same gauge in different cells and share noise.
     """
 
@@ -95,6 +98,7 @@ def arrivals(
             may_hold=gauges.may_hold & gauges.scales_with_load,
         )
     )
+    _forget_less_load(gauges)
     scales = gauges.scales_with_load & ~held
     value = _at_present_load(gauges.value, gauges.load, scales)
     c, g, t = value.shape
@@ -128,6 +132,31 @@ def arrivals(
     return Arrivals(
         p=p.reshape(len(horizons_s), len(loads), c, g), known=known, posterior=posterior
     )
+
+
+def _forget_less_load(gauges: Gauges) -> None:
+    """Blank latencies that were read under much less load than the present.
+
+    A queue is longer under more load (work of a cell that was lost, of a peak): that level is no
+    drift of the cell, and how it came there says nothing of where it goes.
+    """
+    late = np.flatnonzero(~gauges.is_own)
+    if late.size == 0:
+        return
+    load = _trailing_mean(gauges.load.astype(np.float64))
+    # NaN compares as false: where load is not known, nothing is known against the reading.
+    cells, times = np.nonzero(load < _LIKE_LOAD_RATIO * load[:, -1:])
+    gauges.value[cells[:, None], late[None, :], times[:, None]] = np.nan
+
+
+def _trailing_mean(load: Array) -> Array:
+    """[C, T] mean of the last readings up to each moment; one second is mostly chance."""
+    heard = ~np.isnan(load)
+    total = np.cumsum(np.where(heard, load, 0.0), axis=1)
+    count = np.cumsum(heard, axis=1)
+    total[:, _LOAD_READINGS:] -= total[:, :-_LOAD_READINGS].copy()
+    count[:, _LOAD_READINGS:] -= count[:, :-_LOAD_READINGS].copy()
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
 def _at_present_load(value: Array, load: NDArray[np.float32], scales: NDArray[np.bool_]) -> Array:

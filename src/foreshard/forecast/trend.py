@@ -12,11 +12,15 @@ they come together, as modes with one cause do (the product rule would count one
 several times). Latency counts there only as far as *every* class of the cell suffers: one slow
 class is `class_risk`, cured by moving that class. An announced maintenance is a mode `down`.
 
+A queue is longer under more load, so latencies count only as they were under about the present
+load: what a cell waits longer for work that came to it from elsewhere is a step, not a drift.
+
 A drift is carried no further ahead than six times the stretch in which it could be seen: in
 the first minutes after a start, of ours or of the cell, an hour ahead is no more than a guess.
 
 Known weaknesses: a load-dependent gauge is taken as proportional until most of it is lost;
-latency is taken as it comes, whatever load causes of it; errors are not extrapolated.
+while load is still rising, what latency it causes is taken for a drift; errors are not
+extrapolated.
 """
 
 from __future__ import annotations

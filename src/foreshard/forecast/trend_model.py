@@ -100,7 +100,8 @@ class TrendModel:
                 load=load.reshape(c * a, t),
                 scales_with_load=history.scales_with_load[told],
                 may_hold=np.zeros(g, dtype=bool),
-                is_own=np.zeros(g, dtype=bool),
+                # Of steps this long none is of another queue: a day is seen at all its loads.
+                is_own=np.ones(g, dtype=bool),
                 pool=np.tile(np.arange(a * g), c),
             ),
             self.horizons_s,

@@ -97,6 +97,11 @@ class Ground:
         return _frozen(np.array([names.index(c.region) for c in self.fleet.cells], dtype=np.int64))
 
     @cached_property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """[C] region and zone of each cell."""
+        return tuple((c.region, c.zone) for c in self.fleet.cells)
+
+    @cached_property
     def map(self) -> Map:
         """Where things stand."""
         classes = [self.classes[f.request_class] for f in self.flows]

@@ -21,6 +21,14 @@ class Budget:
             dead or barred cell, or one in maintenance, is exempt.
         max_moved_per_minute: The same over the last minute, with the same exemption. Default
             .6: moving on and back again is flapping, not steering.
+        max_moved_per_hour: The same over the last hour, in times all traffic. Default 12: a fifth
+            of what the minute would allow; a fleet that needs more is being chased, not steered.
+        max_moved_per_region: Part of a region's traffic that may leave its cells in one step, in
+            (0, 1], with the same exemption. Default .5: half before whole holds for regions too.
+        cooldown_s: A cell that lost work by choice gets none back for so long. Default 10 s: ten
+            looks; what is given back sooner was taken on noise.
+        min_zones: Zones that every flow must keep, where the regions that serve it have so many.
+            Default 2: a zone fails as a whole.
         min_cells: Cells that every flow must keep, where so many are able. Default 2: one
             cell is one failure away from none.
         ceiling: Utilisation that no cell may be led above. Default .97: beyond it queues
@@ -42,6 +50,10 @@ class Budget:
 
     max_moved_per_tick: float = 0.25
     max_moved_per_minute: float = 0.6
+    max_moved_per_hour: float = 12.0
+    max_moved_per_region: float = 0.5
+    cooldown_s: float = 10.0
+    min_zones: int = 2
     min_cells: int = 2
     ceiling: float = 0.97
     rest_ceiling: float = 0.85
@@ -55,6 +67,7 @@ class Budget:
         for name in (
             "max_moved_per_tick",
             "max_moved_per_minute",
+            "max_moved_per_region",
             "first_step_ratio",
             "believable_failures",
         ):
@@ -66,8 +79,15 @@ class Budget:
                 f"budget: rest_ceiling is {self.rest_ceiling}, must be above 0 and at most "
                 f"ceiling ({self.ceiling})"
             )
-        if self.min_cells < 1:
-            raise InvalidValueError(f"budget: min_cells is {self.min_cells}, must be at least 1")
-        for name in ("confirm_s", "max_evacuations", "stale_s"):
+        if not self.max_moved_per_hour >= self.max_moved_per_minute:
+            raise InvalidValueError(
+                f"budget: max_moved_per_hour is {self.max_moved_per_hour}, must be at least "
+                f"max_moved_per_minute ({self.max_moved_per_minute})"
+            )
+        for name in ("min_cells", "min_zones"):
+            if getattr(self, name) < 1:
+                value = getattr(self, name)
+                raise InvalidValueError(f"budget: {name} is {value}, must be at least 1")
+        for name in ("confirm_s", "max_evacuations", "stale_s", "cooldown_s"):
             if not getattr(self, name) >= 0:
                 raise InvalidValueError(f"budget: {name} is {getattr(self, name)}, must be >= 0")

@@ -17,6 +17,8 @@ __all__ = ["TOLERANCE", "Case"]
 TOLERANCE = 1e-3
 # A cell that ends under this fraction of the others' utilisation is being emptied.
 EMPTIED_RATIO = 0.6
+# Less than this part of what a cell has is drift, not a move.
+RELIEVED_RATIO = 0.1
 # A class that loses less of its share in a cell than this has not been moved.
 MOVED_RATIO = 0.02
 
@@ -60,6 +62,41 @@ class Case:
         lost[:, :-1][self.mobile[None, :] | ~self.situation.permitted] = 0.0
         refused = np.maximum(0.0, self.candidate[:, -1] - self.live[:, -1])
         return float(self.situation.value @ np.maximum(0.0, lost.sum(axis=1) - refused))
+
+    def left_ratios(self) -> dict[str, float]:
+        """By region, the part of its traffic that leaves its cells for others by choice."""
+        regions = self.situation.regions
+        member = np.array(list(regions.values()), dtype=np.float64).T
+        change = (self.candidate - self.live)[:, :-1]
+        stuck = self.mobile[None, :] | ~self.situation.permitted
+        lost = np.where(stuck, 0.0, np.maximum(0.0, -change)) @ member
+        refused = np.maximum(0.0, self.candidate[:, -1] - self.live[:, -1])
+        gone = np.maximum(0.0, lost - np.maximum(0.0, change) @ member - refused[:, None])
+        left = self.situation.value @ gone
+        before = self.traffic(self.live) @ member
+        return {
+            name: float(part / whole) if whole > 0.0 else 0.0
+            for name, part, whole in zip(regions, left, before, strict=True)
+        }
+
+    @property
+    def relieved(self) -> frozenset[str]:
+        """Cells that lose a good part of their work to others, by choice."""
+        before, after = self._served(self.base), self._served(self.candidate)
+        less = (after < (1.0 - RELIEVED_RATIO) * before - TOLERANCE) & ~self.mobile
+        return frozenset(self.situation.cells[c] for c in np.flatnonzero(less))
+
+    @property
+    def regained(self) -> frozenset[str]:
+        """Cells that get a good part more than what they had."""
+        before, after = self._served(self.base), self._served(self.candidate)
+        more = after > (1.0 + RELIEVED_RATIO) * before + TOLERANCE
+        return frozenset(self.situation.cells[c] for c in np.flatnonzero(more))
+
+    def _served(self, shares: Floats) -> Floats:
+        """[C] traffic, as if nothing were refused."""
+        served = np.maximum(1.0 - shares[:, -1:], TOLERANCE)
+        return self.situation.traffic(shares[:, :-1] / served)
 
     def used(self, shares: Floats) -> Floats:
         """[C] utilisation of the scarcest resource."""

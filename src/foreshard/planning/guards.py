@@ -28,10 +28,17 @@ BISECTIONS = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """The plan may go out; `moved_ratio` of traffic moves, exemptions left out."""
+    """The plan may go out.
+
+    Attributes:
+        plan: It.
+        moved_ratio: Traffic that moves, exemptions left out.
+        relieved: Cells that lose a good part of their work by choice.
+    """
 
     plan: Plan
     moved_ratio: float
+    relieved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +49,13 @@ class Refused:
         reasons: Every guard that objects.
         nearest: An admissible plan on the way to it; None = leave what is live.
         moved_ratio: Traffic that `nearest` moves, exemptions left out.
+        relieved: Cells that lose a good part of their work by choice in `nearest`.
     """
 
     reasons: tuple[Reason, ...]
     nearest: Plan | None
     moved_ratio: float
+    relieved: frozenset[str] = frozenset()
 
 
 def vet(
@@ -78,13 +87,14 @@ def vet(
     )
     reasons = broken or objections(case)
     if not reasons:
-        return Admitted(plan=candidate, moved_ratio=case.moved_ratio)
+        return Admitted(plan=candidate, moved_ratio=case.moved_ratio, relieved=case.relieved)
     nearest = _nearest(case)
     unmoved = live is not None and bool(np.allclose(nearest.candidate, start, atol=1e-9))
     return Refused(
         reasons=reasons,
         nearest=None if unmoved else situation.plan_of(nearest.candidate),
         moved_ratio=nearest.moved_ratio,
+        relieved=nearest.relieved,
     )
 
 

@@ -182,6 +182,7 @@ class _Step:
                 self.state,
                 doubted_since_s=(self.now_s if math.isnan(since) else since) if doubted else NAN,
                 cleared_since_s=NAN if doubted else (self.now_s if math.isnan(clear) else clear),
+                renewed_at_s=self.now_s if doubted else self.state.renewed_at_s,
             )
         healthy = self.reading.health is Health.UP and isinstance(self.reading.reading, Fresh)
         proved = self.state.proved_since_s
@@ -261,6 +262,8 @@ class _Step:
         judged = self.outlook.judgement
         if self.state.why is Why.MAINTENANCE:  # the window is over, or was called off
             self._relent("maintenance.over", "no maintenance is due any more")
+        elif self._is_expired():
+            self._relent("cell.expired", "no forecast has renewed it; work returns slowly")
         elif judged is None:
             return
         elif (doubt := judged.cells.get(self.name)) is not None:
@@ -280,6 +283,12 @@ class _Step:
         self._move(Trigger.RELENTED, code, text)
         self.state = replace(self.state, since_s=self.now_s - 0.5 * self.policy.warm_s)
 
+    def _is_expired(self) -> bool:
+        """Whether the forecast that took work off it is too old to keep it off."""
+        renewed = self.state.renewed_at_s
+        last_s = self.state.since_s if math.isnan(renewed) else renewed
+        return self.now_s - last_s >= self.policy.expire_s
+
     def _cleared_s(self) -> float:
         clear = self.state.cleared_since_s
         return 0.0 if math.isnan(clear) else self.now_s - clear
@@ -298,6 +307,8 @@ class _Step:
         elif not empty and self._cleared_s() >= self.policy.thresholds.relent_s:
             # The rest could not carry its work, so it kept some, and it did not fail.
             self._relent("cell.cleared", "the evidence is gone; work returns slowly")
+        elif not empty and self._is_expired():
+            self._relent("cell.expired", "no forecast has renewed it; work returns slowly")
 
     def _return_or_give_up(self, *, is_awaited: bool) -> None:
         proved = self.state.proved_since_s

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from foreshard.model.plan import Plan, Reason
 from foreshard.planning.case import TOLERANCE, Case
 from foreshard.planning.phases import Why
-from foreshard.planning.problem import Floats
+from foreshard.planning.problem import Flags, Floats
 from foreshard.planning.situation import Situation
 
 __all__ = ["GUARDS", "Guard", "malformed", "objections"]
@@ -28,7 +28,7 @@ SUM_TOLERANCE = 1e-6
 DUST = 1e-6
 # A cell with less of a flow than this does not count as one that serves it.
 TRACE = 0.01
-MINUTE_S = 60.0
+MINUTE_S, HOUR_S = 60.0, 3_600.0
 
 
 def malformed(plan: Plan, situation: Situation) -> tuple[Reason, ...]:
@@ -105,10 +105,13 @@ def _change_budget(case: Case) -> Iterator[Reason]:
     if case.is_first:
         return
     moved, now_s = case.moved_ratio, case.situation.now_s
-    recent = sum(m.ratio for m in case.situation.moved if now_s - m.at_s < MINUTE_S)
+    steps = case.situation.moved
+    recent = sum(m.ratio for m in steps if now_s - m.at_s < MINUTE_S)
+    lately = sum(m.ratio for m in steps if now_s - m.at_s < HOUR_S)
     for ratio, limit, span in (
         (moved, case.budget.max_moved_per_tick, "at once"),
         (moved + recent, case.budget.max_moved_per_minute, "within a minute"),
+        (moved + lately, case.budget.max_moved_per_hour, "within an hour"),
     ):
         if moved > TOLERANCE and ratio > limit + TOLERANCE:
             yield Reason(
@@ -135,10 +138,78 @@ def _min_cells(case: Case) -> Iterator[Reason]:
         )
 
 
+def _region_budget(case: Case) -> Iterator[Reason]:
+    if case.is_first:
+        return
+    limit = case.budget.max_moved_per_region
+    for region, ratio in case.left_ratios().items():
+        if ratio > limit + TOLERANCE:
+            yield Reason(
+                subject="fleet",
+                code="guard.region_budget",
+                text=f"{ratio:.1%} of the traffic of region {region} would leave its cells at "
+                f"once, the budget is {limit:.1%}",
+                facts={"moved_ratio": ratio, "budget": limit},
+            )
+
+
+def _min_zones(case: Case) -> Iterator[Reason]:
+    serving = _zones(case, _shown(case.candidate))
+    # A far region is not asked in for the sake of its zones.
+    member = np.array(list(case.situation.regions.values()), dtype=np.float64)
+    near = (_shown(case.candidate) @ member.T > 0.0) @ member > 0.0
+    needed = np.minimum(case.budget.min_zones, _zones(case, case.situation.permitted & near))
+    if not case.is_first:
+        needed = np.minimum(needed, _zones(case, _shown(case.base)))
+    for f in np.flatnonzero(serving < needed):
+        name = case.situation.flows[f].request_class
+        yield Reason(
+            subject="fleet",
+            code="guard.min_zones",
+            text=f"{name} would be served in {serving[f]} zone, must be in {needed[f]} at least",
+            facts={"zones": float(serving[f]), "min_zones": float(needed[f])},
+        )
+
+
+def _zones(case: Case, cells: Flags) -> NDArray[np.int64]:
+    """[F] how many zones some cells [F, C] of each flow stand in."""
+    there = cells.astype(np.float64) @ case.situation.zones.T
+    count: NDArray[np.int64] = (there > 0.0).sum(axis=1)
+    return count
+
+
+def _shown(shares: Floats) -> Flags:
+    """[F, C] cells that serve some of a flow; of one that is shed whole, all that are left."""
+    served = np.maximum(1.0 - shares[:, -1:], DUST)
+    return np.asarray(shares[:, :-1] >= TRACE * served)
+
+
+def _cooldown(case: Case) -> Iterator[Reason]:
+    if case.is_first:
+        return
+    now_s, wait_s = case.situation.now_s, case.budget.cooldown_s
+    regained = case.regained
+    for step in case.situation.moved:
+        age_s = now_s - step.at_s
+        for cell in sorted(step.relieved & regained) if age_s < wait_s else ():
+            yield Reason(
+                subject=cell,
+                code="guard.cooldown",
+                text=f"{cell} would get work back that was taken off it {age_s:.0f} s ago, which "
+                f"must wait {wait_s:.0f} s",
+                facts={"age_s": age_s},
+            )
+
+
+def _freeze(case: Case) -> Iterator[Reason]:
+    frozen = case.situation.frozen
+    if frozen and not case.is_first and bool((np.abs(case.candidate - case.base) > DUST).any()):
+        yield Reason(subject="fleet", code="guard.change_freeze", text=frozen)
+
+
 def _serving(shares: Floats) -> NDArray[np.int64]:
     """[F] cells that serve what is served of a flow: one that is shed whole is on all of them."""
-    served = np.maximum(1.0 - shares[:, -1:], DUST)
-    count: NDArray[np.int64] = (shares[:, :-1] >= TRACE * served).sum(axis=1)
+    count: NDArray[np.int64] = _shown(shares).sum(axis=1)
     return count
 
 
@@ -214,9 +285,13 @@ GUARDS: tuple[Guard, ...] = (
     _eligibility,
     _ceiling,
     _change_budget,
+    _region_budget,
+    _cooldown,
     _min_cells,
+    _min_zones,
     _stale_telemetry,
     _half_before_whole,
     _one_evacuation,
     _rest_ceiling,
+    _freeze,
 )

@@ -87,6 +87,7 @@ class CellState:
         cleared_since_s: Since when there has been no evidence; NaN = there is some.
         proved_since_s: Since when it has looked healthy without a break; NaN = it does not.
         failing_since_s: Since when it has been silent while its requests fail; NaN = it is not.
+        renewed_at_s: When a forecast last held something against it; NaN = none did.
         restarts: Restarts asked for, and returns that failed, since it was last active.
         evidence: Plain words of what was held against it, kept while it is out.
     """
@@ -98,6 +99,7 @@ class CellState:
     cleared_since_s: float = float("nan")
     proved_since_s: float = float("nan")
     failing_since_s: float = float("nan")
+    renewed_at_s: float = float("nan")
     restarts: int = 0
     evidence: str = ""
 

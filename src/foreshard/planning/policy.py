@@ -21,6 +21,8 @@ class Policy:
         stride_s: Between the first and the second half of a drain that nothing hurries.
         warm_s: From a cell's first traffic after an absence to its full share. Default 120:
             caches and connection pools of most services fill in a minute or two.
+        expire_s: A drain that a forecast began ends by itself when none has renewed it for so
+            long. Default 600: a model that is gone says nothing of how the cell is now.
         prove_s: A restarted cell must look healthy this long before it gets traffic.
         shun_s: A class that was taken off a cell stays away at least this long.
         probe_share: Share of a flow sent to a cell it was taken off, to see whether it has
@@ -40,6 +42,7 @@ class Policy:
     drain_ahead_s: float = 300.0
     stride_s: float = 30.0
     warm_s: float = 120.0
+    expire_s: float = 600.0
     prove_s: float = 10.0
     shun_s: float = 120.0
     probe_share: float = 0.002

@@ -35,10 +35,17 @@ class Evacuation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """A step that was taken: how much traffic it moved, exemptions left out."""
+    """A step that was taken.
+
+    Attributes:
+        at_s: When.
+        ratio: How much traffic it moved, exemptions left out.
+        relieved: Cells that lost a good part of their work by choice.
+    """
 
     at_s: float
     ratio: float
+    relieved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,9 +68,11 @@ class Situation:
         barred: Cells that may take nothing (in a maintenance window, being restarted,
             quarantined), whatever their health.
         evacuating: By cell, while it lasts.
-        moved: Steps taken, the last minute of them at least.
+        moved: Steps taken, the last hour of them at least.
         distrusted: Cells seen to do harm: work may leave them at any pace.
         peers: Cells that stand for a region of another engine: silent ones make nobody blind.
+        places: [C] region and zone of each cell; empty = all are in one.
+        frozen: Why nothing may change but that dead and barred cells leave; "" = it may.
         keeps: [F, C] who holds data of a flow that cannot leave: may keep it, dead or barred.
     """
 
@@ -82,6 +91,8 @@ class Situation:
     moved: tuple[Moved, ...] = ()
     distrusted: frozenset[str] = frozenset()
     peers: frozenset[str] = frozenset()
+    places: tuple[tuple[str, str], ...] = ()
+    frozen: str = ""
     keeps: Flags | None = None
 
     def __post_init__(self) -> None:
@@ -100,6 +111,19 @@ class Situation:
                 )
         if not bool((self.capacity > 0.0).all()):
             raise PlanningError(f"situation: capacity has {self.capacity.min()}, must be > 0")
+
+    @cached_property
+    def regions(self) -> Mapping[str, Flags]:
+        """[C] which cells stand in each region."""
+        places = self.places or (("", ""),) * len(self.cells)
+        names = sorted({region for region, _ in places})
+        return {name: np.array([region == name for region, _ in places]) for name in names}
+
+    @cached_property
+    def zones(self) -> Floats:
+        """[Z, C] 1 where a cell stands in a zone of its region."""
+        places = self.places or (("", ""),) * len(self.cells)
+        return np.array([[float(p == zone) for p in places] for zone in sorted(set(places))])
 
     @cached_property
     def dead(self) -> Flags:

@@ -6,6 +6,7 @@ A plug-in is done when its check passes; the built-in ones pass the same checks.
 
 from __future__ import annotations
 
+from foreshard.testing.adversary import TRICKS, Adversary, bad_plan
 from foreshard.testing.clock import FakeClock
 from foreshard.testing.conformance.forecaster import check_forecaster
 from foreshard.testing.conformance.learner import check_learner
@@ -24,6 +25,8 @@ from foreshard.testing.source import FakeCellSource, FakeEventSource, FakeTraffi
 from foreshard.testing.store import MemoryStore
 
 __all__ = [
+    "TRICKS",
+    "Adversary",
     "FakeCellDriver",
     "FakeCellSource",
     "FakeClock",
@@ -32,6 +35,7 @@ __all__ = [
     "FakeSlotMover",
     "FakeTrafficSource",
     "MemoryStore",
+    "bad_plan",
     "check_event_source",
     "check_forecaster",
     "check_learner",
