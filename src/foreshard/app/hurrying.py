@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 __all__ = ["PromptProtocol"]
 
@@ -46,5 +46,6 @@ class PromptProtocol(H11Protocol):
 
     def _end(self) -> None:
         # A request that is being answered ends by itself, and waiting begins anew.
-        if self.cycle is None or self.cycle.response_complete:
+        cycle: RequestResponseCycle | None = getattr(self, "cycle", None)
+        if cycle is None or cycle.response_complete:
             self.transport.close()
