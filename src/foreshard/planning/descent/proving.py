@@ -136,7 +136,7 @@ def flows_bound(  # noqa: C901, PLR0912 - one search, with its ways out
                 taken += y
                 cost += paid
                 gives += flex
-            # What is sold at the level and what it costs cancel; what rounding leaves proves nothing.
+            # What is sold and what it costs cancel; what rounding leaves proves nothing.
             best = max(best, cost - ROUNDING * abs(level) * (1.0 + taken))
             short = 1.0 - least - taken
             if short > 0.0:
