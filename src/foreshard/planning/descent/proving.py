@@ -38,6 +38,8 @@ STEPS = 60
 # this part of the flow has a place.
 NEAR = 1e-6
 EXACT = 1e-6
+# Of a sum of products, relative to the largest.
+ROUNDING = 1e-15
 # How far to look where the answers do not change with the level, absolutely and as its part.
 FIRST_STEP = 0.01
 NARROW = 1e-4
@@ -134,7 +136,8 @@ def flows_bound(  # noqa: C901, PLR0912 - one search, with its ways out
                 taken += y
                 cost += paid
                 gives += flex
-            best = max(best, cost)
+            # What is sold and what it costs cancel; what rounding leaves proves nothing.
+            best = max(best, cost - ROUNDING * abs(level) * (1.0 + taken))
             short = 1.0 - least - taken
             if short > 0.0:
                 low = level
