@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from foreshard.adapters.metrics.exposition import parse_page
 from foreshard.model.errors import SourceError
@@ -21,6 +22,46 @@ def test_any_value_and_label_comes_back_as_written(value: float, label: str) -> 
     (sample,) = page["wanted"]
     assert sample.value == value
     assert sample.labels == {"a": label}
+
+
+BLANKS = st.sampled_from([" ", "  ", "\t", ""])
+VALUES = st.sampled_from(["1", "-2.5", "+.5", "3.", "1e9", "0x1", "NaN", "+Inf", "1_0", "", "x"])
+LABELS = st.sampled_from(
+    [
+        *("", "{}", '{a="b"}', '{a="b",c="d,}"}', '{a="b",}', '{a="b",a="c"}', '{a="""}'),
+        *('{ a = "b" }', '{__name__="x"}', '{a="b" }', '{"a"="b"}', "{a='b'}", '{a="é"}'),
+        *('{a="# b"}', "{a}"),
+    ]
+)
+LINES = st.tuples(
+    BLANKS,
+    st.sampled_from(["wanted", "wanted_total", "wanted_not", "wante"]),
+    LABELS,
+    BLANKS,
+    VALUES,
+    st.sampled_from(["", " 1700000000000", " -5", " # {} 1", " x", "\r"]),
+).map("".join)
+
+
+@given(st.lists(LINES, max_size=3))
+def test_plain_or_not_a_page_says_what_the_library_says(lines: list[str]) -> None:
+    found: list[tuple[str, dict[str, str], str]] | None
+    told: list[tuple[str, dict[str, str], str]] | None
+    asked = [s for s in lines if s.split()[0].partition("{")[0] in WANTED]
+    try:
+        told = [
+            (sample.name, sample.labels, repr(float(sample.value)))
+            for family in text_string_to_metric_families("\n".join(asked) + "\n")
+            for sample in family.samples
+        ]
+    except (ValueError, IndexError, KeyError):
+        told = None
+    try:
+        page = parse_page("\n".join(lines), wanted=WANTED)
+        found = [(n, dict(s.labels), repr(s.value)) for n, of in page.items() for s in of]
+    except SourceError:
+        found = None
+    assert found == told or sorted(found or [], key=str) == sorted(told or [], key=str) != []
 
 
 @given(st.text())

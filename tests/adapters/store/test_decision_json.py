@@ -96,6 +96,13 @@ def test_a_decision_comes_back_from_json_as_it_was(decision: Decision) -> None:
     assert decode(Decision, json.loads(text)) == decision
 
 
+def test_slots_come_back_and_what_a_row_counts_by_itself_is_not_kept() -> None:
+    row = SlotRow(runs=(SlotRun(owner="a", length=3), SlotRun(owner="", length=1)))
+    kept = encode(row)
+    assert kept == {"runs": [{"owner": "a", "length": 3}, {"owner": "", "length": 1}]}
+    assert decode(SlotRow, kept) == row
+
+
 def test_a_flow_is_origin_and_class_and_a_choice_says_its_kind() -> None:
     plan = Plan(splits={Flow("eu", "search"): Split(shares={"a": 1.0})})
     said = encode(Decision(now_s=1.0, routing=Hold(because=()), plan=plan))

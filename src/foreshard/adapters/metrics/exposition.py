@@ -1,21 +1,32 @@
 """This module is the Prometheus text format, of which only the wanted families are parsed.
 
-A page of 100 lines costs the library's parser 1 ms; dropping the lines that nobody asked for
-before it sees them leaves 0.08 ms. Timestamps on a page are ignored: the clocks of cells
-differ, and the age of a sample is counted from when it was heard.
+A page of 100 lines costs the library's parser 1 ms. So lines that nobody asked for are dropped
+unread, and plain ones, which almost all are, are read here; as soon as one is not plain (an
+escape, a value in words, nonsense), the library reads them all, and its word counts. Timestamps
+on a page are ignored: the clocks of cells differ, and the age of a sample is counted from when
+it was heard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from foreshard.model.errors import SourceError
 
 __all__ = ["Page", "PageSample", "parse_page"]
+
+LABEL = r'(?!__)[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\n]*"'
+NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+PLAIN = re.compile(
+    rf"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{({LABEL}(?:,{LABEL})*)?\}})? +({NUMBER})(?: +-?[0-9]+)?"
+)
+PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,42 @@ def parse_page(text: str, *, wanted: AbstractSet[str]) -> Page:
     Raises:
         SourceError: A wanted line is not in that format.
     """
-    lines = [line for line in text.split("\n") if _name_of(line) in wanted]
+    lines = _lines_of(frozenset(wanted)).findall(text)
+    page = _plain(lines)
+    if page is None:
+        page = _read(lines)
+    return {name: tuple(samples) for name, samples in page.items()}
+
+
+@lru_cache(maxsize=16)
+def _lines_of(wanted: frozenset[str]) -> re.Pattern[str]:
+    """Whole lines that begin with one of these names."""
+    names = "|".join(re.escape(name) for name in sorted(wanted, reverse=True)) or r"(?!)"
+    return re.compile(rf"^[^\S\n]*(?:{names})(?=[\s{{]|\Z).*$", re.MULTILINE)
+
+
+def _plain(lines: Sequence[str]) -> dict[str, list[PageSample]] | None:
+    """The samples of plain lines; None = one of them is not."""
+    page: dict[str, list[PageSample]] = {}
+    for line in lines:
+        found = PLAIN.fullmatch(line)
+        if found is None:
+            return None
+        name, inside, value = found.groups()
+        pairs = PAIR.findall(inside) if inside else ()
+        labels = dict(pairs)
+        if len(labels) != len(pairs):
+            return None
+        page.setdefault(name, []).append(PageSample(labels, float(value)))
+    return page
+
+
+def _read(lines: Sequence[str]) -> dict[str, list[PageSample]]:
+    """The same by the library.
+
+    Raises:
+        SourceError: A line is not in the format.
+    """
     page: dict[str, list[PageSample]] = {}
     try:
         for family in text_string_to_metric_families("\n".join(lines) + "\n"):
@@ -52,9 +98,4 @@ def parse_page(text: str, *, wanted: AbstractSet[str]) -> Page:
                 )
     except (ValueError, IndexError, KeyError) as error:
         raise SourceError(f"the page is not Prometheus text: {error}") from error
-    return {name: tuple(samples) for name, samples in page.items()}
-
-
-def _name_of(line: str) -> str:
-    head = line.split(None, 1)[:1]
-    return head[0].partition("{")[0] if head else ""
+    return page

@@ -54,7 +54,10 @@ def encode(value: object) -> JsonValue:
     elif value is None or isinstance(value, str | int):
         encoded = value
     elif isinstance(value, Mapping):
-        encoded = {_key_out(key): encode(item) for key, item in value.items()}
+        encoded = {
+            key if type(key) is str else _key_out(key): item if _is_plain(item) else encode(item)
+            for key, item in value.items()
+        }
     elif isinstance(value, AbstractSet):
         encoded = [encode(item) for item in sorted(value)]
     elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
@@ -176,13 +179,19 @@ def _is_record(hint: Any) -> bool:  # noqa: ANN401 - a type hint
     return isinstance(hint, type) and dataclasses.is_dataclass(hint)
 
 
+def _is_plain(value: object) -> bool:
+    """Whether it is JSON as it stands: most of what is kept of a large fleet is."""
+    return type(value) in _PLAIN or (isinstance(value, float) and isfinite(value))
+
+
 def _is_mapping(origin: Any) -> bool:  # noqa: ANN401 - a type hint
     return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
 def _fields(cls: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - a dataclass and its hints
     hints = get_type_hints(cls)
-    return [(field.name, hints[field.name]) for field in dataclasses.fields(cls)]
+    # What a class works out by itself is no part of the record.
+    return [(f.name, hints[f.name]) for f in dataclasses.fields(cls) if f.init]
 
 
 def _tag(cls: Any) -> str:  # noqa: ANN401 - a dataclass
@@ -230,6 +239,8 @@ def _flow_in(key: str) -> Flow:
 
 # Without the questions that `encode` asks: a table holds thousands of these.
 _SCALARS_OUT: Mapping[type, _Coder] = {str: str, int: index, float: _float_out}
+
+_PLAIN = frozenset({str, int, bool, NoneType})
 
 _KEYS_IN: Mapping[type, Callable[[str], object]] = {
     str: str,

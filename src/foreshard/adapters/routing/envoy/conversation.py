@@ -57,6 +57,11 @@ class Conversation:
         self._something_to_say = asyncio.Event()
         self._closed = asyncio.Event()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more is to be waited for: it has all it should have, or is gone."""
+        return self.is_over or self.session.is_synced
+
     def aim(self, goal: Snapshot | None, *, keeps_old: bool = False) -> None:
         """Set what the proxy should hold; see `Session.aim`."""
         self.session.aim(goal, keeps_old=keeps_old)

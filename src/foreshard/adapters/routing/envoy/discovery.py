@@ -322,10 +322,15 @@ class Discovery:
             one.close()
 
     async def _wait_for(self, members: list[Conversation]) -> None:
+        # Who was seen to be settled is looked at again only when all seem to be.
+        waiting = deque(members)
+
         def is_settled() -> bool:
             if any(one.session.refusal for one in members):
                 return True
-            return all(one.is_over or one.session.is_synced for one in members)
+            while waiting and waiting[0].is_settled:
+                waiting.popleft()
+            return not waiting and all(one.is_settled for one in members)
 
         try:
             async with asyncio.timeout(self._settings.ack_timeout_s):

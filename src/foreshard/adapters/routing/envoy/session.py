@@ -69,6 +69,10 @@ class Session:
         self._nonce = 0
         self.nacks = 0
         self.last_nack = ""
+        # What was worked out, by type, and of what: a proxy is asked many times between two
+        # messages, and goals have thousands of resources.
+        self._complete: dict[str, tuple[Snapshot, tuple[int, int], bool]] = {}
+        self._at_rest: dict[str, tuple[Snapshot, int]] = {}
 
     def aim(self, goal: Snapshot | None, *, keeps_old: bool = False) -> None:
         """Set what the proxy should hold; None = leave it alone.
@@ -82,7 +86,7 @@ class Session:
         self._refusal = ""
         for type_url, subscription in self._subscriptions.items():
             subscription.refused.clear()
-            if goal is not None:
+            if goal is not None and subscription.retired_at_s:
                 for name in goal.of(type_url):
                     subscription.retired_at_s.pop(name, None)
 
@@ -150,14 +154,23 @@ class Session:
         subscription = self._subscriptions.get(type_url)
         if subscription is None or self._goal is None:
             return None
-        wanted = subscription.wanted(self._goal.of(type_url))
+        if self._rests(type_url, subscription) and not subscription.owes:
+            return None
+        sent, asked = subscription.sent, subscription.names
+        behind = [
+            one
+            for name, one in self._goal.of(type_url).items()
+            if sent.get(name) != one.version and (subscription.wildcard or name in asked)
+        ]
+        if not subscription.wildcard:
+            behind.sort(key=lambda one: one.name)
         may_change = self._may_change(type_url)
         may_add = may_change or (
             subscription.owes if subscription.wildcard else bool(self._refusal)
         )
         updated = tuple(
             one
-            for one in wanted.values()
+            for one in behind
             if subscription.lacks(one)
             and (may_add if one.name not in subscription.sent else may_change)
         )
@@ -209,7 +222,34 @@ class Session:
         tiers = TIERS[: TIER_OF.get(type_url, 0)]
         return all(self._is_complete(below) for tier in tiers for below in tier)
 
+    def _rests(self, type_url: str, subscription: Subscription) -> bool:
+        """Whether exactly the goal was sent: then nothing is behind and nothing is left over."""
+        assert self._goal is not None  # noqa: S101 - callers have looked
+        known = self._at_rest.get(type_url)
+        if known is not None and known[0] is self._goal and known[1] == subscription.changes:
+            return True
+        versions, sent = self._goal.versions(type_url), subscription.sent
+        rests = len(sent) == len(versions) and sent == versions
+        if rests:
+            self._at_rest[type_url] = self._goal, subscription.changes
+        return rests
+
     def _is_complete(self, type_url: str) -> bool:
+        assert self._goal is not None  # noqa: S101 - callers have looked
+        own = self._subscriptions.get(type_url)
+        referring = self._subscriptions.get(REFERRING_TYPE.get(type_url, ""))
+        stamp = (_changes(own), _changes(referring))
+        known = self._complete.get(type_url)
+        if known is not None and known[0] is self._goal and known[1] == stamp:
+            return known[2]
+        # Whoever holds all of the goal holds what it asked for.
+        versions = self._goal.versions(type_url)
+        has_all = own is not None and own.acked.items() >= versions.items()
+        found = has_all or self._has_acknowledged(type_url)
+        self._complete[type_url] = self._goal, stamp, found
+        return found
+
+    def _has_acknowledged(self, type_url: str) -> bool:
         assert self._goal is not None  # noqa: S101 - callers have looked
         goal = self._goal.of(type_url)
         subscription = self._subscriptions.get(type_url)
@@ -249,3 +289,7 @@ class Session:
         if subscription is None or self._goal is None:
             return False
         return bool({*subscription.sent, *subscription.acked} - self._goal.of(type_url).keys())
+
+
+def _changes(subscription: Subscription | None) -> int:
+    return -1 if subscription is None else subscription.changes

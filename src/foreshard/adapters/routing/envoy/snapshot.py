@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -83,6 +83,18 @@ class Snapshot:
     """Everything that one proxy is meant to hold, by type address, then by name."""
 
     resources: Mapping[str, Mapping[str, Served]]
+    # Asked for by every proxy of a region, for every message.
+    _versions: dict[str, Mapping[str, str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def versions(self, type_url: str) -> Mapping[str, str]:
+        """The versions of one type, by name."""
+        known = self._versions.get(type_url)
+        if known is None:
+            known = {name: one.version for name, one in self.of(type_url).items()}
+            self._versions[type_url] = known
+        return known
 
     def of(self, type_url: str) -> Mapping[str, Served]:
         """The resources of one type, by name."""

@@ -32,6 +32,8 @@ class Subscription:
         bodies: Last sent resources, for a dialect that must repeat them.
         retired_at_s: Since when a resource that the proxy holds has left the goal.
         pending: What each unanswered message would change; None = removed.
+        changes: Rises with every change of what is wanted, sent or acknowledged: what was worked
+            out holds as long as it has not.
     """
 
     wildcard: bool = False
@@ -43,6 +45,7 @@ class Subscription:
     bodies: dict[str, Served] = field(default_factory=dict)
     retired_at_s: dict[str, float] = field(default_factory=dict)
     pending: dict[str, Mapping[str, str | None]] = field(default_factory=dict)
+    changes: int = 0
 
     def wanted(self, goal: Mapping[str, Served]) -> Mapping[str, Served]:
         """The part of a goal that was asked for."""
@@ -52,23 +55,27 @@ class Subscription:
 
     def claim(self, versions: Mapping[str, str]) -> None:
         """Believe a proxy that says what it holds from an earlier stream."""
+        self.changes += 1
         self.sent.update(versions)
         self.acked.update(versions)
         self.owes = self.owes and not versions
 
     def doubt(self) -> None:
         """The proxy holds something from an earlier stream; what, is not known."""
+        self.changes += 1
         self.owes = False
         self.sent.update(dict.fromkeys(self.names, UNSURE))
 
     def subscribe(self, names: Iterable[str]) -> None:
         """Ask for resources by name; asking again means: send again."""
+        self.changes += 1
         for name in names:
             self.names.add(name)
             self.forget(name)
 
     def unsubscribe(self, names: Iterable[str]) -> None:
         """Ask no more for some names; the proxy has dropped them by itself."""
+        self.changes += 1
         for name in names:
             self.names.discard(name)
             if not self.wildcard:
@@ -77,11 +84,13 @@ class Subscription:
 
     def forget(self, name: str) -> None:
         """Treat a resource as never sent."""
+        self.changes += 1
         self.sent.pop(name, None)
         self.acked.pop(name, None)
 
     def note_sent(self, nonce: str, served: Iterable[Served], removed: Iterable[str]) -> None:
         """A message with these resources has left."""
+        self.changes += 1
         change: dict[str, str | None] = dict.fromkeys(removed)
         for one in served:
             change[one.name] = one.version
@@ -103,6 +112,7 @@ class Subscription:
         change = self.pending.pop(nonce, None)
         if change is None:
             return False
+        self.changes += 1
         for name, version in change.items():
             if version is None:
                 self.acked.pop(name, None)
@@ -116,6 +126,7 @@ class Subscription:
         change = self.pending.pop(nonce, None)
         if change is None:
             return False
+        self.changes += 1
         for name, version in change.items():
             self.sent[name] = UNSURE
             self.acked.pop(name, None)
