@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvicorn
 import yaml
 
+from foreshard.app.hurrying import PromptProtocol
 from foreshard.app.web import run_web_process
 from foreshard.config import Settings, load
 from foreshard.model.errors import ConfigError, ProcessError
@@ -53,3 +57,35 @@ def test_an_open_door_is_refused_with_the_configuration(
 ) -> None:
     with pytest.raises(ConfigError, match=says):
         settings(tmp_path, **api)
+
+
+async def nothing(_scope: object, _receive: object, send: Any) -> None:  # noqa: ANN401 - of ASGI
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: a\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n",
+    ],
+    ids=["silent", "half a request", "one and a half"],
+)
+async def test_a_connection_on_which_no_request_comes_gives_its_place_back(
+    monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(PromptProtocol, "head_s", 0.05)
+    server = uvicorn.Server(
+        uvicorn.Config(nothing, http=PromptProtocol, log_config=None, lifespan="off")
+    )
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        serving = asyncio.create_task(server.serve(sockets=[door]))
+        reader, writer = await asyncio.open_connection(*door.getsockname())
+        writer.write(said)
+        heard = await asyncio.wait_for(reader.read(), timeout=30.0)
+        writer.close()
+        server.should_exit = True
+        await serving
+    assert heard.count(b"HTTP/1.1 204") == said.count(b"\r\n\r\n")

@@ -20,6 +20,7 @@ from foreshard.adapters.store.catalogue_file import CatalogueFile
 from foreshard.api.application import application
 from foreshard.app.desk import ClassDesk
 from foreshard.app.heartbeat import web_file
+from foreshard.app.hurrying import PromptProtocol
 from foreshard.app.places import alone, catalogue_dir, private
 from foreshard.app.signals import stop_on_signals
 from foreshard.config import Settings
@@ -115,6 +116,7 @@ def _config(settings: Settings, file: CatalogueFile) -> uvicorn.Config:
     try:
         made = uvicorn.Config(
             app,
+            http=PromptProtocol,
             log_config=None,
             access_log=False,
             server_header=False,
