@@ -307,6 +307,34 @@ def test_what_owns_data_is_changed_in_the_configuration_alone(tmp_path: Path) ->
         refused(counter.ask("DELETE", "/v1/classes/checkout", tag=counter.tag()), 422, "owns data")
 
 
+def test_nobody_reads_the_url_of_a_hand_over_and_what_is_read_can_be_sent_back(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path) as counter:
+        values = [json.loads(each.model_dump_json()) for each in counter.settings.classes]
+    url = "http://127.0.0.1:9/ready?token=s3cr3t"
+    values[0] |= {"replicas": {"eu-1": ["eu-2"]}, "handover": {"webhook": url}}
+    with opened(tmp_path, classes=values) as counter:
+        owning = _as_read(counter, "checkout")
+        assert define(counter, "checkout", {**owning, "objective_s": 0.1}).status_code == 200
+        catalogue = counter.ask("GET", "/v1/catalogue", role=Role.VIEWER)
+        for path in (
+            "classes",
+            "classes/checkout",
+            "versions/0",
+            "versions/1",
+            "diff?from=0&to=1",
+        ):
+            assert "s3cr3t" not in counter.ask("GET", f"/v1/{path}", role=Role.VIEWER).text
+        assert "s3cr3t" not in catalogue.text
+        sent = counter.ask("PUT", "/v1/catalogue", content=catalogue.text, tag=counter.tag())
+        assert sent.status_code == 200
+        kept = newest_held(counter.settings).catalogue.named("checkout")
+        assert kept is not None
+        assert kept.handover is not None
+        assert kept.handover.webhook == url
+
+
 def test_a_dry_run_without_an_engine_says_that_there_is_none(counter: Counter) -> None:
     before = counter.tag()
     answer = counter.ask(

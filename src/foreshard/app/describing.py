@@ -18,7 +18,7 @@ def told(
     """A class: how it is defined, what it costs, what it is said to be and by whom.
 
     Args:
-        each: The class.
+        each: The class, without what is to be hidden.
         catalogue: All of them.
         report: What the engine last said of costs (`controller.account`); {} = nothing.
     """
@@ -34,7 +34,7 @@ def told(
     return {
         "name": each.name,
         "is_default": each.name == catalogue.default_class,
-        "definition": _defined(each),
+        "definition": each.model_dump(mode="json"),
         "category": {
             "holds": tag.category if tag is not None else found or each.category or "",
             "declared": each.category,
@@ -98,14 +98,6 @@ def _apart(path: str, one: object, other: object) -> Iterator[Mapping[str, Any]]
                 yield from _apart(inner, one[key], other[key])
     elif one != other:
         yield {"path": path, "before": one, "after": other}
-
-
-def _defined(each: ClassSettings) -> Mapping[str, Any]:
-    values: dict[str, Any] = each.model_dump(mode="json")
-    # A URL may hold what proves who one is.
-    if each.handover is not None:
-        values["handover"] = {**values["handover"], "webhook": "..."}
-    return values
 
 
 def _profile(name: str, known: Mapping[str, Any], report: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -72,7 +72,7 @@ class ClassDesk:
             "version": version,
             "default_class": catalogue.default_class,
             "service_map": catalogue.service_map,
-            "classes": [told(each, catalogue, report) for each in catalogue.classes],
+            "classes": [told(each, catalogue, report) for each in catalogue.hidden().classes],
         }
 
     def one(self, name: str) -> Mapping[str, Any]:
@@ -82,7 +82,7 @@ class ClassDesk:
             NotThereError: There is none of that name.
         """
         _, catalogue = self._newest()
-        found = catalogue.named(name)
+        found = catalogue.hidden().named(name)
         if found is None:
             raise _no_class(name, catalogue)
         return told(found, catalogue, last_profile(self._settings))
@@ -154,7 +154,7 @@ class ClassDesk:
 
     def text(self) -> str:
         """All of the catalogue as YAML."""
-        return catalogue_text(self._newest()[1])
+        return catalogue_text(self._newest()[1].hidden())
 
     def replace(self, text: str, edit: Edit) -> Mapping[str, Any]:
         """Put another catalogue in place of this one."""
@@ -175,7 +175,7 @@ class ClassDesk:
 
     def edition(self, version: int) -> Mapping[str, Any]:
         """One edition with its classes; 0 = the file."""
-        catalogue = self._catalogue_of(version).document()
+        catalogue = self._catalogue_of(version).hidden().document()
         if version == 0:
             head = {"version": 0, "at_s": None, "by": "the configuration file", "role": None}
             return {**head, "action": "", "follows_file": True, "catalogue": catalogue}
@@ -183,7 +183,7 @@ class ClassDesk:
 
     def compare(self, one: int, other: int) -> Mapping[str, Any]:
         """What has changed from one edition to another."""
-        found = differences(self._catalogue_of(one), self._catalogue_of(other))
+        found = differences(self._catalogue_of(one).hidden(), self._catalogue_of(other).hidden())
         return {"from": one, "to": other, "changes": list(found)}
 
     def tokens(self) -> Mapping[str, Any]:
@@ -221,7 +221,7 @@ class ClassDesk:
     def propose(self, text: str, edit: Edit) -> Mapping[str, Any]:
         """What another catalogue would move."""
         version, now = self._newest()
-        made = read_catalogue(text)
+        made = self._footing.uncovered(read_catalogue(text))
         self._footing.refuse(made, before=now)
         return {"version": version, **self._rehearsed(made, edit.taken_ratio)}
 
@@ -262,7 +262,7 @@ class ClassDesk:
                 f"If-Match is {', '.join(edit.tags)}, the classes are now {tag}: somebody else "
                 "has changed them; read them again and repeat the change"
             )
-        made = change(now)
+        made = self._footing.uncovered(change(now))
         self._footing.refuse(made, before=now)
         if edit.is_dry_run:
             return {"version": version, **self._rehearsed(made, edit.taken_ratio)}

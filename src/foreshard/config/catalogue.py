@@ -36,6 +36,9 @@ __all__ = [
 HINT = "what GET says"
 # A listener with more of them costs every request too much.
 MOST_CLASSES = 500
+# Stands for a URL of a hand-over, which may hold what proves who one is; a name that nobody is
+# ever given (RFC 6761). Sent back, it means the URL that the configuration has.
+HIDDEN_URL = "https://hidden.invalid/"
 # What says where data lies.
 OWNED = ("replicas", "handover", "key_header", "regions", "cells")
 
@@ -74,6 +77,12 @@ class Catalogue(Strict):
         """As JSON values; what has its usual value is left out."""
         made: dict[str, Any] = self.model_dump(mode="json", exclude_defaults=True)
         return made
+
+    def hidden(self) -> Catalogue:
+        """The same for all eyes: without what may prove who one is."""
+        return self.model_copy(
+            update={"classes": [_with_url(c, HIDDEN_URL) for c in self.classes]}
+        )
 
     @property
     def digest(self) -> str:
@@ -145,6 +154,19 @@ class Footing:
         if found:
             raise EditError("; ".join(found))
 
+    def uncovered(self, made: Catalogue) -> Catalogue:
+        """A catalogue as it was sent, with the URLs that were hidden from whoever read it."""
+        urls = {c.name: c.handover.webhook for c in self.file.classes if c.handover is not None}
+        classes = [
+            _with_url(each, urls[each.name])
+            if each.handover is not None
+            and each.handover.webhook == HIDDEN_URL
+            and each.name in urls
+            else each
+            for each in made.classes
+        ]
+        return made.model_copy(update={"classes": classes})
+
     def fitted(self, made: Catalogue) -> Settings:
         """The configuration with these classes."""
         update = {
@@ -196,6 +218,12 @@ def catalogue_text(catalogue: Catalogue) -> str:
     """A catalogue as YAML, as `read_catalogue` reads it."""
     text: str = yaml.safe_dump(catalogue.document(), sort_keys=False, allow_unicode=True)
     return text
+
+
+def _with_url(each: ClassSettings, url: str) -> ClassSettings:
+    if each.handover is None:
+        return each
+    return each.model_copy(update={"handover": each.handover.model_copy(update={"webhook": url})})
 
 
 def _inner(values: Mapping[str, Any]) -> tuple[Contradiction, ...]:
