@@ -266,6 +266,34 @@ def test_an_edition_goes_before_the_file_until_somebody_rolls_back_to_it(tmp_pat
         assert _as_read(counter, "checkout")["objective_s"] == 0.36
 
 
+def test_what_stands_in_the_file_can_be_gone_back_to_whatever_is_amiss_there(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path) as counter:
+        values = [json.loads(each.model_dump_json()) for each in counter.settings.classes]
+    shadowed = {**values[0], "name": "shadowed"}
+    with opened(tmp_path, classes=[*values, shadowed]) as counter:
+        counter.ask("DELETE", "/v1/classes/shadowed", tag=counter.tag())
+        define(counter, "orders", ORDERS)
+        assert counter.ask("POST", "/v1/versions/0/rollback", tag="*").status_code == 200
+        assert counter.ask("GET", "/v1/classes/shadowed").status_code == 200
+
+
+@pytest.mark.parametrize("text", ['{"classes": [], "of_tomorrow": 1}', '{"cla'])
+def test_classes_that_cannot_be_read_any_more_can_be_left_behind(
+    counter: Counter, text: str
+) -> None:
+    define(counter, "orders", ORDERS)
+    define(counter, "orders", {**ORDERS, "objective_s": 0.1})
+    counter.file.write("UPDATE edition SET document = ? WHERE version = 2", (text,))
+    assert "roll back" in counter.ask("GET", "/v1/classes").json()["detail"]
+    said = counter.ask("POST", "/v1/versions/1/rollback", tag='"2-0"')
+    refused(said, 412, '"2-unreadable"')
+    back = counter.ask("POST", "/v1/versions/1/rollback", tag='"2-unreadable"')
+    assert back.status_code == 200
+    assert _as_read(counter, "orders")["objective_s"] == 0.3
+
+
 def held(settings: Settings) -> dict[str, float]:
     """Objectives that an engine would start with."""
     return {

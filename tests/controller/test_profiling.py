@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from foreshard.cli.costs import costs_text
-from foreshard.controller.profiling import KEY, Profiling
+from foreshard.controller.profiling import KEY, MOST_RESOURCES, Profiling
 from foreshard.engine.counted import counted
 from foreshard.lab.pricing import Pricing, seconds
 from foreshard.model.category import Tag
@@ -48,6 +48,7 @@ class Watch:
         silent: frozenset[str] = frozenset(),
         failed: Mapping[str, float] | None = None,
         events: tuple[SystemEvent, ...] = (),
+        more: tuple[str, ...] = (),
         from_s: float = START_S,
     ) -> None:
         for second in seconds(pricing, seed=4, span_s=span_s):
@@ -56,6 +57,7 @@ class Watch:
                 gauges = {
                     "cpu": Gauge(used=second.used[c, 0], limit=4.0, scales_with_load=True),
                     "memory": Gauge(used=second.used[c, 1], limit=8e9),
+                    **{each: Gauge(used=1.0, limit=9.0) for each in more},
                 }
                 reading = Fresh(metrics=CellMetrics(gauges=gauges, capacity={"cpu": 4.0}), age_s=0)
                 traffic = {
@@ -171,6 +173,49 @@ def test_a_dependency_is_told_by_what_fails_while_it_is_down() -> None:
     (found,) = profile.classes["report"].depends
     assert found.dependency == "warehouse"
     assert profile.classes["search"].depends == ()
+
+
+def test_more_gauges_than_there_is_room_for_cost_themselves_alone() -> None:
+    watch = Watch()
+    watch.run(300, more=tuple(f"disk-{n}" for n in range(9)))
+    profile = watch.profiling.profile
+    assert profile is not None
+    assert profile.classes["report"].costs["cpu"].per_request == pytest.approx(0.2, rel=0.1)
+    assert len(profile.classes["report"].costs) == MOST_RESOURCES
+    # What was found stands, and is read on, when another one comes.
+    watch.run(60, more=("another", *(f"disk-{n}" for n in range(9))), from_s=START_S + 300.0)
+    assert watch.profiling.profile is not None
+    assert watch.profiling.profile.at_s > profile.at_s
+    assert watch.profiling.profile.classes["report"].costs["cpu"].per_request == pytest.approx(
+        0.2, rel=0.1
+    )
+
+
+def test_of_two_outages_of_one_dependency_neither_hides_the_other() -> None:
+    def outage(cell: str) -> SystemEvent:
+        return SystemEvent(
+            id=cell,
+            kind=EventKind.DEPENDENCY,
+            cells=frozenset({cell}),
+            known_at_s=0.0,
+            starts_at_s=0.0,
+            ends_at_s=2.0 * START_S,
+            dependency="warehouse",
+            level=DependencyLevel.MAJOR_OUTAGE,
+        )
+
+    def evidence(*cells: str) -> str:
+        watch = Watch()
+        watch.run(60)
+        down = tuple(outage(cell) for cell in cells)
+        watch.run(60, events=down, failed={"report": 0.7}, from_s=START_S + 100.0)
+        profile = watch.profiling.profile
+        assert profile is not None
+        (found,) = profile.classes["report"].depends
+        return found.evidence
+
+    one, both = evidence(FLEET.names[1]), evidence(*FLEET.names[:2])
+    assert one != both
 
 
 def test_reports_of_requests_narrow_what_is_known() -> None:

@@ -28,7 +28,13 @@ from foreshard.config.catalogue import (
     read_tag,
 )
 from foreshard.model.catalogue import Actor, Edit, Edition
-from foreshard.model.errors import EditError, NotThereError, StaleEditError, UnheardError
+from foreshard.model.errors import (
+    EditError,
+    NotThereError,
+    StaleEditError,
+    StoreError,
+    UnheardError,
+)
 
 __all__ = ["ClassDesk"]
 
@@ -166,7 +172,8 @@ class ClassDesk:
         target = self._catalogue_of(version)
         follows = version == 0 or self._edition(version).document is None
         action = f"roll back to version {version}"
-        return self._change(lambda _: target, edit, action, follows_file=follows)
+        # What once held is not judged by what took its place.
+        return self._change(lambda _: target, edit, action, follows_file=follows, before=target)
 
     def editions(self, *, before: int | None, most: int) -> Mapping[str, Any]:
         """The newest editions first."""
@@ -235,7 +242,7 @@ class ClassDesk:
 
     def standing(self) -> Mapping[str, Any]:
         """Which version holds, which one flies, and whether an engine lives."""
-        version, _ = self._newest()
+        version = self._editions.newest_version()
         newest = self._editions.edition(version)
         age_s, flown = engine_age_s(self._settings), last_flown(self._settings)
         is_ignored = (
@@ -253,17 +260,40 @@ class ClassDesk:
         }
 
     def _change(
-        self, change: Change, edit: Edit, action: str, *, follows_file: bool = False
+        self,
+        change: Change,
+        edit: Edit,
+        action: str,
+        *,
+        follows_file: bool = False,
+        before: Catalogue | None = None,
     ) -> Mapping[str, Any]:
-        version, now = self._newest()
-        tag = self._tag_of(version, now)
+        """Judge a change and keep it.
+
+        Args:
+            change: Makes of what holds what is to hold.
+            edit: By whom, and of what.
+            action: For the record.
+            follows_file: Whether what is to hold is what the file says.
+            before: What was amiss there already is not told; None = in what holds. With it,
+                also what cannot be read may be replaced, for nothing of it is needed.
+        """
+        version = self._editions.newest_version()
+        try:
+            now = self._catalogue_of(version)
+        except (EditError, StoreError):
+            if before is None:
+                raise
+            now, tag = before, f'"{version}-unreadable"'
+        else:
+            tag = self._tag_of(version, now)
         if edit.tags is not None and tag not in edit.tags:
             raise StaleEditError(
                 f"If-Match is {', '.join(edit.tags)}, the classes are now {tag}: somebody else "
                 "has changed them; read them again and repeat the change"
             )
         made = self._footing.uncovered(change(now))
-        self._footing.refuse(made, before=now)
+        self._footing.refuse(made, before=now if before is None else before)
         if edit.is_dry_run:
             return {"version": version, **self._rehearsed(made, edit.taken_ratio)}
         edition = self._editions.append(

@@ -8,6 +8,7 @@ clients that died or of one that means it, would shut everybody out.
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
@@ -46,6 +47,6 @@ class PromptProtocol(H11Protocol):
 
     def _end(self) -> None:
         # A request that is being answered ends by itself, and waiting begins anew.
-        cycle: RequestResponseCycle | None = getattr(self, "cycle", None)
+        cycle = cast("RequestResponseCycle | None", self.cycle)
         if cycle is None or cycle.response_complete:
             self.transport.close()

@@ -33,7 +33,7 @@ from foreshard.profile.dependency import (
 )
 from foreshard.profile.survey import Survey, Surveyor
 
-__all__ = ["KEY", "Profiling"]
+__all__ = ["KEY", "MOST_RESOURCES", "Profiling"]
 
 log = structlog.get_logger(__name__)
 
@@ -136,10 +136,12 @@ class Profiling:
         named = {
             g for r in readings if isinstance(r.reading, Fresh) for g in r.reading.metrics.gauges
         }
-        if self._surveyor is None or not named <= set(self._surveyor.resources):
-            if not named or (self._surveyor and len(self._surveyor.resources) == MOST_RESOURCES):
-                return
+        known = self._surveyor.resources if self._surveyor is not None else ()
+        # Where there is no room for another gauge, those that have it are read on.
+        if not named <= set(known) and len(known) < MOST_RESOURCES:
             self._begin(named)
+        elif self._surveyor is None:
+            return
         assert self._surveyor is not None  # noqa: S101 - begun above
         assert self._survey is not None  # noqa: S101 - begun with it
         said = gauged(readings, self._surveyor.resources, newest_s=1.5 * observation.interval_s)
@@ -171,21 +173,22 @@ class Profiling:
         self._survey = self._surveyor.begin(catalogue)
 
     def _fail(self, observation: Observation, count: Counted) -> None:
-        down = {
-            e.dependency: e
+        down = [
+            e
             for e in observation.events
             if e.kind is EventKind.DEPENDENCY
             and e.level in DOWN
             and e.is_within(observation.now_s)
-        }
-        new = sorted(down.keys() - set(self._dependencies))
+        ]
+        new = sorted({e.dependency for e in down} - set(self._dependencies))
         if new:
             self._dependencies = (*self._dependencies, *new)
             self._failures = with_dependencies(self._failures, len(new))
         is_down = np.zeros((len(self._fleet.cells), len(self._dependencies)), dtype=np.bool_)
-        for name, event in down.items():
+        # Several events may tell of one dependency, each in cells of its own.
+        for event in down:
             concerned = [event.concerns(cell) for cell in self._fleet.names]
-            is_down[:, self._dependencies.index(name)] = concerned
+            is_down[:, self._dependencies.index(event.dependency)] |= concerned
         requests = count.rate_rps * observation.interval_s
         failed = requests * count.failed_ratio
         self._failures = update_failures(self._failures, requests, failed, is_down)
