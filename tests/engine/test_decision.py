@@ -177,6 +177,16 @@ def test_a_class_that_is_still_slow_stays_away() -> None:
     assert slow.share("search", "eu-1") < 0.01
 
 
+def test_a_class_leaves_no_cell_on_a_forecast_while_the_fleet_is_crowded() -> None:
+    full = settled(rates={name: 1.42 * rate for name, rate in RATES.items()})
+    full.run(10, calm(0.0, eu_1=slow_class("search")))
+    assert full.share("search", "eu-1") == pytest.approx(1 / 6, abs=0.03)
+    assert ("eu-1", "guard.rest_ceiling") in full.codes()
+    full.rates = RATES
+    full.run(10, calm(0.0, eu_1=slow_class("search")))
+    assert ("eu-1", "class.shunned") in full.codes()
+
+
 def test_a_doubt_about_a_class_nobody_knows_is_ignored() -> None:
     odd = settled()
     odd.run(6, calm(0.0, eu_1=slow_class("search"), eu_2=slow_class("video")))

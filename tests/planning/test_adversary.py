@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from foreshard.engine import Engine
 from foreshard.model.plan import Plan
@@ -19,7 +21,7 @@ from foreshard.planning.situation import Evacuation, Moved, Situation
 from foreshard.testing import TRICKS, Adversary, bad_plan
 from tests.engine.shop import BUDGET as SHOP_BUDGET
 from tests.engine.shop import CLASSES, POLICY, Shop, fleet_of, request_class
-from tests.planning.test_guards import BUDGET, CELLS, NOW_S, fleet
+from tests.planning.test_guards import BUDGET, CELLS, NOW_S, codes, fleet, judge, shifted
 
 PLACES = tuple((name[:2], f"{name[:2]}{'ab'[int(name[-1]) % 2]}") for name in CELLS)
 # A hundredth of a percent of all traffic is rounding.
@@ -51,7 +53,7 @@ def attacks(draw: st.DrawFn) -> tuple[Plan, Floats, Situation]:
         },
         moved=(
             Moved(at_s=NOW_S - 5.0, ratio=draw(st.sampled_from([0.0, 0.5])), relieved=draw(some)),
-            Moved(at_s=NOW_S - 600.0, ratio=old, relieved=draw(some)),
+            Moved(at_s=NOW_S - 600.0, ratio=old, chosen=old, relieved=draw(some)),
         ),
     )
     return bad_plan(draw(st.sampled_from(sorted(TRICKS))), live, situation, seed), live, situation
@@ -81,18 +83,22 @@ def test_no_bad_plan_passes(attack: tuple[Plan, Floats, Situation]) -> None:
     limit = np.maximum(BUDGET.ceiling, situation.utilisation(base))
     assert (situation.utilisation(after) <= limit + DUST).all()
     # Budgets of change, per tick, minute, hour and region.
-    moved = _moved(situation, live, after)
-    distant = float(sum(m.ratio for m in situation.moved))
+    moved, chosen = _moved(situation, live, after), _moved(situation, live, after, base=base)
+    distant = float(sum(m.chosen for m in situation.moved))
     recent = float(sum(m.ratio for m in situation.moved if NOW_S - m.at_s < 60.0))
     if moved > DUST:
         assert moved <= BUDGET.max_moved_per_tick + DUST
         assert moved + recent <= BUDGET.max_moved_per_minute + DUST
-        assert moved + distant <= BUDGET.max_moved_per_hour + DUST
+    if chosen > DUST:
+        assert chosen + distant <= BUDGET.max_moved_per_hour + DUST
     # Cooldown and freeze.
     if situation.frozen:
         assert np.abs(after - base).max() <= 1e-6
     had, has = situation.traffic(base), situation.traffic(after)
-    for step in situation.moved:
+    needy = _pressed(situation, base).any() or any(
+        has[CELLS.index(cell)] < had[CELLS.index(cell)] for cell in situation.evacuating
+    )
+    for step in () if needy else situation.moved:
         for cell in step.relieved if NOW_S - step.at_s < BUDGET.cooldown_s else ():
             c = CELLS.index(cell)
             assert has[c] <= (1.0 + RELIEVED_RATIO) * had[c] + DUST
@@ -110,10 +116,19 @@ def _is_mobile(situation: Situation, cell: str) -> bool:
     return situation.health[cell] is Health.DOWN or cell in situation.barred
 
 
-def _moved(situation: Situation, live: Floats, after: Floats) -> float:
-    """Traffic that leaves cells which it could have stayed in."""
+def _pressed(situation: Situation, base: Floats) -> NDArray[np.bool_]:
+    return situation.utilisation(base) > BUDGET.rest_ceiling
+
+
+def _moved(
+    situation: Situation, live: Floats, after: Floats, *, base: Floats | None = None
+) -> float:
+    """Traffic that leaves cells which it could have stayed in; with a base, by choice."""
     lost = np.maximum(0.0, live - after)
     lost[:, [_is_mobile(situation, cell) for cell in CELLS]] = 0.0
+    if base is not None:
+        lost[:, _pressed(situation, base)] = 0.0
+        lost[:, [cell in situation.evacuating for cell in CELLS]] = 0.0
     return float(situation.value @ np.where(situation.permitted, lost, 0.0).sum(axis=1))
 
 
@@ -240,3 +255,70 @@ def test_an_engine_with_an_adversary_for_a_planner_does_no_harm(
             gauges = getattr(getattr(reading.reading, "metrics", None), "gauges", {})
             assert all(g.utilisation < 1.0 for g in gauges.values())
         assert decision.plan is not None
+
+
+def spent(load: float = 0.5, **changed: Any) -> Situation:  # noqa: ANN401 - any field
+    """A fleet that has moved all it may in this hour, and just took work off us-1."""
+    moved = (Moved(at_s=NOW_S - 5.0, ratio=0.0, chosen=12.0, relieved=frozenset({"us-1"})),)
+    return fleet(load, places=PLACES, moved=moved, **changed)
+
+
+def refused(shares: Floats, there: Situation) -> set[str]:
+    return codes(judge(shares, there))
+
+
+def test_an_evacuation_needs_no_budget_of_the_hour_and_waits_for_no_cooldown() -> None:
+    begun = {"eu-1": Evacuation(since_s=NOW_S, why=Why.FORECAST, share_before=1 / 6)}
+    shares = shifted(0, to=0.51)
+    shares[:, 3] += shares[:, 4] / 2.0
+    shares[:, 4] /= 2.0
+    assert "guard.cooldown" in refused(shares, spent())
+    assert "guard.change_budget" in refused(shifted(0, to=0.7), spent())
+    assert refused(shifted(0, to=0.51), spent(evacuating=begun)) == set()
+    assert "guard.cooldown" not in refused(shares, spent(evacuating=begun))
+
+
+def test_a_crowded_cell_is_relieved_whatever_the_hour_has_moved() -> None:
+    crowded = np.array([1.5, 3.0, 3.0, 3.0, 3.0, 3.0])[:, None]
+    assert "guard.change_budget" in refused(shifted(0, to=0.7), spent(0.4))
+    assert refused(shifted(0, to=0.7), spent(0.5, capacity=crowded)) == set()
+
+
+def test_a_class_that_must_leave_a_cell_leaves_the_only_one_of_its_zone() -> None:
+    places = (("eu", "a"), ("eu", "a"), ("eu", "b"), *PLACES[3:])
+    eligible = np.ones((3, 6), dtype=bool)
+    eligible[:, 3:] = False
+    there = fleet(0.3, places=places, eligible=eligible)
+    live = np.where(eligible, 1 / 3, 0.0)
+    gone = live.copy()
+    gone[0] = [0.45, 0.55, 0.0, 0.0, 0.0, 0.0]
+    told = there.plan_of(np.column_stack([gone, np.zeros(3)]))
+    before = there.plan_of(np.column_stack([live, np.zeros(3)]))
+    name = there.flows[0].request_class
+    for shunned, passes in ((frozenset(), False), (frozenset({(name, "eu-3")}), True)):
+        verdict = vet(told, before, replace(there, shunned=shunned), BUDGET)
+        assert ("guard.min_zones" not in codes(verdict)) is passes
+
+
+def test_what_a_cell_may_not_have_back_yet_goes_to_others_and_holds_up_nobody() -> None:
+    lately = (Moved(at_s=NOW_S - 4.0, ratio=0.1, relieved=frozenset({"us-1"})),)
+    wanted = shifted(0, to=0.6)
+    wanted[:, 3] += wanted[:, 4] * 0.3
+    wanted[:, 4] *= 0.7
+    verdict = judge(wanted, fleet(0.5, moved=lately))
+    assert isinstance(verdict, Refused)
+    assert codes(verdict) == {"guard.cooldown"}
+    assert verdict.nearest is not None
+    got = fleet().shares_of(verdict.nearest)[:, :-1]
+    assert got[:, 0] == pytest.approx(wanted[:, 0] * got[:, 1] / wanted[:, 1], abs=0.03)
+    assert (got[:, 0] < 0.8 / 6.0).all()
+    assert (got[:, 3] <= 1.0 / 6.0 + 1e-9).all()
+
+
+def test_a_plan_that_only_waits_for_a_cooldown_is_no_alarm() -> None:
+    lately = (Moved(at_s=NOW_S - 4.0, ratio=0.1, relieved=frozenset({"eu-1"})),)
+    back = np.full((3, 6), 0.95 / 6.0)
+    back[:, 0] += 0.05
+    verdict = judge(back, fleet(0.5, moved=lately))
+    assert isinstance(verdict, Refused)
+    assert not verdict.is_stuck

@@ -68,7 +68,7 @@ def judge(
 def test_a_plan_that_changes_nothing_is_admitted() -> None:
     verdict = judge(EVEN)
     assert isinstance(verdict, Admitted)
-    assert verdict.moved_ratio == 0.0
+    assert verdict.step.ratio == 0.0
 
 
 def test_guard_sum_refuses_a_plan_without_a_flow_and_keeps_the_live_one() -> None:
@@ -103,7 +103,7 @@ def test_guard_eligibility_refuses_work_for_a_dead_cell_and_takes_it_out() -> No
     assert isinstance(verdict, Refused)
     assert verdict.nearest is not None
     assert all(split.share("eu-1") == 0.0 for split in verdict.nearest.splits.values())
-    assert verdict.moved_ratio == 0.0
+    assert verdict.step.ratio == 0.0
 
 
 def test_guard_eligibility_refuses_a_barred_cell() -> None:
@@ -322,7 +322,7 @@ def test_the_nearest_plan_is_itself_admitted(trial: tuple[Plan, Plan | None, Sit
     if isinstance(verdict, Refused) and verdict.nearest is not None:
         again = vet(verdict.nearest, live, situation, BUDGET)
         assert isinstance(again, Admitted), again
-        assert again.moved_ratio == pytest.approx(verdict.moved_ratio, abs=1e-9)
+        assert again.step.ratio == pytest.approx(verdict.step.ratio, abs=1e-9)
 
 
 @settings(max_examples=300, deadline=None)
@@ -346,10 +346,10 @@ def test_no_more_is_moved_than_the_budget_allows(
     candidate, live, situation = trial
     assume(live is not None)
     verdict = vet(candidate, live, situation, BUDGET)
-    assert verdict.moved_ratio <= BUDGET.max_moved_per_tick + 2e-3
+    assert verdict.step.ratio <= BUDGET.max_moved_per_tick + 2e-3
     recent = sum(moved.ratio for moved in situation.moved)
-    if verdict.moved_ratio > 2e-3:
-        assert recent + verdict.moved_ratio <= BUDGET.max_moved_per_minute + 2e-3
+    if verdict.step.ratio > 2e-3:
+        assert recent + verdict.step.ratio <= BUDGET.max_moved_per_minute + 2e-3
 
 
 @settings(max_examples=300, deadline=None)
@@ -373,3 +373,12 @@ def test_where_all_look_dead_work_may_leave_any_of_them_at_once() -> None:
     dead = fleet(health=dict.fromkeys(CELLS, Health.DOWN))
     assert dead.permitted.all()
     assert isinstance(judge(shifted(0, to=0.1), dead), Admitted)
+
+
+def test_a_slower_return_is_not_taken_for_an_evacuation() -> None:
+    back = shifted(0, to=0.3)
+    less = shifted(0, to=0.2)
+    for returning, said in ((frozenset(), True), (frozenset({"eu-1"}), False)):
+        there = fleet(0.8, returning=returning)
+        verdict = vet(plan(less), plan(back), there, BUDGET)
+        assert (codes(verdict) & {"guard.one_evacuation", "guard.rest_ceiling"} != set()) is said

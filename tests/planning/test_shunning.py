@@ -24,6 +24,7 @@ def tick(
     others_failed: float = 0.0,
     doubted: bool = False,
     rate: float = 30.0,
+    has_room: bool = True,
 ) -> tuple[Shuns, list[str]]:
     traffic = {
         "search": ClassTraffic(rate_rps=rate, failed_ratio=failed, latency_mean_s=latency_s),
@@ -43,7 +44,12 @@ def tick(
     )
     judged = Judgement(cells={}, classes={PAIR: held} if doubted else {})
     after, reasons = shun(
-        shuns, classes=BY_NAME, observation=observation, judgement=judged, policy=POLICY
+        shuns,
+        classes=BY_NAME,
+        observation=observation,
+        judgement=judged,
+        policy=POLICY,
+        affordable=lambda *pair: has_room and pair == PAIR,
     )
     assert all(r.subject == "a" for r in reasons)
     return after, [r.code for r in reasons]
@@ -73,6 +79,28 @@ def test_a_suspicion_that_holds_takes_the_class_off_and_says_so() -> None:
         shuns, said = tick(shuns, at, doubted=True)
     assert said == ["class.shunned"]
     assert set(shuns) == {PAIR}
+
+
+def test_a_class_that_the_others_cannot_carry_stays_and_that_is_said() -> None:
+    shuns: Shuns = {}
+    heard: list[str] = []
+    for at in range(6):
+        shuns, said = tick(shuns, at, doubted=True, has_room=False)
+        heard += said
+    assert shuns[PAIR].stage is Stage.SUSPECT
+    assert set(heard) == {"guard.rest_ceiling"}
+    _, said = tick(shuns, 6, doubted=True)
+    assert said == ["class.shunned"]
+
+
+def test_a_class_on_its_way_back_is_not_sent_off_again_where_nobody_has_room() -> None:
+    shuns = gone()
+    at = 3
+    while shuns[PAIR].stage is Stage.AWAY:
+        shuns, _ = tick(shuns, at)
+        at += 1
+    shuns, said = tick(shuns, at, doubted=True, has_room=False)
+    assert (shuns[PAIR].stage, said) == (Stage.RETURNING, [])
 
 
 def test_failures_are_another_matter() -> None:

@@ -146,20 +146,23 @@ class BudgetSettings(Strict):
     )
     max_moved_per_hour: Positive = Field(
         default=12.0,
-        description="The same over an hour, in times all traffic; a fleet that needs more is "
-        "being chased, not steered.",
+        description="The same over an hour, in times all traffic; what leaves cells that are "
+        "being evacuated, or above `rest_ceiling`, does not count.",
     )
     max_moved_per_region: Part = Field(
         default=0.5,
-        description="Share of a region's traffic that may leave its cells in one tick.",
+        description="Share of a region's traffic that may leave its cells in one tick; with "
+        "the exemptions of the hour.",
     )
     cooldown_s: NotNegative = Field(
         default=10.0,
-        description="Seconds for which a cell that lost work by choice gets none back.",
+        description="Seconds for which a cell that lost work by choice gets none back, unless "
+        "a cell is being evacuated, or above `rest_ceiling`.",
     )
     min_zones: Count = Field(
         default=2,
-        description="Zones that every flow keeps, where the regions that serve it have so many.",
+        description="Zones that every flow keeps, where the regions that serve it have so many; "
+        "a cell that it must leave does not count.",
     )
     first_step_ratio: Part = Field(
         default=0.5,

@@ -15,6 +15,7 @@ from foreshard.engine.custodian import Custodian
 from foreshard.engine.ledger import (
     CHANGED,
     alternatives,
+    class_leaves,
     evacuations,
     half_leaves,
     is_of_others,
@@ -61,7 +62,6 @@ from foreshard.planning.policy import Policy
 from foreshard.planning.problem import Flags, Problem
 from foreshard.planning.removal import even_plan, fitted, without
 from foreshard.planning.shunning import shun
-from foreshard.planning.situation import Moved
 from foreshard.planning.solver import Solver, SolveStatus
 from foreshard.planning.table import kept_to, plan_of, table_of
 
@@ -236,6 +236,7 @@ class Engine:
             observation=observation,
             judgement=judgement,
             policy=self._policy,
+            affordable=class_leaves(state, estimate, self._ground, self._budget),
             is_steady=trust.is_full,
         )
         strained = strains(before, workload, self._fleet, self._classes)
@@ -360,12 +361,11 @@ class Engine:
         situation = self._custodian.situated(seen, state)
         verdict = vet(candidate, state.plan, situation, self._budget)
         others, lighter = alternatives(problem, shares), lightened(state, problem, shares)
-        moved = Moved(at_s=observation.now_s, ratio=verdict.moved_ratio, relieved=verdict.relieved)
         if isinstance(verdict, Admitted):
-            kept = replace(state, refusals=0, pending_moved=moved)
+            kept = replace(state, refusals=0, pending_moved=verdict.step)
             return self._pend(kept, verdict.plan), lighter, others
-        stuck = state.refusals + 1 if verdict.nearest is None else 0
-        state = replace(state, refusals=stuck, pending_moved=moved)
+        stuck = state.refusals + 1 if verdict.is_stuck else 0
+        state = replace(state, refusals=stuck, pending_moved=verdict.step)
         reasons = (*lighter, *verdict.reasons)
         if state.refusals >= ALARMING_REFUSALS:
             text = f"guards refused {state.refusals} plans in a row whole; a person should look"

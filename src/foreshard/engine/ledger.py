@@ -8,7 +8,7 @@ import numpy as np
 
 from foreshard.engine.scrutiny import change_freeze
 from foreshard.engine.state import EngineState
-from foreshard.engine.witness import distrusted
+from foreshard.engine.witness import distrusted, limits
 from foreshard.model.plan import Reason
 from foreshard.model.telemetry import Fresh, Observation
 from foreshard.model.workload import RequestClass
@@ -19,6 +19,7 @@ from foreshard.planning.formulation import refused_above
 from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.problem import Flags, Floats, Problem
 from foreshard.planning.restoring import Room, cell_sets, least_shed
+from foreshard.planning.shunning import Stage
 from foreshard.planning.situation import Evacuation, Situation
 from foreshard.planning.true_cost import expected_bad
 
@@ -26,6 +27,7 @@ __all__ = [
     "CHANGED",
     "alternatives",
     "can_leave",
+    "class_leaves",
     "evacuations",
     "half_leaves",
     "is_affordable",
@@ -98,6 +100,39 @@ def half_leaves(
     """Whether half of a cell's share could leave it, on a forecast."""
     ceiling = budget.rest_ceiling
     return lambda cell: can_leave(state, estimate, ground, cell, part=0.5, ceiling=ceiling)
+
+
+def class_leaves(
+    state: EngineState, estimate: Estimate, ground: Ground, budget: Budget
+) -> Callable[[str, str], bool]:
+    """Whether one class could leave a cell, on a forecast, by class and cell.
+
+    The others take it under `budget.rest_ceiling`; what else they serve may change places with
+    it, so each set of cells that some flow is confined to is counted as a whole.
+    """
+    takes = takers(state.cells, ground)
+    able = ground.eligible & takes
+    if (part := limits(state.trust, ground)) is not None:
+        able &= part >= 1.0
+    names = np.array([flow.request_class for flow in ground.flows])
+    for (request_class, name), off in state.shuns.items():
+        if off.stage is Stage.AWAY:
+            able[names == request_class, ground.fleet.index[name]] = False
+    bounds = np.isfinite(estimate.capacity).all(axis=0)
+    most = budget.rest_ceiling * estimate.capacity[:, bounds]
+    work = estimate.demand_rps[:, None] * estimate.needs[:, bounds]
+
+    def leaves(request_class: str, cell: str) -> bool:
+        left = able.copy()
+        left[names == request_class, ground.fleet.index[cell]] = False
+        sets = cell_sets(left, takes)
+        fits = (
+            (work[~(left & ~cells).any(axis=1)].sum(axis=0) <= most[cells].sum(axis=0)).all()
+            for cells in sets
+        )
+        return bool(left[names == request_class].any(axis=1).all()) and all(fits)
+
+    return leaves
 
 
 def is_affordable(
@@ -215,6 +250,8 @@ def situation_of(
         evacuating=state.evacuating,
         moved=state.moved,
         distrusted=distrusted(state.trust, ground.fleet),
+        returning=frozenset(n for n, cell in state.cells.items() if cell.phase is Phase.WARMING),
+        shunned=frozenset(p for p, off in state.shuns.items() if off.stage is not Stage.SUSPECT),
         peers=ground.fleet.peers,
         places=ground.places,
         frozen=frozen.text if (frozen := change_freeze(observation)) else "",

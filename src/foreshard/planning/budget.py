@@ -21,14 +21,18 @@ class Budget:
             dead or barred cell, or one in maintenance, is exempt.
         max_moved_per_minute: The same over the last minute, with the same exemption. Default
             .6: moving on and back again is flapping, not steering.
-        max_moved_per_hour: The same over the last hour, in times all traffic. Default 12: a fifth
-            of what the minute would allow; a fleet that needs more is being chased, not steered.
-        max_moved_per_region: Part of a region's traffic that may leave its cells in one step, in
-            (0, 1], with the same exemption. Default .5: half before whole holds for regions too.
-        cooldown_s: A cell that lost work by choice gets none back for so long. Default 10 s: ten
-            looks; what is given back sooner was taken on noise.
-        min_zones: Zones that every flow must keep, where the regions that serve it have so many.
-            Default 2: a zone fails as a whole.
+        max_moved_per_hour: Traffic that may move by choice over the last hour, in times all
+            traffic; leaving a cell that is being evacuated, or stands above `rest_ceiling`, is
+            exempt as well. Default 12: a fifth of what the minute would allow; a fleet that needs
+            more is being chased, not steered.
+        max_moved_per_region: Part of a region's traffic that may leave its cells by choice in one
+            step, in (0, 1], with the exemptions of the hour. Default .5: half before whole holds
+            for regions too.
+        cooldown_s: A cell that lost work by choice gets none back for so long, unless some cell
+            is being evacuated or stands above `rest_ceiling`. Default 10 s: ten looks; what is
+            given back sooner was taken on noise.
+        min_zones: Zones that every flow must keep, where the regions that serve it have so many;
+            where it must leave does not count. Default 2: a zone fails as a whole.
         min_cells: Cells that every flow must keep, where so many are able. Default 2: one
             cell is one failure away from none.
         ceiling: Utilisation that no cell may be led above. Default .97: beyond it queues

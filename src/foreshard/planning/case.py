@@ -9,7 +9,7 @@ import numpy as np
 from foreshard.planning.budget import Budget
 from foreshard.planning.phases import Why
 from foreshard.planning.problem import Flags, Floats
-from foreshard.planning.situation import Situation
+from foreshard.planning.situation import Moved, Situation
 
 __all__ = ["TOLERANCE", "Case"]
 
@@ -63,13 +63,35 @@ class Case:
         refused = np.maximum(0.0, self.candidate[:, -1] - self.live[:, -1])
         return float(self.situation.value @ np.maximum(0.0, lost.sum(axis=1) - refused))
 
+    @property
+    def leaving(self) -> Flags:
+        """[C] cells that are being evacuated, for whatever reason."""
+        evacuating = self.situation.evacuating
+        return np.array([cell in evacuating for cell in self.situation.cells])
+
+    @property
+    def pressed(self) -> Flags:
+        """[C] cells that hold more than what the rest may be led to for a mere forecast."""
+        return self.used(self.base) > self.budget.rest_ceiling + TOLERANCE
+
+    @property
+    def urgent(self) -> Flags:
+        """[C] cells that work leaves from need: mobile, being evacuated, or pressed."""
+        return self.mobile | self.pressed | self.leaving
+
+    @property
+    def chosen_ratio(self) -> float:
+        """Traffic that leaves for others a cell that nothing urged it to leave."""
+        refused = np.maximum(0.0, self.candidate[:, -1] - self.live[:, -1])
+        lost = self._left_by_choice().sum(axis=1)
+        return float(self.situation.value @ np.maximum(0.0, lost - refused))
+
     def left_ratios(self) -> dict[str, float]:
         """By region, the part of its traffic that leaves its cells for others by choice."""
         regions = self.situation.regions
         member = np.array(list(regions.values()), dtype=np.float64).T
         change = (self.candidate - self.live)[:, :-1]
-        stuck = self.mobile[None, :] | ~self.situation.permitted
-        lost = np.where(stuck, 0.0, np.maximum(0.0, -change)) @ member
+        lost = self._left_by_choice() @ member
         refused = np.maximum(0.0, self.candidate[:, -1] - self.live[:, -1])
         gone = np.maximum(0.0, lost - np.maximum(0.0, change) @ member - refused[:, None])
         left = self.situation.value @ gone
@@ -78,6 +100,21 @@ class Case:
             name: float(part / whole) if whole > 0.0 else 0.0
             for name, part, whole in zip(regions, left, before, strict=True)
         }
+
+    def _left_by_choice(self) -> Floats:
+        """[F, C] shares that leave cells which nothing urges them to leave."""
+        lost = np.maximum(0.0, self.live - self.candidate)[:, :-1]
+        return np.where(self.urgent[None, :] | ~self.situation.permitted, 0.0, lost)
+
+    @property
+    def step(self) -> Moved:
+        """What the candidate moves, for those who remember it."""
+        return Moved(
+            at_s=self.situation.now_s,
+            ratio=self.moved_ratio,
+            chosen=self.chosen_ratio,
+            relieved=self.relieved,
+        )
 
     @property
     def relieved(self) -> frozenset[str]:
@@ -92,6 +129,25 @@ class Case:
         before, after = self._served(self.base), self._served(self.candidate)
         more = after > (1.0 + RELIEVED_RATIO) * before + TOLERANCE
         return frozenset(self.situation.cells[c] for c in np.flatnonzero(more))
+
+    def too_soon(self) -> dict[str, float]:
+        """Cells that would get back what was taken off them by choice, and how long ago it was.
+
+        Need goes before manners: while a cell is being emptied, or pressed, the others may take
+        what they lately lost, for its sake.
+        """
+        wait_s, now_s = self.budget.cooldown_s, self.situation.now_s
+        lately = [step for step in self.situation.moved if now_s - step.at_s < wait_s]
+        if self.is_first or not any(step.relieved for step in lately):
+            return {}
+        # Who was restarted and has proved well returns by steps of its own.
+        regained = self.regained - self.situation.returning
+        if bool(self.pressed.any()) or not all(self.evacuated().values()):
+            regained &= frozenset(self.situation.evacuating)
+        found: dict[str, float] = {}
+        for step in sorted(lately, key=lambda step: step.at_s):
+            found |= dict.fromkeys(sorted(step.relieved & regained), now_s - step.at_s)
+        return found
 
     def _served(self, shares: Floats) -> Floats:
         """[C] traffic, as if nothing were refused."""
@@ -111,7 +167,9 @@ class Case:
         situation = self.situation
         used = self.used(self.candidate)
         before, after = self.traffic(self.base), self.traffic(self.candidate)
-        able = ~self.mobile
+        # A cell on its way back has little yet: less of it is a slower return.
+        returning = [name in situation.returning for name in situation.cells]
+        able = ~self.mobile & ~np.array(returning)
         # No mean of others is above the most: who uses as much as that is not being emptied.
         emptied = used < EMPTIED_RATIO * used.max(where=able, initial=0.0)
         known = np.array([name in situation.evacuating for name in situation.cells])

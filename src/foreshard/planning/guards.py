@@ -18,7 +18,7 @@ from foreshard.planning.budget import Budget
 from foreshard.planning.case import TOLERANCE, Case
 from foreshard.planning.objections import malformed, objections
 from foreshard.planning.problem import Floats, reference_shares
-from foreshard.planning.situation import Situation
+from foreshard.planning.situation import Moved, Situation
 
 __all__ = ["Admitted", "Refused", "vet"]
 
@@ -32,13 +32,11 @@ class Admitted:
 
     Attributes:
         plan: It.
-        moved_ratio: Traffic that moves, exemptions left out.
-        relieved: Cells that lose a good part of their work by choice.
+        step: What it moves.
     """
 
     plan: Plan
-    moved_ratio: float
-    relieved: frozenset[str] = frozenset()
+    step: Moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +46,17 @@ class Refused:
     Attributes:
         reasons: Every guard that objects.
         nearest: An admissible plan on the way to it; None = leave what is live.
-        moved_ratio: Traffic that `nearest` moves, exemptions left out.
-        relieved: Cells that lose a good part of their work by choice in `nearest`.
+        step: What `nearest` moves.
     """
 
     reasons: tuple[Reason, ...]
     nearest: Plan | None
-    moved_ratio: float
-    relieved: frozenset[str] = frozenset()
+    step: Moved
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether nothing of it goes out for a reason that does not pass within seconds."""
+        return self.nearest is None and any(r.code != "guard.cooldown" for r in self.reasons)
 
 
 def vet(
@@ -75,7 +76,7 @@ def vet(
     start = np.where(np.isnan(start).any(axis=1, keepdims=True), wanted, start)
     sound = not (broken or np.isnan(start).any())
     if not sound and (live is None or np.isnan(start).any()):
-        return Refused(reasons=broken, nearest=None, moved_ratio=0.0)
+        return Refused(reasons=broken, nearest=None, step=Moved(at_s=situation.now_s, ratio=0.0))
     base = _stripped(start, situation)
     case = Case(
         candidate=wanted if sound else base,
@@ -87,20 +88,19 @@ def vet(
     )
     reasons = broken or objections(case)
     if not reasons:
-        return Admitted(plan=candidate, moved_ratio=case.moved_ratio, relieved=case.relieved)
+        return Admitted(plan=candidate, step=case.step)
     nearest = _nearest(case)
     unmoved = live is not None and bool(np.allclose(nearest.candidate, start, atol=1e-9))
     return Refused(
         reasons=reasons,
         nearest=None if unmoved else situation.plan_of(nearest.candidate),
-        moved_ratio=nearest.moved_ratio,
-        relieved=nearest.relieved,
+        step=nearest.step,
     )
 
 
 def _nearest(case: Case) -> Case:
     """The furthest admissible step from the base towards the candidate, by bisection."""
-    goal = _stripped(case.candidate, case.situation)
+    goal = _stripped(_cooled(case), case.situation)
     best, low, high = replace(case, candidate=case.base), 0.0, 2.0
     for _ in range(BISECTIONS):
         step = (low + high) / 2.0
@@ -112,6 +112,25 @@ def _nearest(case: Case) -> Case:
             if step >= 1.0:
                 break
     return best
+
+
+def _cooled(case: Case) -> Floats:
+    """The candidate, with what cells would get back too soon given to the others instead.
+
+    To go less far for their sake would leave work in a cell that somebody wants to relieve.
+    """
+    names = case.too_soon()
+    soon = np.array([cell in names for cell in case.situation.cells])
+    shares = case.candidate.copy()
+    if not soon.any():
+        return shares
+    kept = np.minimum(shares[:, :-1], case.base[:, :-1])
+    others = np.where(soon, 0.0, shares[:, :-1])
+    takes = others.sum(axis=1, keepdims=True)
+    over = np.where(soon, shares[:, :-1] - kept, 0.0).sum(axis=1, keepdims=True)
+    grown = np.where(soon, kept, others * (1.0 + over / np.where(takes > 0.0, takes, 1.0)))
+    shares[:, :-1] = np.where(takes > 0.0, grown, shares[:, :-1])
+    return shares
 
 
 def _stripped(shares: Floats, situation: Situation) -> Floats:

@@ -107,13 +107,14 @@ def _change_budget(case: Case) -> Iterator[Reason]:
     moved, now_s = case.moved_ratio, case.situation.now_s
     steps = case.situation.moved
     recent = sum(m.ratio for m in steps if now_s - m.at_s < MINUTE_S)
-    lately = sum(m.ratio for m in steps if now_s - m.at_s < HOUR_S)
-    for ratio, limit, span in (
-        (moved, case.budget.max_moved_per_tick, "at once"),
-        (moved + recent, case.budget.max_moved_per_minute, "within a minute"),
-        (moved + lately, case.budget.max_moved_per_hour, "within an hour"),
+    chosen = case.chosen_ratio
+    lately = sum(m.chosen for m in steps if now_s - m.at_s < HOUR_S)
+    for moves, ratio, limit, span in (
+        (moved, moved, case.budget.max_moved_per_tick, "at once"),
+        (moved, moved + recent, case.budget.max_moved_per_minute, "within a minute"),
+        (chosen, chosen + lately, case.budget.max_moved_per_hour, "within an hour by choice"),
     ):
-        if moved > TOLERANCE and ratio > limit + TOLERANCE:
+        if moves > TOLERANCE and ratio > limit + TOLERANCE:
             yield Reason(
                 subject="fleet",
                 code="guard.change_budget",
@@ -158,7 +159,9 @@ def _min_zones(case: Case) -> Iterator[Reason]:
     # A far region is not asked in for the sake of its zones.
     member = np.array(list(case.situation.regions.values()), dtype=np.float64)
     near = (_shown(case.candidate) @ member.T > 0.0) @ member > 0.0
-    needed = np.minimum(case.budget.min_zones, _zones(case, case.situation.permitted & near))
+    # What must leave a cell, or a class that must, is not kept for the sake of zones either.
+    able = case.situation.permitted & near & ~case.mobile & ~case.leaving & ~case.situation.off
+    needed = np.minimum(case.budget.min_zones, _zones(case, able))
     if not case.is_first:
         needed = np.minimum(needed, _zones(case, _shown(case.base)))
     for f in np.flatnonzero(serving < needed):
@@ -185,20 +188,14 @@ def _shown(shares: Floats) -> Flags:
 
 
 def _cooldown(case: Case) -> Iterator[Reason]:
-    if case.is_first:
-        return
-    now_s, wait_s = case.situation.now_s, case.budget.cooldown_s
-    regained = case.regained
-    for step in case.situation.moved:
-        age_s = now_s - step.at_s
-        for cell in sorted(step.relieved & regained) if age_s < wait_s else ():
-            yield Reason(
-                subject=cell,
-                code="guard.cooldown",
-                text=f"{cell} would get work back that was taken off it {age_s:.0f} s ago, which "
-                f"must wait {wait_s:.0f} s",
-                facts={"age_s": age_s},
-            )
+    for cell, age_s in case.too_soon().items():
+        yield Reason(
+            subject=cell,
+            code="guard.cooldown",
+            text=f"{cell} would get work back that was taken off it less than "
+            f"{case.budget.cooldown_s:.0f} s ago; it waits, others take it",
+            facts={"age_s": age_s},
+        )
 
 
 def _freeze(case: Case) -> Iterator[Reason]:

@@ -8,7 +8,7 @@ probes shows whether the cell has recovered; without probes nobody would ever kn
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import median
@@ -16,7 +16,7 @@ from statistics import median
 from foreshard.model.plan import Reason
 from foreshard.model.telemetry import Observation
 from foreshard.model.workload import RequestClass
-from foreshard.planning.judgement import Judgement
+from foreshard.planning.judgement import Doubt, Judgement
 from foreshard.planning.policy import Policy
 
 __all__ = ["Shun", "Stage", "share_cap", "shun"]
@@ -26,6 +26,7 @@ NAN = float("nan")
 # about as fast as in the sibling cells.
 RECOVERED_RATIO = 0.5
 ALIKE_RATIO = 1.3
+CROWDED = "the other cells cannot carry the class under the ceiling, so it stays here"
 
 
 class Stage(StrEnum):
@@ -60,6 +61,7 @@ def shun(
     observation: Observation,
     judgement: Judgement | None,
     policy: Policy,
+    affordable: Callable[[str, str], bool],
     is_steady: bool = True,
 ) -> tuple[Mapping[tuple[str, str], Shun], tuple[Reason, ...]]:
     """Who is off which cell after one tick, by (class, cell), and why that changed.
@@ -70,31 +72,26 @@ def shun(
         observation: The newest look.
         judgement: What is held against whom; None when no new forecast came.
         policy: Timings.
+        affordable: Whether the other cells can carry what a cell has of a class, by class and
+            cell. Where they cannot, the class stays: crowding them would slow it everywhere.
         is_steady: Whether work stands where it usually does. While observed failures have it
             moved, trends of latency are those of the move, and no class leaves for them.
     """
     # What is remembered may be of a class or a cell that the configuration has lost since.
     after = {p: s for p, s in shuns.items() if p[0] in classes and p[1] in observation.cells}
-    reasons: list[Reason] = []
-    now_s = observation.now_s
-    doubts = judgement.classes if judgement else {}
-    for pair, doubt in sorted(doubts.items()):
-        if pair[0] not in classes:
-            continue
-        before, evidence = after.get(pair), doubt.text
-        if before is None:
-            after[pair] = Shun(stage=Stage.SUSPECT, since_s=now_s, seen_s=now_s, evidence=evidence)
-        elif before.stage is Stage.RETURNING:
-            after[pair] = replace(before, stage=Stage.AWAY, since_s=now_s, seen_s=now_s)
-            reasons.append(
-                _reason(pair, "class.shunned", f"{evidence}; it is off this cell again")
-            )
-        else:
-            after[pair] = replace(before, seen_s=now_s, evidence=evidence)
+    told = judgement.classes.items() if judgement else ()
+    doubts = {pair: doubt for pair, doubt in told if pair[0] in classes}
+    after, reasons = _heeded(after, doubts, affordable=affordable, now_s=observation.now_s)
     if not is_steady:
         after = {pair: _begun_again(state) for pair, state in after.items()}
     for pair, state in sorted(after.items()):
         moved = _moved_on(pair, state, classes[pair[0]], observation, policy)
+        leaves = moved is not None and moved.stage is Stage.AWAY is not state.stage
+        if leaves and not affordable(*pair):
+            if pair in doubts:
+                said = f"{state.evidence}; {CROWDED}"
+                reasons.append(_reason(pair, "guard.rest_ceiling", said))
+            moved = state
         if moved is None:
             del after[pair]
             reasons += _said(pair, state, None)
@@ -104,6 +101,29 @@ def shun(
         else:
             after[pair] = moved
     return after, tuple(reasons)
+
+
+def _heeded(
+    shuns: Mapping[tuple[str, str], Shun],
+    doubts: Mapping[tuple[str, str], Doubt],
+    *,
+    affordable: Callable[[str, str], bool],
+    now_s: float,
+) -> tuple[dict[tuple[str, str], Shun], list[Reason]]:
+    """The same after evidence came in, and what is said of it."""
+    after, reasons = dict(shuns), []
+    for pair, doubt in sorted(doubts.items()):
+        before, evidence = after.get(pair), doubt.text
+        if before is None:
+            after[pair] = Shun(stage=Stage.SUSPECT, since_s=now_s, seen_s=now_s, evidence=evidence)
+        elif before.stage is Stage.RETURNING and affordable(*pair):
+            after[pair] = replace(before, stage=Stage.AWAY, since_s=now_s, seen_s=now_s)
+            reasons.append(
+                _reason(pair, "class.shunned", f"{evidence}; it is off this cell again")
+            )
+        else:
+            after[pair] = replace(before, seen_s=now_s, evidence=evidence)
+    return after, reasons
 
 
 def share_cap(state: Shun, *, now_s: float, policy: Policy) -> float:

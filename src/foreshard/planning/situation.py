@@ -40,11 +40,13 @@ class Moved:
     Attributes:
         at_s: When.
         ratio: How much traffic it moved, exemptions left out.
+        chosen: How much of it left cells that nothing urged it to leave.
         relieved: Cells that lost a good part of their work by choice.
     """
 
     at_s: float
     ratio: float
+    chosen: float = 0.0
     relieved: frozenset[str] = frozenset()
 
 
@@ -70,6 +72,8 @@ class Situation:
         evacuating: By cell, while it lasts.
         moved: Steps taken, the last hour of them at least.
         distrusted: Cells seen to do harm: work may leave them at any pace.
+        returning: Cells on their way back to a full share, which have little yet.
+        shunned: Classes that were taken off a cell, as (class, cell).
         peers: Cells that stand for a region of another engine: silent ones make nobody blind.
         places: [C] region and zone of each cell; empty = all are in one.
         frozen: Why nothing may change but that dead and barred cells leave; "" = it may.
@@ -90,6 +94,8 @@ class Situation:
     evacuating: Mapping[str, Evacuation] = field(default_factory=dict)
     moved: tuple[Moved, ...] = ()
     distrusted: frozenset[str] = frozenset()
+    returning: frozenset[str] = frozenset()
+    shunned: frozenset[tuple[str, str]] = frozenset()
     peers: frozenset[str] = frozenset()
     places: tuple[tuple[str, str], ...] = ()
     frozen: str = ""
@@ -117,18 +123,32 @@ class Situation:
         """[C] which cells stand in each region."""
         places = self.places or (("", ""),) * len(self.cells)
         names = sorted({region for region, _ in places})
-        return {name: np.array([region == name for region, _ in places]) for name in names}
+        number = {name: i for i, name in enumerate(names)}
+        of = np.array([number[region] for region, _ in places], dtype=np.intp)
+        return {name: of == i for i, name in enumerate(names)}
 
     @cached_property
     def zones(self) -> Floats:
         """[Z, C] 1 where a cell stands in a zone of its region."""
         places = self.places or (("", ""),) * len(self.cells)
-        return np.array([[float(p == zone) for p in places] for zone in sorted(set(places))])
+        number = {zone: i for i, zone in enumerate(sorted(set(places)))}
+        found = np.zeros((len(number), len(places)))
+        found[[number[place] for place in places], np.arange(len(places))] = 1.0
+        return found
 
     @cached_property
     def dead(self) -> Flags:
         """[C] cells observed down."""
         return np.array([self.health.get(c) is Health.DOWN for c in self.cells])
+
+    @cached_property
+    def off(self) -> Flags:
+        """[F, C] who was taken off a cell, class by class."""
+        found = np.zeros((len(self.flows), len(self.cells)), dtype=np.bool_)
+        for request_class, cell in self.shunned:
+            rows = [f for f, flow in enumerate(self.flows) if flow.request_class == request_class]
+            found[rows, self.cells.index(cell)] = True
+        return found
 
     @cached_property
     def permitted(self) -> Flags:
