@@ -131,11 +131,12 @@ def test_what_cannot_be_meant_is_refused_in_words_and_changes_nothing(
         (b"\xff\xfe", 400, ("UTF-8",)),
         (b"a: &x [*x]", 422, ("contains itself",)),
         (b"[" * 5_000, 422, ("levels deep",)),
+        (b"a: 1" + b":59" * 300_000, 422, ("line 1, column 4", "a number of 900001 characters")),
         (b"!!python/object/apply:os.system [ls]", 422, ()),
         (b"x" * (MOST_BYTES + 1), 413, (str(MOST_BYTES),)),
         (b"x" * 10_000_000, 413, (str(MOST_BYTES),)),
     ],
-    ids=["json", "empty", "bytes", "circle", "depth", "tag", "long", "10 MB"],
+    ids=["json", "empty", "bytes", "circle", "depth", "base 60", "tag", "long", "10 MB"],
 )
 def test_broken_and_hostile_bodies_get_a_clear_answer(
     counter: Counter, body: bytes, status: int, words: tuple[str, ...]
