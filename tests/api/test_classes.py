@@ -99,6 +99,19 @@ def test_what_is_read_can_be_sent_back(counter: Counter) -> None:
     assert counter.ask("GET", "/v1/diff?from=0&to=4").json()["changes"] == []
 
 
+def test_a_path_is_matched_as_balancers_see_it(counter: Counter) -> None:
+    for path in ("/checkout", "/%63heckout", "//x/../checkout?page=2"):
+        answer = counter.ask("POST", "/v1/match", json={"method": "POST", "path": path}).json()
+        assert answer == {"class": "checkout", "is_default": False}
+
+
+@pytest.mark.parametrize("prefix", ["/.", "/..", "/a%2", "/%C3%A9", "/a.b/"])
+def test_the_start_of_a_path_may_be_what_a_whole_one_may_not(
+    counter: Counter, prefix: str
+) -> None:
+    assert define(counter, "orders", {**ORDERS, "match": {"path_prefix": prefix}}).is_success
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -109,6 +122,9 @@ def test_what_is_read_can_be_sent_back(counter: Counter) -> None:
         ({"timeout_s": 0.1}, ("timeout_s is 0.1", "objective_s")),
         ({"match": {"method": "POST", "path_prefix": "/checkout"}}, ("has the match of",)),
         ({"match": {"path_prefix": "/a", "path_template": "/a"}}, ("path_prefix, path_template",)),
+        ({"match": {"path_template": "/a/../{id}"}}, ("'/a/../{id}', which no request has",)),
+        ({"match": {"path_prefix": "/caf\u00e9"}}, ("'/caf%C3%A9x'",)),
+        ({"match": {"path_prefix": "/%61b"}}, ("'/abx'",)),
         ({"dependencies": ["orders"]}, ("in a circle", "orders -> orders")),
         ({"objectiv_s": 1}, ("objectiv_s is unknown, did you mean objective_s",)),
         ({"name": "other"}, ("'other'", "'orders'")),
