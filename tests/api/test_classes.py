@@ -99,6 +99,19 @@ def test_what_is_read_can_be_sent_back(counter: Counter) -> None:
     assert counter.ask("GET", "/v1/diff?from=0&to=4").json()["changes"] == []
 
 
+def test_a_path_is_matched_as_balancers_see_it(counter: Counter) -> None:
+    for path in ("/checkout", "/%63heckout", "//x/../checkout?page=2"):
+        answer = counter.ask("POST", "/v1/match", json={"method": "POST", "path": path}).json()
+        assert answer == {"class": "checkout", "is_default": False}
+
+
+@pytest.mark.parametrize("prefix", ["/.", "/..", "/a%2", "/%C3%A9", "/a.b/"])
+def test_the_start_of_a_path_may_be_what_a_whole_one_may_not(
+    counter: Counter, prefix: str
+) -> None:
+    assert define(counter, "orders", {**ORDERS, "match": {"path_prefix": prefix}}).is_success
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -109,6 +122,9 @@ def test_what_is_read_can_be_sent_back(counter: Counter) -> None:
         ({"timeout_s": 0.1}, ("timeout_s is 0.1", "objective_s")),
         ({"match": {"method": "POST", "path_prefix": "/checkout"}}, ("has the match of",)),
         ({"match": {"path_prefix": "/a", "path_template": "/a"}}, ("path_prefix, path_template",)),
+        ({"match": {"path_template": "/a/../{id}"}}, ("'/a/../{id}', which no request has",)),
+        ({"match": {"path_prefix": "/caf\u00e9"}}, ("'/caf%C3%A9x'",)),
+        ({"match": {"path_prefix": "/%61b"}}, ("'/abx'",)),
         ({"dependencies": ["orders"]}, ("in a circle", "orders -> orders")),
         ({"objectiv_s": 1}, ("objectiv_s is unknown, did you mean objective_s",)),
         ({"name": "other"}, ("'other'", "'orders'")),
@@ -131,11 +147,12 @@ def test_what_cannot_be_meant_is_refused_in_words_and_changes_nothing(
         (b"\xff\xfe", 400, ("UTF-8",)),
         (b"a: &x [*x]", 422, ("contains itself",)),
         (b"[" * 5_000, 422, ("levels deep",)),
+        (b"a: 1" + b":59" * 300_000, 422, ("line 1, column 4", "a number of 900001 characters")),
         (b"!!python/object/apply:os.system [ls]", 422, ()),
         (b"x" * (MOST_BYTES + 1), 413, (str(MOST_BYTES),)),
         (b"x" * 10_000_000, 413, (str(MOST_BYTES),)),
     ],
-    ids=["json", "empty", "bytes", "circle", "depth", "tag", "long", "10 MB"],
+    ids=["json", "empty", "bytes", "circle", "depth", "base 60", "tag", "long", "10 MB"],
 )
 def test_broken_and_hostile_bodies_get_a_clear_answer(
     counter: Counter, body: bytes, status: int, words: tuple[str, ...]

@@ -17,6 +17,7 @@ from foreshard.app.checking.balancers import NEEDED, judge_balancers
 from foreshard.app.checking.capacity import judge_capacity
 from foreshard.app.checking.cells import judge_cells
 from foreshard.app.checking.check import _key
+from foreshard.app.checking.door import judge_door
 from foreshard.app.checking.facts import BalancerFacts, NodeFacts, PlaceFacts
 from foreshard.app.checking.finding import Checkup, Finding, Mark, Section, green, told
 from foreshard.app.checking.gauges import judge_gauges
@@ -426,6 +427,43 @@ def test_a_key_file_that_is_not_there_is_red(tmp_path: Path) -> None:
     (found,) = _key(settings.model_copy(update={"envoy": envoy}))
     assert found.mark is Mark.RED
     assert str(file) in found.says
+
+
+def at_the_door(tmp_path: Path, place: PlaceFacts, **api: object) -> list[Finding]:
+    settings = parse(text(lambda values: values.update(api=api)))
+    settings = settings.model_copy(update={"data_dir": tmp_path})
+    return list(judge_door(place, settings, file="shop.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("taken", "holders", "mark", "words"),
+    [
+        (False, {}, Mark.GREEN, "free"),
+        (True, {"web": "running"}, Mark.GREEN, "`foreshard web`"),
+        (True, {}, Mark.RED, "taken by another program"),
+        (False, {"web": "running"}, Mark.AMBER, "nobody listens"),
+    ],
+)
+def test_the_port_of_the_api_is_looked_at(
+    tmp_path: Path, taken: bool, holders: dict[str, str], mark: Mark, words: str
+) -> None:
+    place = PlaceFacts(data_dir="data", api_taken=taken, holders=holders)
+    port, token = at_the_door(tmp_path, place, listen="127.0.0.1:18080")
+    assert (port.mark, words in port.says) == (mark, True)
+    assert "nobody has a token" in token.says
+
+
+def test_a_certificate_of_the_api_that_cannot_be_used_is_red(tmp_path: Path) -> None:
+    file = tmp_path / "cert.pem"
+    file.write_text("no certificate", encoding="ascii")
+    place = PlaceFacts(data_dir="data")
+    found = at_the_door(tmp_path, place, listen="0.0.0.0:18080", certificate_file=str(file))
+    assert [each.mark for each in found] == [Mark.GREEN, Mark.RED, Mark.AMBER]
+    assert str(file) in found[1].says
+
+
+def test_without_an_api_nothing_is_said_of_one(tmp_path: Path) -> None:
+    assert at_the_door(tmp_path, PlaceFacts(data_dir="data")) == []
 
 
 async def test_an_event_about_no_cell_of_the_fleet_is_told(tmp_path: Path) -> None:

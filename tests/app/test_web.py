@@ -48,6 +48,7 @@ def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     ("api", "says"),
     [
         ({"listen": "0.0.0.0:18871"}, "which others can hear; give certificate_file"),
+        ({"listen": "127.0.0.1.example.com:18871"}, "which others can hear"),
         ({"listen": "127.0.0.1:18000"}, "which envoy.discovery has"),
         ({"listen": "127.0.0.1:1", "private_key_file": "x"}, "there is no certificate_file"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from tests.architecture.source import ROOT
 
 UNITS = ROOT / "deploy" / "systemd"
-ROLES = ("serve", "engine", "relay")
+ROLES = ("serve", "engine", "relay", "web")
 SECTIONS = ("Unit", "Service", "Install")
 # Each was accepted by `systemd-analyze verify` (252); one that is not here is a slip of the pen.
 WORDS = """

@@ -54,6 +54,7 @@ async def running(*roles: str) -> AsyncIterator[tuple[Settings, list[str]]]:
             "data_dir": "data",
             "events_file": None,
             "metrics": {role: f"127.0.0.1:{free_port()}" for role in ("serve", "engine")},
+            "api": {"listen": f"127.0.0.1:{free_port()}"},
             "envoy": {"discovery": f"127.0.0.1:{free_port()}", "listen": "127.0.0.1:10000"},
         }
         config = directory / "foreshard.yaml"
@@ -78,6 +79,15 @@ async def ask(address: str | None, path: str) -> tuple[int, str]:
             return answer.status, await answer.text()
     except aiohttp.ClientError:
         return 0, ""
+
+
+async def test_web_tells_the_init_system_that_it_answers() -> None:
+    async with running("web") as (settings, told):
+
+        async def beats() -> bool:
+            return "READY=1\nWATCHDOG=1" in told and health(settings, "web")[0]
+
+        await until(beats, "web tells the init system that it lives")
 
 
 async def test_serve_is_alive_before_it_has_a_plan_and_ready_only_then() -> None:

@@ -35,6 +35,7 @@ from foreshard.model.errors import (
     StoreError,
     UnheardError,
 )
+from foreshard.router.path import normalised
 
 __all__ = ["ClassDesk"]
 
@@ -236,7 +237,8 @@ class ClassDesk:
         """Of which class a request would be."""
         _, catalogue = self._newest()
         low = {name.lower(): value for name, value in headers.items()}
-        takers = (c.name for c in catalogue.classes if c.match.noun().takes(method, path, low))
+        plain = normalised(path)
+        takers = (c.name for c in catalogue.classes if c.match.noun().takes(method, plain, low))
         found = next(takers, None)
         return {"class": found or catalogue.default_class, "is_default": found is None}
 

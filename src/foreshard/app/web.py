@@ -19,7 +19,7 @@ import uvicorn
 from foreshard.adapters.store.catalogue_file import CatalogueFile
 from foreshard.api.application import application
 from foreshard.app.desk import ClassDesk
-from foreshard.app.heartbeat import web_file
+from foreshard.app.heartbeat import notify, web_file
 from foreshard.app.hurrying import PromptProtocol
 from foreshard.app.places import alone, catalogue_dir, private
 from foreshard.app.signals import stop_on_signals
@@ -140,6 +140,7 @@ async def _beat(settings: Settings, server: uvicorn.Server) -> None:
     is_told = False
     while True:
         if server.started:
+            notify("READY=1\nWATCHDOG=1")
             with suppress(OSError):
                 web_file(settings).touch()
             if not is_told:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
+from string import printable
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 from pydantic import Field, ValidationError, create_model
@@ -22,6 +25,8 @@ from foreshard.config.settings import Settings
 from foreshard.config.workload import ClassSettings, ServiceMap
 from foreshard.model.errors import ConfigError, EditError, InvalidValueError
 from foreshard.model.service_map import circle_in
+from foreshard.model.workload import Match
+from foreshard.router.path import normalised
 
 __all__ = [
     "Catalogue",
@@ -39,6 +44,7 @@ MOST_CLASSES = 500
 # Stands for a URL of a hand-over, which may hold what proves who one is; a name that nobody is
 # ever given (RFC 6761). Sent back, it means the URL that the configuration has.
 HIDDEN_URL = "https://hidden.invalid/"
+PARAMETER = re.compile(r"\{[^/]*\}")
 # What says where data lies.
 OWNED = ("replicas", "handover", "key_header", "regions", "cells")
 
@@ -259,6 +265,8 @@ def _doubts(made: Catalogue) -> Iterator[str]:
                 f"class {name}: never gets a request, class {earlier} before it takes them all; "
                 "put it first, or narrow the other"
             )
+    for name, match in matches:
+        yield from (f"class {name}: {text}" for text in _never_seen(match))
     for name in made.tags.keys() - dict(matches).keys():
         yield f"tag of {name!r}: there is no such class; leave it out"
     needs = {name: set(others) for name, others in made.service_map.items()}
@@ -266,6 +274,21 @@ def _doubts(made: Catalogue) -> Iterator[str]:
         needs.setdefault(each.name, set()).update(each.dependencies)
     if circle := circle_in(needs):
         yield f"dependencies go in a circle: {' -> '.join(circle)}; leave one of these out"
+
+
+def _never_seen(match: Match) -> Iterator[str]:
+    """Paths that no request has when its class is decided: balancers normalise them first."""
+    samples = {
+        "path_prefix": match.path_prefix and f"{match.path_prefix}x",
+        "path_template": PARAMETER.sub("x", match.path_template),
+    }
+    for key, path in samples.items():
+        seen = normalised(quote(path, safe=printable)) if path else path
+        if seen != path:
+            yield (
+                f"match.{key} is {getattr(match, key)!r}, which no request has: balancers see "
+                f"{path!r} as {seen!r}; write it as they see it"
+            )
 
 
 def _moved_data(made: Catalogue, file: Catalogue) -> Iterator[str]:

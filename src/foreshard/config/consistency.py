@@ -7,6 +7,7 @@ is somebody else's finding, and a rule that needs it stays silent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -17,6 +18,7 @@ __all__ = ["Contradiction", "Where", "contradictions"]
 
 Where = tuple[str | int, ...]
 Values = Mapping[str, Any]
+LOOPBACK = re.compile(r"127(\.[0-9]+){3}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +182,8 @@ def _api(values: Values) -> Iterator[Contradiction]:
     listen = api.get("listen")
     host = listen.rpartition(":")[0] if isinstance(listen, str) else "localhost"
     if api.get("certificate_file") is None:
-        if host != "localhost" and not host.startswith("127."):
+        # A name such as 127.0.0.1.example.com is anybody's.
+        if host != "localhost" and LOOPBACK.fullmatch(host) is None:
             says = f"is {listen}, which others can hear; give certificate_file, or use 127.0.0.1"
             yield Contradiction(where=("api", "listen"), says=says)
         if api.get("private_key_file") is not None:

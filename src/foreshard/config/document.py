@@ -21,6 +21,9 @@ __all__ = ["Document", "Place", "read_document"]
 MOST_CHARACTERS = 16 * 1024 * 1024
 MOST_VALUES = 2_000_000
 MOST_LEVELS = 32
+# YAML 1.1 reads 1:59:59 as a number of base 60, and takes the square of its length for that.
+LONGEST_NUMBER = 1_000
+NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 # libyaml's parser is ten times as fast; both are safe.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -142,6 +145,11 @@ def _refuse_blow_up(root: yaml.Node, name: str) -> None:
             total += sum(size(key) + size(value) for key, value in node.value)
         elif isinstance(node, yaml.SequenceNode):
             total += sum(size(each) for each in node.value)
+        elif node.tag in NUMBERS and len(node.value) > LONGEST_NUMBER:
+            raise ConfigError(
+                f"{name}: {_start(node)}: a number of {len(node.value)} characters; at most "
+                f"{LONGEST_NUMBER} are read; put dates and long numbers in quotes"
+            )
         open_nodes.discard(id(node))
         sizes[id(node)] = total
         return total

@@ -60,7 +60,7 @@ LEAST_NOISE = 1e-4
 # Median of the absolute value of a standard normal, inverted.
 MAD = 1.4826
 FEW_CELLS = 5
-MISFIT, PATIENCE_S = 2.0, 120.0
+MISFIT, FAR, PATIENCE_S = 2.0, 5.0, 120.0
 # What a class costs before anything tells: the mean request, and how many times that it may be
 # off. It is only for what is expected of the next reading; reports do not invent costs.
 PRIOR_TIMES = 30.0
@@ -211,9 +211,11 @@ def update_costs(state: CostState, rates: Array, used: Array, *, dt_s: float) ->
     doubt = np.where(misfit_s < PATIENCE_S, open_, 1.0)
     sure = telling / sd**2
     blunt = np.clip(residual, -HUBER_SDS * open_ * sd, HUBER_SDS * open_ * sd)
-    clipped = np.clip(residual, -CLIP_SDS * open_ * sd, CLIP_SDS * open_ * sd)
+    # One second of wrong readings everywhere is no changed cost: that is believed at the second.
+    wide = np.where(state.misfit_s > 0.0, open_, np.minimum(open_, FAR))
+    clipped = np.clip(residual, -CLIP_SDS * wide * sd, CLIP_SDS * wide * sd)
     # What is believed of the reading; where nothing was heard, what was expected.
-    believed = work + telling * blunt
+    believed = work + telling * blunt / np.where(open_ > FAR, doubt, 1.0)
 
     readings = state.readings + heard
     slow, quick = (
@@ -244,7 +246,7 @@ def update_costs(state: CostState, rates: Array, used: Array, *, dt_s: float) ->
         near_rates=near_rates,
         near_used=near_used,
         readings=readings,
-        noise_var=noise_var + noise_gain * ((clipped / open_) ** 2 - noise_var),
+        noise_var=noise_var + noise_gain * ((clipped / wide) ** 2 - noise_var),
         last=last,
         together=together,
         misfit_s=misfit_s,

@@ -11,6 +11,7 @@ from foreshard.adapters.inspection.http import Asker
 from foreshard.app.checking.balancers import judge_balancers
 from foreshard.app.checking.capacity import judge_capacity
 from foreshard.app.checking.cells import judge_cells
+from foreshard.app.checking.door import judge_door
 from foreshard.app.checking.finding import Checkup, Finding, Mark, Section, green
 from foreshard.app.checking.gauges import judge_gauges
 from foreshard.app.checking.looking import look_at_place, look_twice, resolved
@@ -68,6 +69,7 @@ async def _check(settings: Settings, file: str) -> Checkup:
             *judge_balancers(balancers, discovery=settings.envoy.discovery, also=also, file=file),
             *judge_capacity(nodes, specs, ceiling=settings.budget.rest_ceiling),
             *judge_surroundings(place, balancers, settings, file=file),
+            *judge_door(place, settings, file=file),
         )
     )
 

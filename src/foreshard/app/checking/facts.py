@@ -75,9 +75,11 @@ class PlaceFacts:
         data_dir: As people read it.
         unwritable: Why nothing can be kept there; "" = it can.
         free_bytes: Left on its disk.
-        holders: Who holds the lock of a role (`serve`, `engine`); roles without one are absent.
+        holders: Who holds the lock of a role (`serve`, `engine`, `web`); roles without one are
+            absent.
         discovery_taken: Whether somebody listens on the discovery port.
         listen_taken: Whether somebody listens where Envoy takes requests.
+        api_taken: Whether somebody listens on the API's port.
         events: How many events the file has; None = no file is named.
         events_wrong: Why it cannot be read; "" = it can.
         events_strange: What is said of cells that are not there, one sentence each.
@@ -90,6 +92,7 @@ class PlaceFacts:
     holders: Mapping[str, str] = field(default_factory=dict)
     discovery_taken: bool = False
     listen_taken: bool = False
+    api_taken: bool = False
     events: int | None = None
     events_wrong: str = ""
     events_strange: tuple[str, ...] = ()

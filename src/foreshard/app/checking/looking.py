@@ -107,6 +107,7 @@ async def resolved(address: str) -> frozenset[str]:
 
 async def look_at_place(asker: Asker, settings: Settings, *, now_s: float) -> PlaceFacts:
     """This machine, the events file and the webhook."""
+    api = settings.api.listen
     discovery, listen, driver = await asyncio.gather(
         asker.connects(settings.envoy.discovery),
         asker.connects(settings.envoy.listen),
@@ -122,6 +123,7 @@ async def look_at_place(asker: Asker, settings: Settings, *, now_s: float) -> Pl
         holders=_holders(data_dir),
         discovery_taken=discovery is None,
         listen_taken=listen is None,
+        api_taken=api is not None and await asker.connects(api) is None,
         events=events,
         events_wrong=wrong,
         events_strange=strange,
@@ -245,7 +247,7 @@ def _unwritable(path: Path, nearest: Path) -> str:
 def _holders(directory: Path) -> Mapping[str, str]:
     """Who holds the lock of a role; taking it for a moment is all that the kernel offers."""
     holders = {}
-    for role in ("serve", "engine"):
+    for role in ("serve", "engine", "web"):
         try:
             with (directory / f"{role}.lock").open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
