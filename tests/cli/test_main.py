@@ -30,6 +30,7 @@ from foreshard.lab.steering import demo_config
 from foreshard.model.plan import Decision
 from foreshard.model.routing import RoutingTable
 from tests.adapters.routing.envoy_tables import free_route, keyed_route, table
+from tests.architecture.source import ROOT
 from tests.engine.shop import Shop, calm, engine_of, fleet_of, leaking
 from tests.lab.report.sample import made, text_of
 from tests.test_config import site
@@ -445,6 +446,20 @@ def test_what_a_learned_probability_stands_on_is_told() -> None:
     }
     said = explain("a", None, {"now_s": 0.0, "cells": {"a": now}}).splitlines()
     assert said[-2:] == ["  that stands on ensemble-1", f"    {reason}"]
+
+
+def test_of_classes_that_moved_it_is_told_what_their_requests_cost() -> None:
+    sample = json.loads((ROOT / "docs/samples/why-cell.evacuated.json").read_text())
+    cost = {"per_request": 0.012, "low": 0.011, "high": 0.0131, "because": ""}
+    costs = {
+        name: {"costs": {"cpu": cost}, "category": "light-cpu"}
+        for name in ("checkout", "elsewhere")
+    }
+    said = explain(sample["cell"], sample["record"], None, costs={"classes": costs})
+    line = "  a request of checkout costs now: cpu 0.012 (0.011 to 0.0131); light-cpu"
+    assert line in said.splitlines()
+    assert "elsewhere" not in said
+    assert "costs now" not in explain(sample["cell"], sample["record"], None)
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])

@@ -56,7 +56,16 @@ def why(cell: Cell, config: MaybeConfig = None) -> None:
     record = guarded(lambda: asking.latest_decision(settings, cell))
     status = guarded(lambda: asking.engine_status(settings))
     fleet = guarded(lambda: asking.latest_decision(settings, "fleet"))
-    typer.echo(explain(cell, record, status, fleet=fleet, frozen=asking.frozen_because(settings)))
+    typer.echo(
+        explain(
+            cell,
+            record,
+            status,
+            fleet=fleet,
+            costs=asking.workload_profile(settings),
+            frozen=asking.frozen_because(settings),
+        )
+    )
 
 
 def profile(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["costs_text"]
+__all__ = ["cost_text", "costs_text"]
 
 # Changes that are shown; all are in the JSON.
 SHOWN_CHANGES = 10
@@ -35,11 +35,12 @@ def _lines(report: Mapping[str, Any], now_s: float) -> Iterator[str]:
         if c["disagreement"]:
             yield f"  disagreement: {c['disagreement']}"
         for resource, cost in sorted(c["costs"].items()):
-            yield f"  {resource}: {_cost(cost)}"
+            yield f"  {resource}: {cost_text(cost)}"
         for d in c["depends"]:
             yield f"  needs {d['dependency']} ({d['confidence']:.0%}): {d['evidence']}"
     for joint in report["joint"]:
-        yield f"{joint['text']}; {joint['resource']} of a mean request of theirs: {_cost(joint)}"
+        mean = cost_text(joint)
+        yield f"{joint['text']}; {joint['resource']} of a mean request of theirs: {mean}"
     idle = ", ".join(f"{r} {v:.4g}" for r, v in sorted(report["idle"].items()) if v is not None)
     if idle:
         yield f"a cell without requests: {idle}"
@@ -49,7 +50,8 @@ def _lines(report: Mapping[str, Any], now_s: float) -> Iterator[str]:
         yield f"{at}: {change['text']}"
 
 
-def _cost(cost: Mapping[str, Any]) -> str:
+def cost_text(cost: Mapping[str, Any]) -> str:
+    """One cost and its range, as the account has them."""
     high = "?" if cost["high"] is None else f"{cost['high']:.3g}"
     span = f"{cost['low']:.3g} to {high}"
     if cost["per_request"] is None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any
+
+from foreshard.cli.costs import cost_text
 
 __all__ = ["explain"]
 
@@ -18,6 +21,7 @@ def explain(
     status: Mapping[str, Any] | None,
     *,
     fleet: Mapping[str, Any] | None = None,
+    costs: Mapping[str, Any] | None = None,
     frozen: str = "",
 ) -> str:
     """What was last decided about a cell, what it was based on, and how things stand now.
@@ -27,6 +31,7 @@ def explain(
         record: The newest kept decision with a reason about it, as the store returns it.
         status: The engine's newest status; None when no engine has run here.
         fleet: The newest kept decision with a reason about the fleet; said while it stands.
+        costs: The newest report of what requests cost; None = there is none yet.
         frozen: Why an operator froze the plan; "" = it is not frozen.
     """
     lines = []
@@ -39,7 +44,9 @@ def explain(
         said = "; ".join(r["text"] for r in reasons) or "a plan that concerns it was made"
         lines.append(f"cell {cell}, {_at(decision['now_s'])}: {said}")
         lines += [f"  the fleet: {r['text']}" for r in others]
-        lines += _moves(cell, record["inputs"].get("plan_before"), decision["plan"])
+        moved = _moves(cell, record["inputs"].get("plan_before"), decision["plan"])
+        lines += moved.values()
+        lines += _costs({flow.rpartition("/")[2] for flow in moved}, costs or {})
         lines += [f"  instead of: {a['text']}" for a in decision["alternatives"]]
     if fleet is not None and status is not None and fleet["kept"]["last_s"] >= status["now_s"]:
         because = fleet["decision"]["routing"]["because"]
@@ -52,9 +59,11 @@ def explain(
     return "\n".join(lines)
 
 
-def _moves(cell: str, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[str]:
-    """What each class gained or lost there, and who took or gave it."""
-    lines = []
+def _moves(
+    cell: str, before: Mapping[str, Any] | None, after: Mapping[str, Any]
+) -> dict[str, str]:
+    """By flow, what it gained or lost there, and who took or gave it."""
+    lines = {}
     for flow, split in sorted(after["splits"].items()):
         was = before["splits"].get(flow, {"shares": {}}) if before else split
         old, new = was["shares"], split["shares"]
@@ -68,8 +77,17 @@ def _moves(cell: str, before: Mapping[str, Any] | None, after: Mapping[str, Any]
         )
         way = "to" if own < 0.0 else "from"
         change = f"{old.get(cell, 0.0):.1%} -> {new.get(cell, 0.0):.1%}"
-        lines.append(f"  {flow}: {change} of its requests, {way} {', '.join(others) or 'nobody'}")
+        lines[flow] = f"  {flow}: {change} of its requests, {way} {', '.join(others) or 'nobody'}"
     return lines
+
+
+def _costs(moved: AbstractSet[str], report: Mapping[str, Any]) -> Iterator[str]:
+    """What requests of the classes that moved were found to cost."""
+    for name, known in sorted(report.get("classes", {}).items()):
+        if name in moved and known["costs"]:
+            each = ", ".join(f"{r} {cost_text(c)}" for r, c in sorted(known["costs"].items()))
+            sort = f"; {known['category']}" if known["category"] else ""
+            yield f"  a request of {name} costs now: {each}{sort}"
 
 
 def _now(now: Mapping[str, Any], status: Mapping[str, Any]) -> str:
