@@ -117,11 +117,18 @@ def route(cells: Cells = 100, seed: Seed = 1, to: Json = None) -> None:
 
 
 @bench.command()
-def loop(cells: Cells = 1_000, seed: Seed = 1, to: Json = None) -> None:
-    """What a whole turn costs, from raw telemetry to encoded routes for 200 proxies."""
+def loop(
+    cells: Cells = 1_000,
+    classes: Annotated[int, typer.Option(help="Request classes.", min=1)] = 50,
+    proxies: Annotated[int, typer.Option(help="Subscribed balancers.", min=1)] = 200,
+    turns: Annotated[int, typer.Option(help="That are measured.", min=1)] = 100,
+    seed: Seed = 1,
+    to: Json = None,
+) -> None:
+    """What a whole turn costs, from raw telemetry to routes encoded for every proxy."""
     from foreshard.cli.loop_bench import show_loop
 
-    show_loop(cells=cells, seed=seed, to=to)
+    show_loop(cells=cells, classes=classes, proxies=proxies, turns=turns, seed=seed, to=to)
 
 
 def _tell(line: str) -> None:

@@ -16,7 +16,6 @@ from foreshard.model.errors import LabError
 
 __all__ = ["show_loop"]
 
-TURNS = 100
 STAGES = {
     "scrape": "pages of cells, parsed",
     "reports": "load reports and arrivals of proxies, parsed",
@@ -32,18 +31,21 @@ STAGES = {
 }
 
 
-def show_loop(*, cells: int, seed: int, to: Path | None) -> None:
+def show_loop(
+    *, cells: int, classes: int, proxies: int, turns: int, seed: int, to: Path | None
+) -> None:
     """Measure, show, and write the figures down."""
     from foreshard.app.lab.looping import bench_loop
     from foreshard.lab.loop_bench.estate import Size
 
+    size = guarded(lambda: Size(cells=cells, classes=classes, proxies=proxies))
     console = Console()
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("turns", total=1.0)
         figures = guarded(
             lambda: bench_loop(
-                Size(cells=cells),
-                turns=TURNS,
+                size,
+                turns=turns,
                 seed=seed,
                 progress=lambda part: bar.update(task, completed=part),
             )

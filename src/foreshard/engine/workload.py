@@ -22,6 +22,7 @@ from foreshard.model.workload import Flow, RequestClass
 from foreshard.planning.brief import LEAST_SHARE, Estimate
 from foreshard.planning.problem import Flags, Floats
 from foreshard.planning.slots import slot_count_for
+from foreshard.planning.spread import lay_out
 from foreshard.profile import needs
 from foreshard.profile.burden import Burden, beyond_rps, start_burden, update_burden
 from foreshard.profile.look import Look
@@ -269,7 +270,7 @@ class Profiler:
         for f, flow in enumerate(self.flows):
             split = live.splits.get(flow)
             if split is not None and self._is_keyed[self._class_of_flow[f]]:
-                shares[f] = [split.shares.get(name, 0.0) for name in self._fleet.names]
+                lay_out(split, self._fleet.index, shares[f])
         return shares
 
     def _offered(self, observation: Observation, flow: Flow) -> float:

@@ -16,6 +16,7 @@ from foreshard.model.workload import Flow, RequestClass
 from foreshard.planning.nearness import Map, near_shares, tolls_s
 from foreshard.planning.problem import Flags, Floats, LoadRisk, Problem
 from foreshard.planning.solver import Solution
+from foreshard.planning.spread import lay_out
 
 __all__ = [
     "Bounds",
@@ -150,16 +151,10 @@ class Estimate:
         """[F, C] `most_rps` as shares of what is asked of the class, in [0, 1]."""
         if self.most_rps is None:
             return np.ones((len(flows), len(self.capacity)))
-        of_class = np.array(
-            [
-                sum(
-                    rate
-                    for other, rate in zip(flows, self.demand_rps, strict=True)
-                    if other.request_class == flow.request_class
-                )
-                for flow in flows
-            ]
-        )
+        by_class: dict[str, float] = {}
+        for flow, rate_rps in zip(flows, self.demand_rps.tolist(), strict=True):
+            by_class[flow.request_class] = by_class.get(flow.request_class, 0.0) + rate_rps
+        of_class = np.array([by_class[flow.request_class] for flow in flows])
         most = self.most_rps / np.maximum(of_class, LEAST_RPS)[:, None]
         return np.asarray(np.minimum(most, 1.0))
 
@@ -232,13 +227,11 @@ def problem_of(
 
 def shares_of(plan: Plan, ground: Ground) -> Floats:
     """[F, C] shares of a plan; zeros for a flow that it does not have."""
-    names = ground.fleet.names
-    shares = np.zeros((len(ground.flows), len(names)))
+    shares = np.zeros((len(ground.flows), len(ground.fleet.names)))
     for f, flow in enumerate(ground.flows):
         split = plan.splits.get(flow)
         if split is not None:
-            share = split.shares.get
-            shares[f] = [share(name, 0.0) for name in names]
+            lay_out(split, ground.fleet.index, shares[f])
     return shares
 
 

@@ -38,12 +38,13 @@ def malformed(plan: Plan, situation: Situation) -> tuple[Reason, ...]:
         for flow in situation.flows
         if flow not in plan.splits
     ]
+    flows, cells = frozenset(situation.flows), frozenset(situation.cells)
     for flow, split in sorted(plan.splits.items()):
         name = f"{flow.request_class} from {flow.origin}"
-        if flow not in situation.flows:
+        if flow not in flows:
             texts.append(f"{name} is not a flow of this fleet")
             continue
-        unknown = sorted(set(split.shares) - set(situation.cells))
+        unknown = sorted(split.shares.keys() - cells)
         if unknown:
             texts.append(f"{name} goes to {', '.join(unknown)}, not in this fleet")
         parts = np.array([*split.shares.values(), split.shed])

@@ -14,6 +14,7 @@ from foreshard.model.telemetry import Health
 from foreshard.model.workload import Flow
 from foreshard.planning.phases import Why
 from foreshard.planning.problem import Flags, Floats
+from foreshard.planning.spread import lay_out
 
 __all__ = ["Evacuation", "Moved", "Situation"]
 
@@ -137,6 +138,11 @@ class Situation:
         return found
 
     @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Place of every cell."""
+        return {name: c for c, name in enumerate(self.cells)}
+
+    @cached_property
     def dead(self) -> Flags:
         """[C] cells observed down."""
         return np.array([self.health.get(c) is Health.DOWN for c in self.cells])
@@ -187,8 +193,8 @@ class Situation:
         for f, flow in enumerate(self.flows):
             split = plan.splits.get(flow)
             if split is not None:
-                share = split.shares.get
-                rows[f, :-1] = [share(cell, 0.0) for cell in self.cells]
+                rows[f, :-1] = 0.0
+                lay_out(split, self.index, rows[f, :-1])
                 rows[f, -1] = split.shed
         return rows
 

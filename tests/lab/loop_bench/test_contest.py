@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest
+from typer.testing import CliRunner
 
 from foreshard.app.lab.looping import bench_loop
+from foreshard.cli.main import app
 from foreshard.lab.loop_bench.day import Day
 from foreshard.lab.loop_bench.estate import Size, estate
 from foreshard.lab.loop_bench.stopwatch import Stopwatch
@@ -29,6 +33,18 @@ def test_a_turn_goes_the_whole_way_from_pages_to_encoded_routes() -> None:
     assert 0.0 < figures.tick_ms_p50 <= figures.tick_ms_p99
     assert figures.rss_mb > 10.0
     assert told[-1] == 1.0
+
+
+def test_the_command_prints_a_table_and_writes_the_figures(tmp_path: Path) -> None:
+    out = tmp_path / "loop.json"
+    sizes = ["--cells", "5", "--classes", "5", "--proxies", "5", "--turns", "2"]
+    done = CliRunner().invoke(app, ["bench", "loop", *sizes, "--json", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "scrape" in done.output
+    figures = json.loads(out.read_text(encoding="utf-8"))
+    assert {"tick_ms_p50", "tick_ms_p99", "stages_ms", "rss_mb"} <= figures.keys()
+    assert sum(figures["stages_ms"].values()) > 0.0
+    assert figures["done"]["pages"] == 10
 
 
 def test_what_is_reported_is_what_was_sent() -> None:
