@@ -143,8 +143,10 @@ def _data_row(split: Split, holders: SlotRow, fleet: Fleet) -> SlotRow:
     held = counts_of(owners, len(fleet.cells))
     wish = np.array([split.share(name) for name in fleet.names]) * owners.size
     served = np.minimum(held, np.rint(wish).astype(np.int64))
-    # Where data keeps slots from the cell that was to serve them, their holder does it.
     lacking = round((1.0 - split.shed) * owners.size) - int(served.sum())
+    # What was rounded up too often goes back, one slot each, where it was rounded up most.
+    served[np.argsort(wish - served, kind="stable")[: max(0, -lacking)]] -= 1
+    # Where data keeps slots from the cell that was to serve them, their holder does it.
     for cell in np.argsort(served - held, kind="stable").tolist():
         more = max(0, min(lacking, int(held[cell] - served[cell])))
         served[cell] += more
