@@ -101,6 +101,8 @@ def test_goal_by_goal_it_is_as_good_as_the_exact_planner(problem: Problem) -> No
     whole = float(problem.weight @ problem.demand_rps)
     assert ours.costs["overload"] <= exact.costs["overload"] + 1e-6
     only = len(problem.resources) == 1
+    ceiling = max(problem.soft_utilisation, float(exact.utilisation.max()))
+    assert not only or ours.utilisation.max() <= ceiling + 0.02
     width = problem.hard_utilisation - problem.soft_utilisation
     for end in (0.0, *BANDS[:-1]) if only else ():
         # Which of the cells queues is nobody's goal; how much work queues, and how long, is.
