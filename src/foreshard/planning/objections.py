@@ -193,7 +193,7 @@ def _cooldown(case: Case) -> Iterator[Reason]:
         yield Reason(
             subject=cell,
             code="guard.cooldown",
-            text=f"{cell} would get work back that was taken off it less than "
+            text="would get work back that was taken off it less than "
             f"{case.budget.cooldown_s:.0f} s ago; it waits, others take it",
             facts={"age_s": age_s},
         )
