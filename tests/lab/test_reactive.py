@@ -42,6 +42,26 @@ def test_health_checks_never_undo_an_ejection() -> None:
         assert ejection.get("successful_active_health_check_uneject_host", False) is False
 
 
+def test_keys_that_only_health_checks_move_are_asked_again_at_home() -> None:
+    def policies(net: SafetyNet) -> Mapping[str, bool]:
+        config = bootstrap(
+            service.fleet(dict.fromkeys((site.name for site in service.SITES), 9001)),
+            service.CLASSES,
+            listen_port=8001,
+            net=net,
+        )
+        text = yaml.safe_load(render(config))
+        edge = text["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
+        hosts = edge["typed_config"]["route_config"]["virtual_hosts"][0]
+        return {
+            route["route"]["cluster"]: "retry_host_predicate" in route["route"]["retry_policy"]
+            for route in hosts["routes"]
+        }
+
+    assert policies(SafetyNet()) == {"keyed": True, "free": True}
+    assert policies(SafetyNet(ejects_keyed=False)) == {"keyed": False, "free": True}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"retries": 0}, {"panic_ratio": 1.5}, {"eject_max_s": 1.0}, {"check_path": "health"}],

@@ -77,6 +77,7 @@ class Keeping:
     instruments: Instruments = field(default_factory=Instruments)
     _remembered: EngineState | None = None
     _rests_until_s: float = float("-inf")
+    _cost_s: float = 0.0
 
     def keep(self, turn: Lived) -> None:
         """Keep one turn; never raises for what cannot be kept, but says so."""
@@ -109,7 +110,10 @@ class Keeping:
         # Of this thread alone, and not the clock on the wall: others' work is no reason to rest.
         began_s = thread_time()
         self.store.put("status", status)
-        self._rests_until_s = now_s + (thread_time() - began_s) / PART
+        cost_s = thread_time() - began_s
+        # A write that was dear once, while all is new, is no reason to be silent for long.
+        self._rests_until_s = now_s + min(cost_s, self._cost_s) / PART
+        self._cost_s = cost_s
 
     def _remember(self, state: EngineState) -> None:
         known = self._remembered

@@ -105,19 +105,18 @@ def health_check(net: SafetyNet) -> Json:
     }
 
 
-def retry_policy(net: SafetyNet, *, is_twice: bool) -> Json:
-    """Retries on another node, `envoy.config.route.v3.RetryPolicy`.
+def retry_policy(net: SafetyNet, *, is_twice: bool, leaves: bool = True) -> Json:
+    """Retries, `envoy.config.route.v3.RetryPolicy`.
 
     Args:
         net: How often, and of what.
         is_twice: Whether a request may be asked twice; if not, only one that reached no node is
             tried again.
+        leaves: Whether on another node; if not, a key's node is asked again, for without the
+            predicate a ring gives the same answer each time.
     """
     predicate = f"{TYPES}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-    return {
-        "retry_on": ",".join(net.retry_on if is_twice else net.retry_unreached_on),
-        "num_retries": net.retries,
-        "retriable_status_codes": list(net.retry_statuses) if is_twice else [],
+    elsewhere: Json = {
         "retry_host_predicate": [
             {
                 "name": "envoy.retry_host_predicates.previous_hosts",
@@ -125,6 +124,12 @@ def retry_policy(net: SafetyNet, *, is_twice: bool) -> Json:
             }
         ],
         "host_selection_retry_max_attempts": net.host_attempts,
+    }
+    return {
+        "retry_on": ",".join(net.retry_on if is_twice else net.retry_unreached_on),
+        "num_retries": net.retries,
+        "retriable_status_codes": list(net.retry_statuses) if is_twice else [],
+        **(elsewhere if leaves else {}),
         "retry_back_off": {
             "base_interval": _seconds(net.backoff_base_s),
             "max_interval": _seconds(net.backoff_max_s),
@@ -261,7 +266,9 @@ def _route(request_class: RequestClass, net: SafetyNet) -> Json:
     }
     if request_class.is_keyed:
         action["hash_policy"] = [{"header": {"header_name": request_class.key_header}}]
-    action["retry_policy"] = retry_policy(net, is_twice=request_class.retriable)
+    # Keys that only health checks move are not moved by retries either.
+    leaves = net.ejects_keyed or not request_class.is_keyed
+    action["retry_policy"] = retry_policy(net, is_twice=request_class.retriable, leaves=leaves)
     return {"name": request_class.name, "match": match, "route": action}
 
 

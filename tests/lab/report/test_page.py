@@ -144,3 +144,11 @@ def test_with_many_cells_the_quiet_ones_are_drawn_small() -> None:
 def test_a_probability_that_was_not_stated_leaves_a_gap() -> None:
     risk = re.findall(r'class="line risk" d="([^"]+)"', drawn())
     assert [path.count("M") for path in risk] == [1, 2, 1]
+
+
+def test_a_time_without_a_word_of_the_engine_is_no_line() -> None:
+    text = drawn(Made(unheard=range(3, 15)))
+    risk = re.findall(r'class="line risk" d="([^"]+)"', text)
+    assert [path.count("M") for path in risk] == [2, 3, 2]
+    assert "nothing was heard of the engine" in text
+    assert "nothing was heard of the engine" not in drawn(Made(unheard=range(3, 6)))

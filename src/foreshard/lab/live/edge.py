@@ -18,6 +18,7 @@ from foreshard.lab.steering import Site
 from foreshard.lab.supervisor import Supervisor
 from foreshard.lab.webhook import Webhook
 from foreshard.model.errors import LabError
+from foreshard.model.safety_net import SafetyNet
 from foreshard.model.workload import RequestClass
 
 __all__ = ["PLANNED_WITHIN_S", "configured_envoy", "foreshard", "site_of", "steered_envoy"]
@@ -33,10 +34,11 @@ async def configured_envoy(
     *,
     name: str,
     directory: Path,
+    net: SafetyNet | None = None,
 ) -> str:
     """An Envoy that nobody steers; returns its base URL."""
     port = _held_port(stack)
-    config = render(bootstrap(fleet.fleet, classes, listen_port=port))
+    config = render(bootstrap(fleet.fleet, classes, listen_port=port, net=net))
     envoy = await Envoy.launch(config, name=name, directory=directory, port=port)
     stack.push_async_callback(envoy.stop)
     return f"http://{service.HOST}:{port}"

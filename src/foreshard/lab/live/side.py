@@ -13,8 +13,8 @@ from foreshard.lab.live.edge import configured_envoy, foreshard, site_of, steere
 from foreshard.lab.live.ports import Ports, Wiring
 from foreshard.lab.live.role import Configured, Process, Role
 from foreshard.lab.policy.outlier import outlier
-from foreshard.lab.policy.program import table_of_draft
-from foreshard.lab.policy.setting import setting_for
+from foreshard.lab.policy.program import Draft, table_of_draft
+from foreshard.lab.policy.setting import Setting, setting_for
 from foreshard.lab.policy.sticky import sticky
 from foreshard.lab.scenario.scenario import Scenario
 from foreshard.lab.supervisor import Supervisor
@@ -97,10 +97,18 @@ async def side_of(stack: AsyncExitStack, role: Role, place: Place) -> Side:
             versions=scenario.versions,
         )
     )
-    opening = _opening(role, scenario, fleet)
+    setting = setting_for(scenario, fleet.fleet)
+    draft = _draft(role, setting)
+    opening = table_of_draft(draft, setting, version=OPENING_VERSION)
     if isinstance(role, Configured):
         url = await configured_envoy(
-            stack, fleet, role.classes(scenario), name="envoy", directory=directory
+            stack,
+            fleet,
+            role.classes(scenario),
+            name="envoy",
+            directory=directory,
+            # The one that the policy of that name has on the simulated stage.
+            net=draft.net,
         )
         return Side(role=role, fleet=fleet, url=url, opening=opening)
     door = await stack.enter_async_context(Webhook(fleet))
@@ -125,12 +133,10 @@ async def side_of(stack: AsyncExitStack, role: Role, place: Place) -> Side:
     return Side(role=role, fleet=fleet, url=url, opening=opening, steered=steered)
 
 
-def _opening(role: Role, scenario: Scenario, fleet: Supervisor) -> RoutingTable:
+def _draft(role: Role, setting: Setting) -> Draft:
     """Even shares: what everybody begins with."""
-    setting = setting_for(scenario, fleet.fleet)
     is_free = isinstance(role, Configured) and not role.has_homes
-    draft = (outlier if is_free else sticky)(setting).draft
-    return table_of_draft(draft, setting, version=OPENING_VERSION)
+    return (outlier if is_free else sticky)(setting).draft
 
 
 def _made_by(sink: RouteSink) -> Callable[[], Awaitable[bool]]:

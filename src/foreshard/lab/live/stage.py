@@ -269,14 +269,21 @@ class _Trial:
                 watched.tables.look(table, at_s=time.time() - self.start_at_s)
 
     async def _end(self, player: asyncio.Task[None], loadgen: Child) -> None:
+        """End who breaks and who steers.
+
+        Raises:
+            LabError: What should have broken did not.
+        """
         player.cancel()
         tasks = [each.steering for each in self.watched if each.steering is not None]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=GRACE_S)
             for task in late:
                 task.cancel()
-        await asyncio.gather(player, *tasks, return_exceptions=True)
+        broke, *_ = await asyncio.gather(player, *tasks, return_exceptions=True)
         await loadgen.terminate(grace_s=LAST_ANSWERS_S)
+        if isinstance(broke, Exception):
+            raise LabError(f"live: faults were not done to the cells: {broke!r}") from broke
 
     def _played(self, role: Role) -> Played:
         scenario = self.wanted.scenario

@@ -252,17 +252,21 @@ class CellRow:
         )
 
     def _line(self, stated: list[Stated | None]) -> list[Point | None]:
-        times = self._report.samples.t_s
-        return [
-            None if s is None else (self._time.at(t), s.p)
-            for t, s in zip(times, stated, strict=True)
-        ]
+        samples, found = self._report.samples, list[Point | None]()
+        silences = samples.silences()
+        for i, (t, s) in enumerate(zip(samples.t_s, stated, strict=True)):
+            if i in silences:
+                found.append(None)
+            found.append(None if s is None else (self._time.at(t), s.p))
+        return found
 
     def _bands(self, stated: list[Stated | None]) -> list[tuple[list[Point], list[Point]]]:
         """Upper and lower edge of each stretch without a gap."""
         runs: list[tuple[list[Point], list[Point]]] = []
         is_open = False
-        for t, s in zip(self._report.samples.t_s, stated, strict=True):
+        silences = self._report.samples.silences()
+        for i, (t, s) in enumerate(zip(self._report.samples.t_s, stated, strict=True)):
+            is_open = is_open and i not in silences
             if s is None:
                 is_open = False
                 continue
@@ -302,8 +306,13 @@ class CellRow:
         return tag("div", *parts, class_="ribbon inset")
 
     def _backdrop(self) -> Html:
-        """Faults of this cell, and what was not run."""
+        """Faults of this cell, and what was not run or not heard of."""
         report, parts = self._report, []
+        for i, lasted_s in report.samples.silences().items():
+            until_s = report.samples.t_s[i]
+            parts.append(
+                column("unrun", self._time.at(until_s - lasted_s), self._time.at(until_s))
+            )
         for _, fault in self._faults:
             until = max(fault.ends_s, fault.at_s + 0.006 * report.duration_s)
             parts.append(column("fault", self._time.at(fault.at_s), self._time.at(until)))

@@ -176,6 +176,11 @@ def _cells(report: Report, said: list[Marked]) -> Html:
             ("rule risk-short", f"within {short:g} s"),
             ("rule risk-class", "one class alone"),
             ("rule doubt", f"doubt threshold, {percent(report.doubt_p)}"),
+            *(
+                [("swatch unrun", "nothing was heard of the engine")]
+                if report.samples.silences()
+                else []
+            ),
         ),
         tag(
             "div",

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 from foreshard.lab.report.document import Value
 
 __all__ = ["SampledRun", "Stated", "read_samples"]
+
+# Nothing is drawn over a time in which so many ticks in a row were not heard of, and so long.
+SILENT_TICKS, SILENT_S = 5.0, 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,14 @@ class SampledRun:
     phase: tuple[tuple[str, ...], ...]
     risk: Mapping[float, tuple[tuple[Stated | None, ...], ...]]
     class_risk: Mapping[float, tuple[tuple[tuple[Stated | None, ...], ...], ...]]
+
+    def silences(self) -> Mapping[int, float]:
+        """When nothing was heard: by the row that ended it, how long it lasted in seconds."""
+        if len(self.t_s) < 2:
+            return {}
+        steps = [b - a for a, b in pairwise(self.t_s)]
+        long_s = max(SILENT_S, SILENT_TICKS * median(steps))
+        return {i: step for i, step in enumerate(steps, start=1) if step > long_s}
 
 
 def read_samples(value: Value) -> SampledRun:
