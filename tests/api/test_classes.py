@@ -336,6 +336,26 @@ def test_an_edition_that_fits_no_more_is_passed_over_for_the_one_before_it(
         assert define(counter, "orders", ORDERS).status_code == 200
 
 
+def test_a_damaged_edition_is_passed_over_alone_and_can_be_replaced(tmp_path: Path) -> None:
+    with opened(tmp_path) as counter:
+        define(counter, "orders", ORDERS)
+        define(counter, "orders", {**ORDERS, "objective_s": 0.2})
+        with counter.file.transaction():
+            counter.file.write(
+                "UPDATE edition SET document = substr(document, 1, 9) WHERE version = 2"
+            )
+    with opened(tmp_path) as counter:
+        found = newest_held(counter.settings)
+        assert found.version == 1
+        assert "version 2 is damaged" in dict(found.passed_over)[2]
+        listed = counter.ask("GET", "/v1/versions").json()["versions"]
+        assert [bool(each["damage"]) for each in listed] == [True, False]
+        refused(counter.ask("GET", "/v1/classes"), 422, "damaged", "roll back to another version")
+        back = counter.ask("POST", "/v1/versions/1/rollback", tag='"2-unreadable"')
+        assert back.status_code == 200
+        assert _as_read(counter, "orders")["objective_s"] == ORDERS["objective_s"]
+
+
 def _cells(counter: Counter) -> list[dict[str, Any]]:
     return [json.loads(each.model_dump_json()) for each in counter.settings.cells]
 

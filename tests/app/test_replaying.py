@@ -312,7 +312,9 @@ def name_oddly(config: Path) -> None:
     )
     values["default_class"] = "auth"
     values["scrape"]["path"] = "/metrics?token=S3cr3t"
-    values["scrape"]["gauges"][0]["used"]["labels"] = {"bearer": "S3cr3t"}
+    gauges = values["scrape"]["gauges"]
+    gauges.append({**gauges[0], "resource": "password", "capacity": False})
+    gauges[0]["used"] = {**gauges[0]["used"], "labels": {"bearer": "S3cr3t"}}
     config.write_text(yaml.safe_dump(values), encoding="utf-8")
 
 

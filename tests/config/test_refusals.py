@@ -29,6 +29,8 @@ def test_contradictions_hide_neither_each_other_nor_behind_wrong_values() -> Non
         values["default_class"] = "video"
         values["classes"][0]["timeout_s"] = 0.1
         values["classes"][0]["weight"] = -1
+        values["classes"][1]["weight"] = 1e308
+        values["classes"][1]["needs"] = {"cpu": 1e300, "cpuu": 1}
         values["classes"][1]["regions"] = ["mars"]
         values["cells"][1]["nodes"] = values["cells"][0]["nodes"]
         values["cells"][2]["name"] = "eu-1"
@@ -52,6 +54,9 @@ def test_contradictions_hide_neither_each_other_nor_behind_wrong_values() -> Non
         "default_class is 'video', must be one of checkout, search, report",
         "classes.0.timeout_s is 0.1, must be at least objective_s",
         "classes.0.weight is -1, must be greater than 0",
+        "classes.1.weight is 1e+308, must be less than or equal to 1000000",
+        "classes.1.needs.cpu is 1e+300, must be less than or equal to 1000000000000000",
+        "classes.1.needs.cpuu is of a resource that no gauge of scrape.gauges measures",
         "classes.1.regions is ['mars'], no cell stands there; name one of eu, us",
         "which cells.0.nodes.0 has already: a node belongs to one cell",
         "cells.2.name is 'eu-1', which cells.0.name has already",

@@ -183,6 +183,14 @@ def test_an_alternative_that_may_fail_or_is_down_or_forbidden_is_none() -> None:
     assert place(HEAVY, *cells, p=told).cell == "us-1"
 
 
+def test_a_cell_that_says_nothing_of_what_is_needed_is_not_the_emptiest() -> None:
+    full, silent = cell("eu-1", 4.0, gauges=LEAK), cell("eu-0", 0.0, capacity={}, used={})
+    assert place(HEAVY, full, silent, cell("eu-2", 2.0)).cell == "eu-2"
+    found = place(HEAVY, full, silent)
+    assert isinstance(found, NoAlternative)
+    assert "eu-0 says nothing of its cpu" in found.because
+
+
 def test_without_any_other_cell_that_is_said() -> None:
     found = place(HEAVY, cell("eu-1", 4.0, gauges=LEAK))
     assert isinstance(found, NoAlternative)

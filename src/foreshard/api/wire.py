@@ -161,6 +161,9 @@ class Version(_Wire):
     role: str | None
     action: str
     follows_file: bool = Field(description="Whether it is what the configuration file says.")
+    damage: str = Field(
+        default="", description="Why it cannot be read or rolled back to; empty = it can."
+    )
 
 
 class VersionList(_Wire):

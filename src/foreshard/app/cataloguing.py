@@ -50,10 +50,12 @@ def held(edition: Edition | None, footing: Footing) -> Held:
     """What an edition holds; None = there is none.
 
     Raises:
-        EditError: It does not fit to the configuration any more.
+        EditError: It does not fit to the configuration any more, or is damaged.
     """
     if edition is None:
         return Held(version=0, catalogue=footing.file)
+    if edition.damage:
+        raise EditError(f"{edition.damage}; roll back to another version")
     if edition.document is None:
         return Held(version=edition.version, catalogue=footing.file)
     return Held(

@@ -55,7 +55,8 @@ def edition_told(edition: Edition) -> Mapping[str, Any]:
         "by": edition.by.name,
         "role": edition.by.role.value,
         "action": edition.action,
-        "follows_file": edition.document is None,
+        "follows_file": edition.document is None and not edition.damage,
+        "damage": edition.damage,
     }
 
 

@@ -324,7 +324,12 @@ class ClassDesk:
 
     def _catalogue_of(self, version: int) -> Catalogue:
         """As it was kept, also if it does not fit any more: that can be mended here."""
-        document = self._edition(version).document if version else None
+        if version == 0:
+            return self._footing.file
+        edition = self._edition(version)
+        if edition.damage:
+            raise EditError(f"{edition.damage}; roll back to another version")
+        document = edition.document
         return self._footing.file if document is None else self._footing.kept(document)
 
     def _tag_of(self, version: int, catalogue: Catalogue) -> str:

@@ -248,6 +248,22 @@ def _capacity(values: Values) -> Iterator[Contradiction]:
         yield Contradiction(where=("scrape", "gauges"), says=says)
 
 
+def _resources(values: Values) -> Iterator[Contradiction]:
+    """A need of what nobody measures would be taken for none, in silence."""
+    gauges = [each for _, each in _items(_mapping(values.get("scrape")), "gauges")]
+    measured = {str(each["resource"]) for each in gauges if "resource" in each}
+    if not measured:
+        return
+    for n, each in _items(values, "classes"):
+        for resource in _mapping(each.get("needs")):
+            if resource not in measured:
+                says = (
+                    f"is of a resource that no gauge of scrape.gauges measures; there are "
+                    f"{', '.join(sorted(measured))}"
+                )
+                yield Contradiction(where=("classes", n, "needs", str(resource)), says=says)
+
+
 def _ports(values: Values) -> Iterator[Contradiction]:
     envoy = _mapping(values.get("envoy"))
     discovery = envoy.get("discovery", "127.0.0.1:18000")
@@ -312,6 +328,7 @@ RULES: tuple[Callable[[Values], Iterable[Contradiction]], ...] = (
     _handover,
     _replicas,
     _capacity,
+    _resources,
     _ports,
     _api,
     _horizons,

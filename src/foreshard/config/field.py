@@ -34,6 +34,7 @@ __all__ = [
     "MaybeUrlPath",
     "MetricName",
     "Name",
+    "Need",
     "NodeAddress",
     "NotNegative",
     "Number",
@@ -48,6 +49,7 @@ __all__ = [
     "Url",
     "UrlPath",
     "Wait",
+    "Weight",
 ]
 
 PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
@@ -142,6 +144,10 @@ Number = Annotated[float, NO_TRUTH]
 Positive = Annotated[float, Field(gt=0.0), NO_TRUTH]
 NotNegative = Annotated[float, Field(ge=0.0), NO_TRUTH]
 Ratio = Annotated[float, Field(ge=0.0, le=1.0), NO_TRUTH]
+Weight = Annotated[float, Field(gt=0.0, le=1e6), NO_TRUTH]
+"""What one bad request counts; with more, one class would drown all others in the sums."""
+Need = Annotated[float, Field(ge=0.0, le=1e15), NO_TRUTH]
+"""What one request costs of a resource: up to a petabyte, far below where sums lose digits."""
 PriorityName = Annotated[
     Priority,
     BeforeValidator(_priority),

@@ -15,6 +15,7 @@ from foreshard.config.field import (
     HeaderValue,
     Label,
     Name,
+    Need,
     NotNegative,
     PathPrefix,
     PathTemplate,
@@ -23,6 +24,7 @@ from foreshard.config.field import (
     Strict,
     Url,
     Wait,
+    Weight,
 )
 from foreshard.model.service_map import reached
 from foreshard.model.workload import Match, Needs, OwnedData, RequestClass
@@ -79,7 +81,7 @@ class ClassSettings(Strict):
     priority: PriorityName = Field(
         description="Who is given up last: critical, normal or sheddable."
     )
-    weight: Positive = Field(description="How much one bad request counts.")
+    weight: Weight = Field(description="How much one bad request counts.")
     objective_s: Wait = Field(description="Seconds; a slower answer is bad.")
     timeout_s: Wait = Field(
         description="Seconds after which Envoy gives up; at least objective_s."
@@ -120,7 +122,7 @@ class ClassSettings(Strict):
     dependencies: Names = Field(
         default=frozenset(), description="What it needs besides the cell itself, by name."
     )
-    needs: dict[str, NotNegative] = Field(
+    needs: dict[str, Need] = Field(
         default_factory=dict,
         description="Cost of one request by resource, as far as known (cpu: cpu seconds); "
         "learned from there.",

@@ -50,6 +50,7 @@ class Edition:
         action: What was done, in a few words.
         base: Digest of the file's classes at that time.
         document: The classes, as JSON values; None = follow the file.
+        damage: Why the document cannot be read; "" = it can.
     """
 
     version: int
@@ -58,6 +59,7 @@ class Edition:
     action: str
     base: str
     document: Mapping[str, Any] | None
+    damage: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,6 +177,7 @@ class _Desk:
         self._profile, self._policy = profile, policy
         self._forecaster = forecaster or TrendForecaster(horizons_s=(policy.horizon_s,))
         self._used = {name: dict(cell.used) for name, cell in self._cells.items()}
+        self._told = frozenset(what for used in self._used.values() for what in used)
         self._risks: dict[str, RiskCurve | None] = {}
 
     def place(self, request: Request) -> Placement:
@@ -230,6 +231,8 @@ class _Desk:
                 against.append(f"{cell.name} is down")
             elif request.regions and cell.region not in request.regions:
                 against.append(f"{cell.name} stands in {cell.region}, which may not serve it")
+            elif untold := self._untold(cell, need):
+                against.append(f"{cell.name} says nothing of its {', '.join(untold)}")
             elif short := self._short(cell, need, spare_ratio=spare_ratio):
                 against.append(f"{cell.name} lacks {', '.join(short)}")
             elif (risk := self._risk(cell)) and risk.at(1.0) > self._policy.threshold_p:
@@ -247,6 +250,15 @@ class _Desk:
             default=0.0,
         )
         return self._policy.distance_ms(request.origin, cell.region), filled, cell.name
+
+    def _untold(self, cell: CellHistory, need: Mapping[str, float]) -> list[str]:
+        """What is needed and measured elsewhere, but not there: its room is not known."""
+        here = self._used[cell.name]
+        return sorted(
+            resource
+            for resource, much in need.items()
+            if much > 0.0 and resource in self._told and resource not in here
+        )
 
     def _short(
         self, cell: CellHistory, need: Mapping[str, float], *, spare_ratio: float

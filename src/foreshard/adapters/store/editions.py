@@ -8,7 +8,7 @@ from typing import Any
 
 from foreshard.adapters.store.catalogue_file import CatalogueFile
 from foreshard.model.catalogue import Actor, Deed, Edition, Role
-from foreshard.model.errors import EditError, StaleEditError, StoreError
+from foreshard.model.errors import EditError, StaleEditError
 
 __all__ = ["Editions"]
 
@@ -158,13 +158,12 @@ class Editions:
 
     def _edition(self, row: tuple[Any, ...]) -> Edition:
         version, at_s, name, role, action, base, text = row
+        document, damage = None, ""
         try:
-            document = None if text is None else json.loads(text)
+            document = None if text is None else _mapping(json.loads(text))
         except ValueError as error:
-            raise StoreError(
-                f"store {self._file.path}: version {version} is damaged ({error}); roll back to "
-                "another one"
-            ) from error
+            # One that is damaged must not take the others with it.
+            damage = f"store {self._file.path}: version {version} is damaged ({error})"
         return Edition(
             version=version,
             at_s=at_s,
@@ -172,7 +171,14 @@ class Editions:
             action=action,
             base=base,
             document=document,
+            damage=damage,
         )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"holds {value!r:.40}, no classes")  # noqa: TRY004 - as other damage
+    return value
 
 
 def _actor(name: str, role: str) -> Actor:
