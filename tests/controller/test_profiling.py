@@ -12,7 +12,7 @@ from foreshard.controller.profiling import KEY, MOST_RESOURCES, Profiling
 from foreshard.engine.counted import counted
 from foreshard.lab.pricing import Pricing, seconds
 from foreshard.model.category import Tag
-from foreshard.model.cost import CostReport
+from foreshard.model.cost import CostChange, CostReport
 from foreshard.model.events import DependencyLevel, EventKind, SystemEvent
 from foreshard.model.telemetry import (
     CellMetrics,
@@ -49,14 +49,15 @@ class Watch:
         failed: Mapping[str, float] | None = None,
         events: tuple[SystemEvent, ...] = (),
         more: tuple[str, ...] = (),
+        times: float = 1.0,
         from_s: float = START_S,
     ) -> None:
         for second in seconds(pricing, seed=4, span_s=span_s):
             cells = {}
             for c, name in enumerate(FLEET.names):
                 gauges = {
-                    "cpu": Gauge(used=second.used[c, 0], limit=4.0, scales_with_load=True),
-                    "memory": Gauge(used=second.used[c, 1], limit=8e9),
+                    "cpu": Gauge(used=times * second.used[c, 0], limit=4.0, scales_with_load=True),
+                    "memory": Gauge(used=times * second.used[c, 1], limit=8e9),
                     **{each: Gauge(used=1.0, limit=9.0) for each in more},
                 }
                 reading = Fresh(metrics=CellMetrics(gauges=gauges, capacity={"cpu": 4.0}), age_s=0)
@@ -94,6 +95,21 @@ def test_what_classes_cost_is_learned_from_what_the_loop_sees() -> None:
     for k, name in enumerate(NAMES):
         assert profile.needs(name).per_request["cpu"] == pytest.approx(COSTS[k, 0], rel=0.25)
     assert profile.classes["report"].category == "heavy-cpu"
+
+
+@pytest.mark.parametrize("times", [1e6, -1.0])
+def test_gauges_that_cannot_be_true_teach_nothing(times: float) -> None:
+    watch = Watch()
+    watch.run(240)
+    watch.run(10, times=times, from_s=START_S + 240.0)
+    watch.run(30, from_s=START_S + 250.0)
+    profile = watch.profiling.profile
+    assert profile is not None
+    for k, name in enumerate(NAMES):
+        assert profile.classes[name].costs["cpu"].per_request == pytest.approx(
+            COSTS[k, 0], rel=0.2
+        )
+    assert not any(isinstance(each, CostChange) for each in profile.changes)
 
 
 def test_a_report_is_kept_and_read_by_people() -> None:

@@ -17,6 +17,8 @@ from foreshard.planning.problem import Floats
 
 __all__ = ["Counted", "Gauged", "counted", "gauged", "or_none", "sane"]
 
+# Nobody uses ten times what there is: a broken counter would be remembered as what requests cost.
+MOST_USED = 10.0
 _NOTHING = ClassTraffic(rate_rps=0.0)
 
 
@@ -76,7 +78,10 @@ def counted(readings: Sequence[CellReading], classes: Sequence[str]) -> Counted:
 def gauged(
     readings: Sequence[CellReading], resources: Sequence[str], *, newest_s: float
 ) -> Gauged:
-    """What cells say of themselves; use that is older than `newest_s` counts as not heard."""
+    """What cells say of themselves.
+
+    Use that is older than `newest_s`, or more than can be, counts as not heard.
+    """
     shape = (len(readings), len(resources))
     used, capacity = np.full(shape, np.nan), np.full(shape, np.nan)
     for c, each in enumerate(readings):
@@ -86,7 +91,7 @@ def gauged(
         metrics, is_new = reading.metrics, reading.age_s <= newest_s
         for r, resource in enumerate(resources):
             gauge = metrics.gauges.get(resource)
-            if gauge is not None and is_new:
+            if gauge is not None and is_new and gauge.utilisation <= MOST_USED:
                 used[c, r] = gauge.used
             limit = metrics.capacity.get(resource)
             if limit is not None and limit > 0.0:

@@ -61,9 +61,9 @@ LEAST_GRANT = 1e-6
 BOUNDLESS = 1e30
 # A request that is thought to cost nothing still has to be counted as something.
 LEAST_WORK = 1e-6
-# Nobody uses ten times what there is, nor is asked for so much: a broken counter would be
-# remembered as what requests cost, and the fleet would shed for minutes.
-MOST_USED, MOST_ASKED = 10.0, 50.0
+# Nobody is asked for fifty times what there is: a broken counter would be remembered as what
+# requests cost, and the fleet would shed for minutes.
+MOST_ASKED = 50.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -306,10 +306,9 @@ class Profiler:
         said = gauged(readings, self.resources, newest_s=1.5 * dt_s)
         capacity = np.where(np.isnan(said.capacity), before, said.capacity)
         offered = np.where(np.isfinite(capacity), capacity, np.inf)
-        used = np.where(said.used > MOST_USED * offered, np.nan, said.used)
         rates = count.rate_rps.copy()
         rates[(rates @ self._declared > MOST_ASKED * offered).any(axis=1)] = np.nan
-        return rates, used, capacity
+        return rates, said.used, capacity
 
 
 def _by_gauges(workload: Workload, is_peer: Flags) -> tuple[Floats, Floats]:
