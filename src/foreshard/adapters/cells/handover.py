@@ -17,14 +17,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 import aiohttp
 
 from foreshard.adapters.cells.answer import body_of
+from foreshard.adapters.cells.teller import Teller
 from foreshard.model.errors import DriverError, InvalidValueError
 from foreshard.model.handover import Answer, Notice, Reply, Step
 from foreshard.ports import Clock
@@ -40,7 +39,7 @@ STATES: Mapping[object, Answer] = {
 }
 
 
-class WebhookSlotMover:
+class WebhookSlotMover(Teller):
     """`SlotMover` that posts events; call `close` (or use it as a context manager) when done."""
 
     def __init__(
@@ -74,26 +73,7 @@ class WebhookSlotMover:
         self._urls = dict(urls)
         self._clock = clock
         self._source = source
-        self._headers = {**(headers or {}), "Content-Type": "application/cloudevents+json"}
-        self._timeout_s = timeout_s
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        super().__init__(headers, timeout_s)
 
     async def tell(self, notice: Notice) -> Reply:
         """See `SlotMover.tell`.
@@ -104,12 +84,6 @@ class WebhookSlotMover:
         url = self._urls.get(notice.request_class)
         if url is None:
             raise DriverError(f"class {notice.request_class}: has no handover.webhook")
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers=self._headers,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            )
         what = f"{notice.step} of {notice.handover}"
         post = self._session.post(url, data=json.dumps(self._event(notice)), allow_redirects=False)
         try:

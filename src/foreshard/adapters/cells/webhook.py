@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 import aiohttp
 
 from foreshard.adapters.cells.answer import body_of
+from foreshard.adapters.cells.teller import Teller
 from foreshard.model.errors import DriverError, InvalidValueError
 from foreshard.ports import Clock
 
@@ -31,7 +30,7 @@ BACK_OFF_S = (0.2, 1.0)
 SHOWN = 200
 
 
-class WebhookCellDriver:
+class WebhookCellDriver(Teller):
     """`CellDriver` that posts an event; call `close` (or use it as a context manager) when done.
 
     Transport errors are tried again twice. An answer that is not 2xx is final, a redirect too:
@@ -70,27 +69,8 @@ class WebhookCellDriver:
         self._where = f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
         self._clock = clock
         self._source = source
-        self._headers = {**(headers or {}), "Content-Type": "application/cloudevents+json"}
-        self._timeout_s = timeout_s
         self._asked = 0
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        super().__init__(headers, timeout_s)
 
     async def recycle(self, cell: str) -> None:
         """See `CellDriver.recycle`.
@@ -113,12 +93,6 @@ class WebhookCellDriver:
         )
 
     async def _post(self, cell: str, event: str) -> None:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers=self._headers,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            )
         post = self._session.post(self._url, data=event, allow_redirects=False)
         async with post as answer:
             if not 200 <= answer.status < 300:
