@@ -16,6 +16,7 @@ from foreshard.model.errors import SourceError
 from foreshard.model.federation import Aggregate
 from foreshard.model.telemetry import CellMetrics, Fresh, Health, Missing
 from foreshard.model.topology import Cell, Node
+from foreshard.ports import Heard
 from foreshard.testing import FakeClock
 from tests.adapters.routing.envoy_bench import free_port
 
@@ -156,3 +157,16 @@ async def test_an_answer_in_many_parts_is_read_whole() -> None:
     peers = HttpPeers({"us": url}, now_s=FakeClock(1.0).now_s, every_s=0.02)
     async with await asyncio.start_server(answer, "127.0.0.1", port), peers:
         await until(lambda: "us" in peers.heard())
+
+
+async def test_a_peer_that_names_this_region_no_more_grants_it_nothing() -> None:
+    class Told:
+        def publish(self, own: Aggregate) -> None: ...
+
+        def heard(self) -> dict[str, Heard]:
+            return {"us": Heard(aggregate=aggregate(), at_s=1.0)}
+
+    cells = PeerCells(Inner(), Told(), region="ap", now_s=FakeClock(1.0).now_s)
+    _, reading = (await cells.read((PEER,)))["us"]
+    assert isinstance(reading, Fresh)
+    assert 0.0 < reading.metrics.capacity["cpu"] < 1e-6
