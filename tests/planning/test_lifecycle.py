@@ -361,3 +361,15 @@ def test_a_drain_that_forecasts_renew_does_not_expire() -> None:
         assert "cell.expired" not in {reason.code for reason in reasons}
         at_s += 20.0
     assert states["a"].phase is Phase.DRAINED
+
+
+@pytest.mark.parametrize("phase", [Phase.RECYCLING, Phase.QUARANTINED])
+def test_a_cell_that_comes_back_within_its_window_waits_for_the_end_of_it(phase: Phase) -> None:
+    states = fleet(a=CellState(phase=phase, since_s=START_S, why=Why.DOWN))
+    window = maintenance("a", known_s=0.0, starts_s=0.0, ends_s=2_000.0)
+    for at_s in range(1_999):
+        states, _, recycles = tick(states, at_s + 1.0, events=(window,))
+        assert states["a"].phase is phase
+        assert not recycles
+    states, reasons, _ = tick(states, 2_000.0)
+    assert states["a"].phase is Phase.WARMING, reasons

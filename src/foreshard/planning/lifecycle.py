@@ -326,6 +326,7 @@ class _Step:
         if (
             not math.isnan(proved)
             and renewed
+            and not is_awaited
             and self.now_s - proved >= needed_s
             and (quarantined or not gave_up)
         ):
