@@ -11,6 +11,7 @@ from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.plan import Act, Hold
 from foreshard.planning.shunning import Stage
 from tests.engine.shop import (
+    BUDGET,
     CELLS,
     CLASSES,
     RATES,
@@ -123,6 +124,15 @@ def test_only_one_cell_is_evacuated_on_a_forecast_at_a_time() -> None:
     two.run(8, calm(0.0, eu_2=leaking(), us_1=leaking()))
     assert [two.phase("eu-2"), two.phase("us-1")] == ["drained", "active"]
     assert ("us-1", "guard.one_evacuation") in two.codes()
+
+
+def test_with_a_budget_of_no_evacuation_no_forecast_empties_a_cell() -> None:
+    fleet = fleet_of()
+    timid = Shop(engine=engine_of(fleet, budget=replace(BUDGET, max_evacuations=0)), fleet=fleet)
+    timid.run(SETTLED, calm(0.0))
+    timid.run(15, calm(0.0, eu_1=leaking()))
+    assert timid.phase("eu-1") == "active"
+    assert timid.share("search", "eu-1") == pytest.approx(1 / 6, abs=0.01)
 
 
 def test_a_crowded_fleet_keeps_the_work_of_a_doubted_cell() -> None:

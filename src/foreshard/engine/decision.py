@@ -222,6 +222,7 @@ class Engine:
             affordable=half_leaves(state, estimate, self._ground, self._budget),
             distrusts_forecast=alarms[0] is not None or freeze is not None,
             distrusts_deaths=alarms[1] is not None,
+            max_evacuations=self._budget.max_evacuations,
             holding=self._custodian.holding(state.table),
             distrusted=distrusted(state.trust, self._fleet),
         )

@@ -44,6 +44,7 @@ class Outlook:
         distrusts_forecast: More is predicted to fail than is believable, or changes are frozen:
             no forecast takes work off a cell.
         distrusts_deaths: Everything in service looks dead: then it is the looking that fails.
+        max_evacuations: So many cells may be emptied on a forecast at a time.
         holding: Cells that hold slots with data: without a request, they are not empty.
         distrusted: Cells that get less because of what they did to requests.
     """
@@ -53,6 +54,7 @@ class Outlook:
     affordable: Callable[[str], bool]
     distrusts_forecast: bool
     distrusts_deaths: bool
+    max_evacuations: int = 1
     holding: Collection[str] = frozenset()
     distrusted: Collection[str] = frozenset()
 
@@ -71,7 +73,7 @@ def live_on(
         if seen.says_nothing_of(name, state):
             continue
         step = _Step(name, state, seen, outlook, policy)
-        state = step.through(evacuating=bool(going - {name}))
+        state = step.through(under_way=len(going - {name}))
         after[name] = state
         if state.why is Why.FORECAST and state.phase in UNDER_WAY:
             going.add(name)
@@ -147,7 +149,7 @@ class _Step:
         self.reasons: list[Reason] = []
         self.recycles: list[Recycle] = []
 
-    def through(self, *, evacuating: bool) -> CellState:
+    def through(self, *, under_way: int) -> CellState:
         self._notice()
         window = self.seen.windows.get(self.name)
         death = self._death()
@@ -157,7 +159,7 @@ class _Step:
         elif window is not None and self.state.phase is not Phase.RECYCLING:
             self._prepare(window)
         elif self.state.phase in (Phase.ACTIVE, Phase.WARMING):
-            self._doubt(evacuating=evacuating)
+            self._doubt(under_way=under_way)
         elif self.state.phase is Phase.DRAINING:
             self._confirm_or_relent()
         elif self.state.phase is Phase.DRAINED:
@@ -178,6 +180,9 @@ class _Step:
         if judged is not None and self.name in judged.known:
             doubted = self.name in judged.cells
             since, clear = self.state.doubted_since_s, self.state.cleared_since_s
+            thresholds = self.policy.thresholds
+            if self.now_s - self.state.renewed_at_s > thresholds.relent_s + thresholds.doubt_s:
+                since = NAN  # nobody has held it since; NaN compares as false
             self.state = replace(
                 self.state,
                 doubted_since_s=(self.now_s if math.isnan(since) else since) if doubted else NAN,
@@ -229,7 +234,7 @@ class _Step:
             text = f"maintenance {window.id} {begins}; all its work leaves"
             self._move(Trigger.CONFIRMED, "maintenance.drained", text, Why.MAINTENANCE)
 
-    def _doubt(self, *, evacuating: bool) -> None:
+    def _doubt(self, *, under_way: int) -> None:
         judged = self.outlook.judgement
         doubt = judged.cells.get(self.name) if judged else None
         if doubt is None or judged is None or self.outlook.distrusts_forecast:
@@ -242,10 +247,9 @@ class _Step:
         if not doubt.begins(thresholds):
             return
         facts = _facts(doubt)
-        if evacuating:
-            self._say(
-                "guard.one_evacuation", f"{doubt.text}; another evacuation is under way", facts
-            )
+        if under_way >= self.outlook.max_evacuations:
+            others = "another evacuation is under way" if under_way else "no evacuation is allowed"
+            self._say("guard.one_evacuation", f"{doubt.text}; {others}", facts)
         elif not self.outlook.affordable(self.name):
             text = (
                 f"{doubt.text}; the rest cannot carry its work under the ceiling, so it keeps it"
