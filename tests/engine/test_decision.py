@@ -14,6 +14,7 @@ from tests.engine.shop import (
     BUDGET,
     CELLS,
     CLASSES,
+    POLICY,
     RATES,
     START_S,
     Shop,
@@ -159,6 +160,32 @@ def test_many_doubted_cells_at_once_are_not_believed() -> None:
     assert {mad.phase(cell) for cell in CELLS} == {"active"}
     assert ("fleet", "guard.panic") in mad.codes()
     assert len(mad.acts()) == 1
+
+
+def test_a_forecast_that_is_distrusted_moves_no_class_and_renews_no_shift() -> None:
+    fleet = fleet_of()
+    mad = Shop(engine=engine_of(fleet, policy=replace(POLICY, expire_s=10.0)), fleet=fleet)
+    mad.run(SETTLED, calm(0.0))
+    mad.run(3, calm(0.0, eu_1=leaking()))
+    assert mad.phase("eu-1") == "draining"
+    doom = calm(0.0, eu_1=leaking(), eu_2=leaking(), us_1=leaking(), us_2=slow_class("search"))
+    mad.run(10, doom)
+    assert mad.share("search", "us-2") == pytest.approx(1 / 6, abs=0.04)
+    assert ("eu-1", "cell.expired") in mad.codes()
+    assert mad.phase("eu-1") in {"warming", "active"}
+
+
+def test_one_of_two_cells_that_leaks_is_believed_and_relieved() -> None:
+    fleet = fleet_of(CELLS[:2])
+    pair = Shop(engine=engine_of(fleet), fleet=fleet, rates={n: r / 5 for n, r in RATES.items()})
+    pair.run(SETTLED, calm(0.0, CELLS[:2]))
+    pair.run(15, calm(0.0, CELLS[:2], eu_1=leaking()))
+    assert ("fleet", "guard.panic") not in pair.codes()
+    # The least number of cells is kept: a trace stays.
+    assert 0.0 <= pair.share("search", "eu-1") <= 0.02
+    both = calm(0.0, CELLS[:2], eu_1=leaking(), eu_2=leaking())
+    pair.run(5, both)
+    assert pair.share("search", "eu-2") >= 0.98
 
 
 def test_a_slow_dependency_moves_search_alone_and_lets_it_back() -> None:
