@@ -346,6 +346,37 @@ def test_maintenance_of_every_cell_at_once_leaves_no_class_without_a_cell() -> N
     assert sum(planned.share("checkout", cell) for cell in CELLS) == pytest.approx(1.0)
 
 
+def test_a_window_of_all_cells_is_said_and_the_dead_leave_all_the_same() -> None:
+    planned = settled()
+    window = maintenance("eu-1", known_s=13.0, starts_s=20.0, ends_s=60.0)
+    planned.events.append(replace(window, cells=frozenset()))
+    planned.run(10)
+    assert {planned.phase(cell) for cell in CELLS} == {"active"}
+    assert ("eu-1", "maintenance.kept") in planned.codes()
+    planned.down.add("eu-2")
+    planned.run(2)
+    assert planned.share("checkout", "eu-2") == 0.0
+
+
+def test_of_cells_in_maintenance_the_dead_leave_also_where_nobody_else_may_serve() -> None:
+    fleet = fleet_of()
+    stays = {"eu": frozenset({"eu"})}
+    own = [replace(c, residency=stays) for c in CLASSES]
+    planned = Shop(
+        engine=engine_of(fleet, classes=own),
+        fleet=fleet,
+        rates={name: rate / 3.0 for name, rate in RATES.items()},
+    )
+    planned.run(SETTLED)
+    planned.events += [maintenance(c, known_s=13.0, starts_s=20.0, ends_s=90.0) for c in CELLS[:3]]
+    planned.run(16)
+    planned.down.add("eu-2")
+    planned.run(3)
+    assert [planned.phase(cell) for cell in CELLS[:3]] == ["drained"] * 3
+    assert planned.share("checkout", "eu-2") == 0.0
+    assert planned.share("checkout", "eu-1") > 0.3
+
+
 def test_silent_balancers_hold_the_plan_and_it_is_said() -> None:
     deaf = settled()
     table = deaf.state.table

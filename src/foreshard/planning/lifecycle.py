@@ -16,6 +16,7 @@ import numpy as np
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.plan import Reason, Recycle
 from foreshard.model.telemetry import CellReading, Fresh, Health, Observation
+from foreshard.planning.bounds import takes_work
 from foreshard.planning.judgement import Doubt, Judgement, describe_s
 from foreshard.planning.phases import CellState, Phase, Trigger, Why, advance, allows
 from foreshard.planning.policy import Policy
@@ -66,7 +67,7 @@ def live_on(
     after = dict(states)
     reasons: list[Reason] = []
     recycles: list[Recycle] = []
-    seen = _Seen.of(outlook, policy)
+    seen = _Seen.of(states, outlook, policy)
     going = {n for n, s in states.items() if s.why is Why.FORECAST and s.phase in UNDER_WAY}
     for name in sorted(states):
         state = states[name]
@@ -92,14 +93,16 @@ class _Seen:
         outlook: What the life cycle may know.
         failing: Cells that fail most of their requests while their siblings do not.
         windows: Maintenance that is open or near, by cell; the first to begin.
+        kept: Cells that are not emptied for theirs, for nobody else would be left.
     """
 
     outlook: Outlook
     failing: frozenset[str]
     windows: Mapping[str, SystemEvent]
+    kept: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, outlook: Outlook, policy: Policy) -> _Seen:
+    def of(cls, states: Mapping[str, CellState], outlook: Outlook, policy: Policy) -> _Seen:
         observation = outlook.observation
         ahead_s = policy.drain_ahead_s + policy.stride_s
         near = [
@@ -108,10 +111,18 @@ class _Seen:
             if e.kind is EventKind.MAINTENANCE and e.is_within(observation.now_s, ahead_s=ahead_s)
         ]
         near.sort(key=lambda e: (e.starts_at_s, e.id), reverse=True)
+        # No name is every name.
+        windows = {name: event for event in near for name in event.cells or states}
+        serving = {
+            name
+            for name, state in states.items()
+            if takes_work(state) and observation.cells[name].health is not Health.DOWN
+        }
         return cls(
             outlook=outlook,
             failing=_failing(observation.cells),
-            windows={name: event for event in near for name in event.cells},
+            windows=windows,
+            kept=frozenset() if serving - windows.keys() else frozenset(serving),
         )
 
     def says_nothing_of(self, name: str, state: CellState) -> bool:
@@ -156,6 +167,9 @@ class _Step:
         if death and not self._is_expected_down(window) and not self.outlook.distrusts_deaths:
             if allows(self.state.phase, Trigger.DIED):
                 self._move(Trigger.DIED, "cell.died", f"{death}; all its work leaves", Why.DOWN)
+        elif window is not None and self.name in self.seen.kept:
+            text = f"maintenance {window.id} would leave no cell in service: its work stays; move"
+            self._say("maintenance.kept", f"{text} the window, or call it off")
         elif window is not None and self.state.phase is not Phase.RECYCLING:
             self._prepare(window)
         elif self.state.phase in (Phase.ACTIVE, Phase.WARMING):
