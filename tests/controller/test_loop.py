@@ -10,16 +10,25 @@ from structlog.testing import capture_logs
 
 from foreshard.controller.herald import announce
 from foreshard.controller.loop import VERIFY_AFTER_S, Loop
+from foreshard.controller.peering import Peering
 from foreshard.controller.status import Instruments
 from foreshard.controller.world import World
 from foreshard.engine import Engine
 from foreshard.model.errors import SinkError
+from foreshard.model.federation import Aggregate, Membership
 from foreshard.model.handover import Step
 from foreshard.model.plan import Act, Decision, Hold, Mode, Reason
 from foreshard.model.routing import RoutingTable
 from foreshard.model.telemetry import CellMetrics, ClassTraffic, Gauge
 from foreshard.model.workload import Flow, RequestClass
-from foreshard.ports import Applied, BalancerReading, CellDriver, EventSource, Rejected
+from foreshard.ports import (
+    Applied,
+    BalancerReading,
+    CellDriver,
+    EventSource,
+    Heard,
+    Rejected,
+)
 from foreshard.testing import (
     FakeCellDriver,
     FakeCellSource,
@@ -59,6 +68,19 @@ class ForgetfulSink(FakeRouteSink):
         return outcome
 
 
+class Peers:
+    """A `PeerExchange` in which nobody else speaks."""
+
+    def __init__(self) -> None:
+        self.told: list[Aggregate] = []
+
+    def publish(self, own: Aggregate) -> None:
+        self.told.append(own)
+
+    def heard(self) -> Mapping[str, Heard]:
+        return {}
+
+
 class Stage:
     """A loop between fakes; `turn` is one second."""
 
@@ -71,6 +93,7 @@ class Stage:
         with_events: bool = True,
         classes: Sequence[RequestClass] = CLASSES,
         mode: Mode = Mode.ACT,
+        peering: Peering | None = None,
     ) -> None:
         self.clock = FakeClock(start_s=START_S)
         self.cells = FakeCellSource()
@@ -92,6 +115,7 @@ class Stage:
             driver=driver,
             store=self.store,
             mover=self.mover,
+            peering=peering,
         )
         self.loop = Loop(self.engine, fleet_of(), world, foresight=None, tick_s=1.0, mode=mode)
         self.serve()
@@ -454,3 +478,21 @@ async def test_a_loop_that_only_watches_asks_nobody() -> None:
     assert not stage.mover.told
     codes = {r["code"] for r in stage.store.records[-1]["decision"]["routing"]["because"]}
     assert "handover.waits" in codes
+
+
+async def test_a_region_tells_its_peers_what_it_grants_as_long_as_it_sees() -> None:
+    peers = Peers()
+    membership = Membership(region="eu", inbound="eu-in", peers=("ap",))
+    stage = Stage(peering=Peering(exchange=peers, membership=membership, ceiling=0.85))
+    await stage.turn(10)
+    granted = peers.told[-1].grants["ap"]["cpu"]
+    assert granted > 0.0
+    assert stage.status()["federation"]["grants"] == {"ap": {"cpu": granted}}
+    # What looks dead serves no guests, though nobody is taken out while all look dead.
+    stage.serve(down=CELLS)
+    await stage.wait(1)
+    assert peers.told[-1].grants["ap"]["cpu"] == 0.0
+    stage.traffic.silence()
+    said = len(peers.told)
+    await stage.wait(3)
+    assert len(peers.told) == said

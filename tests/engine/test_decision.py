@@ -11,8 +11,10 @@ from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.plan import Act, Hold
 from foreshard.planning.shunning import Stage
 from tests.engine.shop import (
+    BUDGET,
     CELLS,
     CLASSES,
+    POLICY,
     RATES,
     START_S,
     Shop,
@@ -125,6 +127,15 @@ def test_only_one_cell_is_evacuated_on_a_forecast_at_a_time() -> None:
     assert ("us-1", "guard.one_evacuation") in two.codes()
 
 
+def test_with_a_budget_of_no_evacuation_no_forecast_empties_a_cell() -> None:
+    fleet = fleet_of()
+    timid = Shop(engine=engine_of(fleet, budget=replace(BUDGET, max_evacuations=0)), fleet=fleet)
+    timid.run(SETTLED, calm(0.0))
+    timid.run(15, calm(0.0, eu_1=leaking()))
+    assert timid.phase("eu-1") == "active"
+    assert timid.share("search", "eu-1") == pytest.approx(1 / 6, abs=0.01)
+
+
 def test_a_crowded_fleet_keeps_the_work_of_a_doubted_cell() -> None:
     full = settled(rates={name: rate * 0.88 / 0.62 for name, rate in RATES.items()})
     full.run(8, calm(0.0, eu_2=leaking()))
@@ -149,6 +160,32 @@ def test_many_doubted_cells_at_once_are_not_believed() -> None:
     assert {mad.phase(cell) for cell in CELLS} == {"active"}
     assert ("fleet", "guard.panic") in mad.codes()
     assert len(mad.acts()) == 1
+
+
+def test_a_forecast_that_is_distrusted_moves_no_class_and_renews_no_shift() -> None:
+    fleet = fleet_of()
+    mad = Shop(engine=engine_of(fleet, policy=replace(POLICY, expire_s=10.0)), fleet=fleet)
+    mad.run(SETTLED, calm(0.0))
+    mad.run(3, calm(0.0, eu_1=leaking()))
+    assert mad.phase("eu-1") == "draining"
+    doom = calm(0.0, eu_1=leaking(), eu_2=leaking(), us_1=leaking(), us_2=slow_class("search"))
+    mad.run(10, doom)
+    assert mad.share("search", "us-2") == pytest.approx(1 / 6, abs=0.04)
+    assert ("eu-1", "cell.expired") in mad.codes()
+    assert mad.phase("eu-1") in {"warming", "active"}
+
+
+def test_one_of_two_cells_that_leaks_is_believed_and_relieved() -> None:
+    fleet = fleet_of(CELLS[:2])
+    pair = Shop(engine=engine_of(fleet), fleet=fleet, rates={n: r / 5 for n, r in RATES.items()})
+    pair.run(SETTLED, calm(0.0, CELLS[:2]))
+    pair.run(15, calm(0.0, CELLS[:2], eu_1=leaking()))
+    assert ("fleet", "guard.panic") not in pair.codes()
+    # The least number of cells is kept: a trace stays.
+    assert 0.0 <= pair.share("search", "eu-1") <= 0.02
+    both = calm(0.0, CELLS[:2], eu_1=leaking(), eu_2=leaking())
+    pair.run(5, both)
+    assert pair.share("search", "eu-2") >= 0.98
 
 
 def test_a_slow_dependency_moves_search_alone_and_lets_it_back() -> None:
@@ -307,6 +344,37 @@ def test_maintenance_of_every_cell_at_once_leaves_no_class_without_a_cell() -> N
     planned.events += [maintenance(c, known_s=13.0, starts_s=20.0, ends_s=60.0) for c in CELLS]
     planned.run(30, calm(0.0))
     assert sum(planned.share("checkout", cell) for cell in CELLS) == pytest.approx(1.0)
+
+
+def test_a_window_of_all_cells_is_said_and_the_dead_leave_all_the_same() -> None:
+    planned = settled()
+    window = maintenance("eu-1", known_s=13.0, starts_s=20.0, ends_s=60.0)
+    planned.events.append(replace(window, cells=frozenset()))
+    planned.run(10)
+    assert {planned.phase(cell) for cell in CELLS} == {"active"}
+    assert ("eu-1", "maintenance.kept") in planned.codes()
+    planned.down.add("eu-2")
+    planned.run(2)
+    assert planned.share("checkout", "eu-2") == 0.0
+
+
+def test_of_cells_in_maintenance_the_dead_leave_also_where_nobody_else_may_serve() -> None:
+    fleet = fleet_of()
+    stays = {"eu": frozenset({"eu"})}
+    own = [replace(c, residency=stays) for c in CLASSES]
+    planned = Shop(
+        engine=engine_of(fleet, classes=own),
+        fleet=fleet,
+        rates={name: rate / 3.0 for name, rate in RATES.items()},
+    )
+    planned.run(SETTLED)
+    planned.events += [maintenance(c, known_s=13.0, starts_s=20.0, ends_s=90.0) for c in CELLS[:3]]
+    planned.run(16)
+    planned.down.add("eu-2")
+    planned.run(3)
+    assert [planned.phase(cell) for cell in CELLS[:3]] == ["drained"] * 3
+    assert planned.share("checkout", "eu-2") == 0.0
+    assert planned.share("checkout", "eu-1") > 0.3
 
 
 def test_silent_balancers_hold_the_plan_and_it_is_said() -> None:

@@ -52,6 +52,7 @@ def tick(
     events: tuple[SystemEvent, ...] = (),
     affordable: bool = True,
     panic: bool = False,
+    max_evacuations: int = 1,
     holding: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, CellState], tuple[Reason, ...], tuple[Recycle, ...]]:
     observation = Observation(
@@ -70,6 +71,7 @@ def tick(
         affordable=lambda _: affordable,
         distrusts_forecast=panic,
         distrusts_deaths=panic,
+        max_evacuations=max_evacuations,
         holding=holding,
     )
     after, reasons, recycles = live_on(states, outlook, POLICY)
@@ -115,6 +117,16 @@ def test_no_news_neither_feeds_a_doubt_nor_ends_it() -> None:
     assert states["a"].phase is Phase.DRAINING
 
 
+def test_a_doubt_of_long_ago_does_not_count_as_held_until_now() -> None:
+    states, _, _ = tick(fleet(), 0.0, doubts=(doubt("a"),))
+    for at_s in range(1, 60):
+        states, _, _ = tick(states, at_s, doubts=None)
+    states, _, _ = tick(states, 60.0, doubts=(doubt("a"),))
+    assert states["a"].phase is Phase.ACTIVE
+    states, _, _ = tick(states, 62.0, doubts=(doubt("a"),))
+    assert states["a"].phase is Phase.DRAINING
+
+
 def test_a_cell_the_rest_cannot_afford_to_lose_keeps_its_work() -> None:
     states = fleet()
     reasons: tuple[Reason, ...] = ()
@@ -131,6 +143,18 @@ def test_of_two_doubted_cells_one_leaves_and_the_other_waits() -> None:
         states, reasons, _ = tick(states, at, doubts=(doubt("a"), doubt("b")))
     assert [states[n].phase for n in NAMES] == [Phase.DRAINING, Phase.ACTIVE, Phase.ACTIVE]
     assert "guard.one_evacuation" in [r.code for r in reasons]
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_no_more_cells_are_evacuated_on_a_forecast_than_the_budget_allows(most: int) -> None:
+    states, codes = fleet(), set[str]()
+    for at_s in range(20):
+        doubts = tuple(doubt(name) for name in NAMES)
+        states, reasons, _ = tick(states, at_s, doubts=doubts, max_evacuations=most)
+        codes |= {reason.code for reason in reasons}
+        assert sum(state.phase is not Phase.ACTIVE for state in states.values()) <= most
+    assert sum(state.phase is not Phase.ACTIVE for state in states.values()) == most
+    assert "guard.one_evacuation" in codes
 
 
 def test_panic_takes_nothing_out() -> None:
@@ -359,5 +383,17 @@ def test_a_drain_that_forecasts_renew_does_not_expire() -> None:
         # Crowded: it is never empty, and never restarted.
         states, reasons, _ = tick(states, at_s, doubts=(doubt("a"),), holding=frozenset({"a"}))
         assert "cell.expired" not in {reason.code for reason in reasons}
-        at_s += 20.0
+        at_s += 10.0
     assert states["a"].phase is Phase.DRAINED
+
+
+@pytest.mark.parametrize("phase", [Phase.RECYCLING, Phase.QUARANTINED])
+def test_a_cell_that_comes_back_within_its_window_waits_for_the_end_of_it(phase: Phase) -> None:
+    states = fleet(a=CellState(phase=phase, since_s=START_S, why=Why.DOWN))
+    window = maintenance("a", known_s=0.0, starts_s=0.0, ends_s=2_000.0)
+    for at_s in range(1_999):
+        states, _, recycles = tick(states, at_s + 1.0, events=(window,))
+        assert states["a"].phase is phase
+        assert not recycles
+    states, reasons, _ = tick(states, 2_000.0)
+    assert states["a"].phase is Phase.WARMING, reasons

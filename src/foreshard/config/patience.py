@@ -194,7 +194,8 @@ class BudgetSettings(Strict):
     believable_failures: Part = Field(
         default=0.34,
         description="Share of cells predicted to fail beyond which the forecast is distrusted: "
-        "it is a broken model, or a common cause that moving work does not help.",
+        "it is a broken model, or a common cause that moving work does not help; one cell is "
+        "always believed.",
     )
     stale_s: Positive = Field(
         default=10.0, description="Seconds after which telemetry is not acted upon any more."

@@ -91,8 +91,7 @@ class Keeping:
             fleet=self.fleet,
         )
         if self.peering is not None:
-            now_s = turn.observation.now_s
-            told = self.peering.tell(self.engine, turn.after, now_s=now_s)
+            told = self.peering.tell(self.engine, turn.after, turn.observation)
             status = {**status, "federation": told}
         self.vitals.status = status
         try:

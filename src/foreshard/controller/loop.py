@@ -90,7 +90,13 @@ class Loop:
         self._state: EngineState | None = None
         self._is_adopted = False
         self._verify_at_s = float("inf")
-        self._keeping = Keeping(engine=engine, fleet=fleet, store=world.store, vitals=world.vitals)
+        self._keeping = Keeping(
+            engine=engine,
+            fleet=fleet,
+            store=world.store,
+            vitals=world.vitals,
+            peering=world.peering,
+        )
         self._instruments = self._keeping.instruments
         self._errands: set[asyncio.Task[None]] = set()
         self._teller = Teller(world.mover)

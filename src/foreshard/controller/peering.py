@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from foreshard.engine import Engine, EngineState
 from foreshard.model.federation import Membership
+from foreshard.model.telemetry import Health, Observation
 from foreshard.planning.federation import aggregate_of
 from foreshard.ports import PeerExchange
 
@@ -28,10 +31,18 @@ class Peering:
     membership: Membership
     ceiling: float
 
-    def tell(self, engine: Engine, state: EngineState, *, now_s: float) -> Mapping[str, Any]:
-        """Publish what the others may count on; what is known of them, as JSON values."""
-        heard = self.exchange.heard()
+    def tell(
+        self, engine: Engine, state: EngineState, observation: Observation
+    ) -> Mapping[str, Any]:
+        """Publish what the others may count on; what is known of them, as JSON values.
+
+        While its balancers are silent a region says nothing new, and its last word ages. Cells
+        that look dead offer nothing, also while it is not believed that they all are.
+        """
+        now_s, heard = observation.now_s, self.exchange.heard()
         ground, estimate, takes = engine.holdings(state)
+        looks = [observation.cells[name].health for name in ground.fleet.names]
+        takes &= np.array([health is not Health.DOWN for health in looks])
         own = aggregate_of(
             self.membership,
             ground,
@@ -41,7 +52,7 @@ class Peering:
             ceiling=self.ceiling,
             now_s=now_s,
         )
-        if state.workload.is_trusted:
+        if state.workload.is_trusted and observation.demand_rps is not None:
             self.exchange.publish(own)
         region = self.membership.region
         return {

@@ -209,7 +209,8 @@ class Engine:
             now_s=now_s,
             without=odd,
         )
-        judgement = belief.judgement
+        # A forecast that is distrusted takes no class off a cell either, and renews no shift.
+        judgement = belief.judgement if belief.distrust is None else None
         alarms = [
             belief.distrust,
             all_look_dead(observation, state.cells),
@@ -222,6 +223,7 @@ class Engine:
             affordable=half_leaves(state, estimate, self._ground, self._budget),
             distrusts_forecast=alarms[0] is not None or freeze is not None,
             distrusts_deaths=alarms[1] is not None,
+            max_evacuations=self._budget.max_evacuations,
             holding=self._custodian.holding(state.table),
             distrusted=distrusted(state.trust, self._fleet),
         )
@@ -249,7 +251,7 @@ class Engine:
             cells=cells,
             shuns=shuns,
             trust=trust,
-            judged_at_s=forecast.made_at_s if judgement and forecast else state.judged_at_s,
+            judged_at_s=forecast.made_at_s if belief.judgement and forecast else state.judged_at_s,
             evacuating=evacuations(state, cells, estimate, self._ground, observation),
             caution=cautious(
                 state, estimate, observation, heeded, self._ground, thresholds=thresholds

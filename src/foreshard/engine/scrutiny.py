@@ -128,7 +128,8 @@ def _panic(
     cells: Mapping[str, CellState], judgement: Judgement, *, budget: Budget, likely_p: float
 ) -> Reason | None:
     """More cells predicted to fail than is believable: then the forecast is distrusted."""
-    limit = budget.believable_failures * len(cells)
+    # One is always believable, in a fleet of two as well: the rest must be able to carry it.
+    limit = max(1.0, budget.believable_failures * len(cells))
     # A forecast that is wrong about many is no better for those whose gauges are believed.
     doubts = (*judgement.cells.values(), *judgement.unheard.values())
     doubted = sum(1 for doubt in doubts if doubt.p_long >= likely_p)

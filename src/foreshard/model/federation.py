@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 
 from foreshard.model.errors import InvalidValueError
 
@@ -56,6 +57,10 @@ class Aggregate:
     grants: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isfinite(self.made_at_s):
+            raise InvalidValueError(
+                f"aggregate of {self.region}: made_at_s is {self.made_at_s}, must be finite"
+            )
         for what, amounts in (("offers", self.offers), ("uses", self.uses), *self.grants.items()):
             for resource, amount in amounts.items():
                 if not 0.0 <= amount < float("inf"):

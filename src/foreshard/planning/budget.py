@@ -48,7 +48,7 @@ class Budget:
             at once cost 24 % where one cost 2 %.
         believable_failures: Fraction of cells predicted to fail beyond which the forecast is
             distrusted. Default .34: more than a third at once is a broken model or a common
-            cause, and moving work among the doomed helps neither.
+            cause, and moving work among the doomed helps neither. One cell is always believed.
         stale_s: Telemetry older than this is not acted upon. Default 10 s: ten missed looks.
     """
 

@@ -51,7 +51,8 @@ def aggregate_of(
         now_s: The moment.
     """
     own = np.array([not c.is_peer for c in ground.fleet.cells]) & takes
-    known = np.isfinite(estimate.capacity[own]).all(axis=0) & bool(own.any())
+    # Of no cells at all it is known that they offer nothing: to say nothing is to say "as before".
+    known = np.isfinite(estimate.capacity[own]).all(axis=0)
     capacity = np.where(known, estimate.capacity[own], 0.0)
     offers: Floats = capacity.sum(axis=0)
     largest = capacity.max(axis=0, initial=0.0)

@@ -16,6 +16,7 @@ import numpy as np
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.plan import Reason, Recycle
 from foreshard.model.telemetry import CellReading, Fresh, Health, Observation
+from foreshard.planning.bounds import takes_work
 from foreshard.planning.judgement import Doubt, Judgement, describe_s
 from foreshard.planning.phases import CellState, Phase, Trigger, Why, advance, allows
 from foreshard.planning.policy import Policy
@@ -44,6 +45,7 @@ class Outlook:
         distrusts_forecast: More is predicted to fail than is believable, or changes are frozen:
             no forecast takes work off a cell.
         distrusts_deaths: Everything in service looks dead: then it is the looking that fails.
+        max_evacuations: So many cells may be emptied on a forecast at a time.
         holding: Cells that hold slots with data: without a request, they are not empty.
         distrusted: Cells that get less because of what they did to requests.
     """
@@ -53,6 +55,7 @@ class Outlook:
     affordable: Callable[[str], bool]
     distrusts_forecast: bool
     distrusts_deaths: bool
+    max_evacuations: int = 1
     holding: Collection[str] = frozenset()
     distrusted: Collection[str] = frozenset()
 
@@ -64,14 +67,14 @@ def live_on(
     after = dict(states)
     reasons: list[Reason] = []
     recycles: list[Recycle] = []
-    seen = _Seen.of(outlook, policy)
+    seen = _Seen.of(states, outlook, policy)
     going = {n for n, s in states.items() if s.why is Why.FORECAST and s.phase in UNDER_WAY}
     for name in sorted(states):
         state = states[name]
         if seen.says_nothing_of(name, state):
             continue
         step = _Step(name, state, seen, outlook, policy)
-        state = step.through(evacuating=bool(going - {name}))
+        state = step.through(under_way=len(going - {name}))
         after[name] = state
         if state.why is Why.FORECAST and state.phase in UNDER_WAY:
             going.add(name)
@@ -90,14 +93,16 @@ class _Seen:
         outlook: What the life cycle may know.
         failing: Cells that fail most of their requests while their siblings do not.
         windows: Maintenance that is open or near, by cell; the first to begin.
+        kept: Cells that are not emptied for theirs, for nobody else would be left.
     """
 
     outlook: Outlook
     failing: frozenset[str]
     windows: Mapping[str, SystemEvent]
+    kept: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, outlook: Outlook, policy: Policy) -> _Seen:
+    def of(cls, states: Mapping[str, CellState], outlook: Outlook, policy: Policy) -> _Seen:
         observation = outlook.observation
         ahead_s = policy.drain_ahead_s + policy.stride_s
         near = [
@@ -106,10 +111,18 @@ class _Seen:
             if e.kind is EventKind.MAINTENANCE and e.is_within(observation.now_s, ahead_s=ahead_s)
         ]
         near.sort(key=lambda e: (e.starts_at_s, e.id), reverse=True)
+        # No name is every name.
+        windows = {name: event for event in near for name in event.cells or states}
+        serving = {
+            name
+            for name, state in states.items()
+            if takes_work(state) and observation.cells[name].health is not Health.DOWN
+        }
         return cls(
             outlook=outlook,
             failing=_failing(observation.cells),
-            windows={name: event for event in near for name in event.cells},
+            windows=windows,
+            kept=frozenset() if serving - windows.keys() else frozenset(serving),
         )
 
     def says_nothing_of(self, name: str, state: CellState) -> bool:
@@ -147,17 +160,20 @@ class _Step:
         self.reasons: list[Reason] = []
         self.recycles: list[Recycle] = []
 
-    def through(self, *, evacuating: bool) -> CellState:
+    def through(self, *, under_way: int) -> CellState:
         self._notice()
         window = self.seen.windows.get(self.name)
         death = self._death()
         if death and not self._is_expected_down(window) and not self.outlook.distrusts_deaths:
             if allows(self.state.phase, Trigger.DIED):
                 self._move(Trigger.DIED, "cell.died", f"{death}; all its work leaves", Why.DOWN)
+        elif window is not None and self.name in self.seen.kept:
+            text = f"maintenance {window.id} would leave no cell in service: its work stays; move"
+            self._say("maintenance.kept", f"{text} the window, or call it off")
         elif window is not None and self.state.phase is not Phase.RECYCLING:
             self._prepare(window)
         elif self.state.phase in (Phase.ACTIVE, Phase.WARMING):
-            self._doubt(evacuating=evacuating)
+            self._doubt(under_way=under_way)
         elif self.state.phase is Phase.DRAINING:
             self._confirm_or_relent()
         elif self.state.phase is Phase.DRAINED:
@@ -178,6 +194,9 @@ class _Step:
         if judged is not None and self.name in judged.known:
             doubted = self.name in judged.cells
             since, clear = self.state.doubted_since_s, self.state.cleared_since_s
+            thresholds = self.policy.thresholds
+            if self.now_s - self.state.renewed_at_s > thresholds.relent_s + thresholds.doubt_s:
+                since = NAN  # nobody has held it since; NaN compares as false
             self.state = replace(
                 self.state,
                 doubted_since_s=(self.now_s if math.isnan(since) else since) if doubted else NAN,
@@ -229,7 +248,7 @@ class _Step:
             text = f"maintenance {window.id} {begins}; all its work leaves"
             self._move(Trigger.CONFIRMED, "maintenance.drained", text, Why.MAINTENANCE)
 
-    def _doubt(self, *, evacuating: bool) -> None:
+    def _doubt(self, *, under_way: int) -> None:
         judged = self.outlook.judgement
         doubt = judged.cells.get(self.name) if judged else None
         if doubt is None or judged is None or self.outlook.distrusts_forecast:
@@ -242,10 +261,9 @@ class _Step:
         if not doubt.begins(thresholds):
             return
         facts = _facts(doubt)
-        if evacuating:
-            self._say(
-                "guard.one_evacuation", f"{doubt.text}; another evacuation is under way", facts
-            )
+        if under_way >= self.outlook.max_evacuations:
+            others = "another evacuation is under way" if under_way else "no evacuation is allowed"
+            self._say("guard.one_evacuation", f"{doubt.text}; {others}", facts)
         elif not self.outlook.affordable(self.name):
             text = (
                 f"{doubt.text}; the rest cannot carry its work under the ceiling, so it keeps it"
@@ -326,6 +344,7 @@ class _Step:
         if (
             not math.isnan(proved)
             and renewed
+            and not is_awaited
             and self.now_s - proved >= needed_s
             and (quarantined or not gave_up)
         ):

@@ -160,14 +160,16 @@ class Situation:
     def permitted(self) -> Flags:
         """[F, C] who may take what: eligible, not dead, not barred.
 
-        A flow that would have no cell left keeps all eligible ones: if everything looks dead,
-        what looks is more likely to be broken.
+        A flow that would have no cell left keeps barred ones, and if all of them are dead all
+        eligible ones: if everything looks dead, what looks is more likely to be broken.
         """
         out = self.dead | np.array([c in self.barred for c in self.cells])
+        alive = self.eligible & ~self.dead[None, :]
+        alive = np.where(alive.any(axis=1, keepdims=True), alive, self.eligible)
         allowed = self.eligible & ~out[None, :]
         if self.keeps is not None:
             allowed |= self.keeps
-        return np.where(allowed.any(axis=1, keepdims=True), allowed, self.eligible)
+        return np.where(allowed.any(axis=1, keepdims=True), allowed, alive)
 
     @cached_property
     def value(self) -> Floats:

@@ -16,6 +16,7 @@ from foreshard.model.errors import SourceError
 from foreshard.model.federation import Aggregate
 from foreshard.model.telemetry import CellMetrics, Fresh, Health, Missing
 from foreshard.model.topology import Cell, Node
+from foreshard.ports import Heard
 from foreshard.testing import FakeClock
 from tests.adapters.routing.envoy_bench import free_port
 
@@ -54,6 +55,9 @@ def test_an_aggregate_comes_back_as_it_was(
         (encode(aggregate(region="ap")), "of region 'ap'"),
         (encode(aggregate()).replace("2.5", "-2.5"), "must be 0"),
         (encode(aggregate()).replace("2.5", "NaN"), "must be 0"),
+        (encode(aggregate()).replace('"made_at_s": 1.0', '"made_at_s": NaN'), "must be finite"),
+        (encode(aggregate()).replace('"made_at_s": 1.0', f'"made_at_s": 1{400 * "0"}'), "no agg"),
+        ("[" * 100_000, "no aggregate"),
     ],
 )
 def test_what_is_no_aggregate_is_refused_in_words(text: str, says: str) -> None:
@@ -111,3 +115,58 @@ async def test_a_peer_is_heard_ages_while_the_link_is_cut_and_is_heard_again() -
             assert isinstance(reading, Fresh)
             assert reading.age_s == 0.0
             assert 0.0 < reading.metrics.capacity["cpu"] < 1e-6
+
+
+async def test_a_late_copy_is_no_news_until_nothing_newer_comes_any_more() -> None:
+    clock = FakeClock(100.0)
+    port, told = free_port(), [aggregate(made_at_s=50.0)]
+    asked = [0]
+
+    async def page() -> Answer:
+        asked[0] += 1
+        return Answer(text=encode(told[0]))
+
+    async def ask_twice() -> None:
+        until_asked = asked[0] + 3
+        await until(lambda: asked[0] >= until_asked)
+
+    url = f"http://127.0.0.1:{port}/aggregate"
+    peers = HttpPeers({"us": url}, now_s=clock.now_s, every_s=0.02)
+    async with pages(f"127.0.0.1:{port}", {"/aggregate": page}), peers:
+        await until(lambda: "us" in peers.heard())
+        told[0] = aggregate(made_at_s=49.0, grant=7.0)
+        await ask_twice()
+        assert peers.heard()["us"].aggregate.made_at_s == 50.0
+        # It was started anew, and its clock is behind.
+        clock.advance(1.0)
+        await until(lambda: peers.heard()["us"].aggregate.made_at_s == 49.0)
+
+
+async def test_an_answer_in_many_parts_is_read_whole() -> None:
+    port, text = free_port(), encode(aggregate())
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n".encode())
+        for part in (text[:9], text[9:30], text[30:]):
+            await writer.drain()
+            await asyncio.sleep(0.02)
+            writer.write(part.encode())
+        writer.close()
+
+    url = f"http://127.0.0.1:{port}/aggregate"
+    peers = HttpPeers({"us": url}, now_s=FakeClock(1.0).now_s, every_s=0.02)
+    async with await asyncio.start_server(answer, "127.0.0.1", port), peers:
+        await until(lambda: "us" in peers.heard())
+
+
+async def test_a_peer_that_names_this_region_no_more_grants_it_nothing() -> None:
+    class Told:
+        def publish(self, own: Aggregate) -> None: ...
+
+        def heard(self) -> dict[str, Heard]:
+            return {"us": Heard(aggregate=aggregate(), at_s=1.0)}
+
+    cells = PeerCells(Inner(), Told(), region="ap", now_s=FakeClock(1.0).now_s)
+    _, reading = (await cells.read((PEER,)))["us"]
+    assert isinstance(reading, Fresh)
+    assert 0.0 < reading.metrics.capacity["cpu"] < 1e-6

@@ -13,6 +13,18 @@ __all__ = ["decode", "encode"]
 FORMAT = 1
 """Rises when an aggregate of the old form can no longer be read."""
 
+# Whatever is sent must end as a `SourceError`: a peer that is no longer asked is lost for good.
+# A number of 400 digits overflows, a thousand brackets are too deep.
+NONSENSE = (
+    InvalidValueError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+
 
 def encode(one: Aggregate) -> str:
     """An aggregate as text."""
@@ -55,7 +67,7 @@ def decode(text: str, *, region: str) -> Aggregate:
             uses=_amounts(values["uses"]),
             grants={str(peer): _amounts(each) for peer, each in values["grants"].items()},
         )
-    except (InvalidValueError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except NONSENSE as error:
         raise SourceError(f"peer {region}: what it says is no aggregate: {error!r}") from error
 
 

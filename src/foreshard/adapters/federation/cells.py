@@ -51,7 +51,9 @@ class PeerCells:
         known = self._exchange.heard().get(cell.name)
         if known is None:
             return Health.UNKNOWN, Missing(f"region {cell.name} was never heard of")
-        grants = known.aggregate.grants.get(self._region, {})
+        told = known.aggregate
+        # Whoever does not name this region (any more) grants it nothing of what it has.
+        grants = told.grants.get(self._region, dict.fromkeys(told.offers, 0.0))
         capacity = {name: max(amount, LEAST_GRANT) for name, amount in grants.items()}
         age_s = max(0.0, self._now_s() - known.at_s)
         return Health.UP, Fresh(metrics=CellMetrics(gauges={}, capacity=capacity), age_s=age_s)

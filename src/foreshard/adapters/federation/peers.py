@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 # An aggregate is a few numbers a peer; more is something else.
 MOST_BYTES = 1_000_000
+# An older word than the newest is a late copy, unless no newer one has come for so many questions:
+# then that engine was started anew, with a clock that is behind.
+PATIENT_QUESTIONS = 5
 
 
 class HttpPeers:
@@ -101,9 +104,13 @@ class HttpPeers:
         if name in self._deaf:
             self._deaf.discard(name)
             log.info("peer.heard", peer=name)
-        known = self._heard.get(name)
-        if known is None or known.aggregate.made_at_s != told.made_at_s:
-            self._heard[name] = Heard(aggregate=told, at_s=self._now_s())
+        known, now_s = self._heard.get(name), self._now_s()
+        if known is not None:
+            newer_s = told.made_at_s - known.aggregate.made_at_s
+            is_patient = now_s - known.at_s < PATIENT_QUESTIONS * self._every_s
+            if newer_s == 0.0 or (newer_s < 0.0 and is_patient):
+                return
+        self._heard[name] = Heard(aggregate=told, at_s=now_s)
 
     async def _ask(self, name: str) -> Aggregate:
         """One answer.
@@ -116,10 +123,20 @@ class HttpPeers:
             async with self._session.get(self._urls[name], allow_redirects=False) as answer:
                 if answer.status != 200:
                     raise SourceError(f"peer {name}: answered {answer.status}")
-                content = await answer.content.read(MOST_BYTES + 1)
+                content = await _content(answer)
         except (aiohttp.ClientError, TimeoutError) as error:
             why = str(error) or type(error).__name__
             raise SourceError(f"peer {name}: does not answer: {why}") from error
         if len(content) > MOST_BYTES:
             raise SourceError(f"peer {name}: says more than {MOST_BYTES} bytes")
         return decode(content.decode("utf-8", "replace"), region=name)
+
+
+async def _content(answer: aiohttp.ClientResponse) -> bytes:
+    """All of it, or a little more than may be: one read is one packet, which may be a part."""
+    content = bytearray()
+    async for part in answer.content.iter_any():
+        content += part
+        if len(content) > MOST_BYTES:
+            break
+    return bytes(content)
