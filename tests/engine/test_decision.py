@@ -278,6 +278,26 @@ def test_one_of_two_cells_that_dies_leaves() -> None:
     assert pair.share("checkout", "us-1") == 1.0
 
 
+@pytest.mark.parametrize("held", ["refused", "frozen", "blind"])
+def test_a_cell_that_comes_back_while_no_plan_gets_out_climbs_all_the_same(held: str) -> None:
+    back = settled()
+    back.down.add("eu-1")
+    back.run(3, calm(0.0))
+    back.down.clear()
+    back.refused, back.deaf = held == "refused", held == "blind"
+    if held == "frozen":
+        freeze = maintenance("eu-1", known_s=0.0, starts_s=15.0, ends_s=90.0)
+        back.events.append(replace(freeze, kind=EventKind.FREEZE))
+    back.run(30, calm(0.0))
+    assert back.share("search", "eu-1") == 0.0
+    back.refused, back.deaf = False, False
+    back.events.clear()
+    seen = [back.share("search", "eu-1") for _ in range(3) if back.run(1, calm(0.0))]
+    assert 0.0 < max(seen) <= 0.1 / 6 + 0.01
+    back.run(20, calm(0.0))
+    assert back.share("search", "eu-1") == pytest.approx(1 / 6, abs=0.01)
+
+
 def test_a_cell_that_never_comes_back_is_restarted_so_often_and_then_left_to_a_person() -> None:
     crash = settled()
     crash.down = {"us-2"}

@@ -24,6 +24,7 @@ from foreshard.engine.ledger import (
     situation_of,
     step_of,
     takers,
+    untried,
 )
 from foreshard.engine.memory import (
     begun,
@@ -226,6 +227,7 @@ class Engine:
             max_evacuations=self._budget.max_evacuations,
             holding=self._custodian.holding(state.table),
             distrusted=distrusted(state.trust, self._fleet),
+            untried=untried(state, estimate, self._ground),
         )
         cells, reasons, recycle = live_on(state.cells, outlook, self._policy)
         takes = takers(cells, self._ground)
