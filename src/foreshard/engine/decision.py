@@ -325,7 +325,7 @@ class Engine:
             state.cells,
             is_trusted=state.workload.is_trusted,
             stale_s=self._budget.stale_s,
-            peers=self._fleet.peers,
+            peers=self._fleet.peers | observation.lost,
         )
         held = held or change_freeze(observation)
         if held is None:

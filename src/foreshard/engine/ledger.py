@@ -264,7 +264,7 @@ def situation_of(
         distrusted=distrusted(state.trust, ground.fleet),
         returning=frozenset(n for n, cell in state.cells.items() if cell.phase is Phase.WARMING),
         shunned=frozenset(p for p, off in state.shuns.items() if off.stage is not Stage.SUSPECT),
-        peers=ground.fleet.peers,
+        peers=ground.fleet.peers | observation.lost,
         places=ground.places,
         frozen=frozen.text if (frozen := change_freeze(observation)) else "",
     )

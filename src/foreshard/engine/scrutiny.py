@@ -185,8 +185,8 @@ def blindness(
         cells: Only those that take work are asked after.
         is_trusted: Whether demand and capacities are known by now.
         stale_s: Older telemetry counts as silence.
-        peers: Cells that stand for regions of other engines: one that is silent is cut off, and
-            no reason not to plan.
+        peers: Cells that stand for regions of other engines, or in regions that are lost: one that
+            is silent is cut off, and no reason not to plan.
     """
     serving = [n for n, cell in sorted(cells.items()) if takes_work(cell) and n not in peers]
     silent = [name for name in serving if not is_heard(observation.cells[name], stale_s)]
