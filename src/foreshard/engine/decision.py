@@ -42,6 +42,7 @@ from foreshard.engine.scrutiny import (
     blindness,
     cautious,
     change_freeze,
+    corrected,
     staleness,
 )
 from foreshard.engine.state import EngineState
@@ -194,6 +195,7 @@ class Engine:
             forecast: The newest forecast, whatever its age; None = there is none.
         """
         credence, observation, odd, doubts = believed(state.credence, observation, self._fleet)
+        observation, contradicted = corrected(observation, state.cells, self._budget)
         before = state.workload
         workload = self._profiler.update(before, observation, state.plan)
         state = replace(
@@ -246,7 +248,7 @@ class Engine:
         strained = strains(before, workload, self._fleet, self._classes)
         alarmed = [alarm for alarm in alarms if alarm is not None]
         told = (*harm_reasons, *strained, *class_reasons, *belief.reasons, *alarmed)
-        reasons = (*doubts, *reasons, *told)
+        reasons = (*doubts, *contradicted, *reasons, *told)
         heeded, thresholds = forecast if judgement else None, self._policy.thresholds
         state = replace(
             state,

@@ -9,13 +9,16 @@ import numpy as np
 from foreshard.model.telemetry import CellReading
 from foreshard.planning.siblings import median_of_others
 
-__all__ = ["failing"]
+__all__ = ["answers", "failing"]
 
 NAN = float("nan")
 # Fewer requests a second say nothing about how many fail.
 TELLING_RPS = 1.0
 # Beyond the first a cell fails its requests; under the second its siblings do not.
 FAILING_RATIO, CALM_RATIO = 0.5, 0.1
+# No more than this fails where a cell answers what it is asked; one that died in the middle of a
+# look has failed more.
+WELL_RATIO = 0.01
 
 
 def failing(readings: Mapping[str, CellReading]) -> frozenset[str]:
@@ -32,6 +35,12 @@ def failing(readings: Mapping[str, CellReading]) -> frozenset[str]:
     # NaN compares as false: where no sibling is known, what the cell shows is enough.
     fails = (ratios > FAILING_RATIO) & ~(usual >= CALM_RATIO)
     return frozenset(name for name, lost in zip(readings, fails.tolist(), strict=True) if lost)
+
+
+def answers(reading: CellReading) -> bool:
+    """Whether a cell answers its requests well, whatever health checks say; False = not known."""
+    # NaN compares as false.
+    return _failed_ratio(reading) <= WELL_RATIO
 
 
 def _failed_ratio(reading: CellReading) -> float:
