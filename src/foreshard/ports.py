@@ -88,6 +88,8 @@ class BalancerReading:
         demand_rps: By flow: all requests that arrived, shed ones too.
         in_flight: Open requests by cell, where known.
         shed_rps: By flow: requests that the table refused.
+        silent_origins: Regions of whose balancers none has been heard for a while; what they
+            carry is in none of these figures. Whether they carry anything is not known here.
     """
 
     interval_s: float
@@ -95,6 +97,7 @@ class BalancerReading:
     demand_rps: Mapping[Flow, float]
     in_flight: Mapping[str, float]
     shed_rps: Mapping[Flow, float] = field(default_factory=dict)
+    silent_origins: frozenset[str] = frozenset()
 
 
 class TrafficSource(Protocol):

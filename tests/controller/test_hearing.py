@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from foreshard.controller.hearing import Hearing
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.telemetry import CellMetrics, CellReading, Fresh, Health, Missing
+from foreshard.ports import BalancerReading
 from tests.engine.shop import fleet_of
 
 HEARD = CellReading(
@@ -102,3 +103,16 @@ def test_a_freeze_of_some_cells_is_said_to_be_of_all() -> None:
         hearing.events((event,))
         hearing.events((event,))
     assert [(line["event"], line["cells"]) for line in logs] == [("event.freezes_all", ["eu-1"])]
+
+
+def test_a_silent_balancer_is_named_once_and_so_is_a_region_without_any() -> None:
+    hearing = Hearing(fleet_of())
+    heard = BalancerReading(interval_s=1.0, traffic={}, demand_rps={}, in_flight={})
+    lost = replace(heard, silent_origins=frozenset({"us"}))
+    silent = Missing("envoy 10.0.0.9:9901: does not answer")
+    looks: list[BalancerReading | Missing] = [silent, heard, silent, silent, silent, lost, lost]
+    with capture_logs() as logs:
+        for now_s, seen in enumerate(looks):
+            hearing.balancers(seen, now_s=float(now_s))
+    told = [(line["event"], line.get("because", line.get("origins"))) for line in logs]
+    assert told == [("balancers.unheard", silent.because), ("balancers.lost", ["us"])]

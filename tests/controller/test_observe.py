@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isnan
+
+import pytest
 
 from foreshard.controller.observe import observation_of
 from foreshard.controller.verify import strays
 from foreshard.model.plan import Plan, Split
-from foreshard.model.telemetry import ClassTraffic, Health, Missing
+from foreshard.model.telemetry import CellMetrics, ClassTraffic, Fresh, Health, Missing
 from foreshard.model.workload import Flow
 from foreshard.ports import BalancerReading
 from tests.engine.shop import CELLS, START_S, fleet_of
@@ -42,6 +45,25 @@ def test_a_silent_balancer_is_never_zero_demand() -> None:
     assert seen.demand_rps is None
     assert all(reading.traffic is None for reading in seen.cells.values())
     assert seen.interval_s == 1.0
+
+
+@pytest.mark.parametrize("alive", [(), ("us-2",)])
+def test_a_silent_region_is_done_without_only_if_its_cells_are_silent_too(
+    alive: tuple[str, ...],
+) -> None:
+    heard = ("eu-1", "eu-2", "eu-3", *alive)
+    fresh = (Health.UP, Fresh(metrics=CellMetrics(gauges={}), age_s=0.1))
+    seen = observation_of(
+        fleet_of(),
+        now_s=START_S,
+        interval_s=1.0,
+        said=dict.fromkeys(heard, fresh),
+        seen=replace(counted(eu_1=5.0), silent_origins=frozenset({"us"})),
+        events=(),
+    )
+    assert seen.demand_rps == (None if alive else {Flow("eu", "search"): 5.0})
+    assert (seen.cells["eu-1"].traffic is None) == bool(alive)
+    assert seen.lost == (frozenset() if alive else {"us-1", "us-2", "us-3"})
 
 
 PLAN = Plan(splits={Flow("eu", "search"): Split(shares={"eu-1": 0.5, "eu-2": 0.5})})

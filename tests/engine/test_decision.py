@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 from foreshard.engine import EngineState
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.plan import Act, Hold
+from foreshard.model.telemetry import Health, Observation
 from foreshard.planning.shunning import Stage
 from tests.engine.shop import (
     BUDGET,
@@ -278,6 +279,26 @@ def test_one_of_two_cells_that_dies_leaves() -> None:
     assert pair.share("checkout", "us-1") == 1.0
 
 
+@pytest.mark.parametrize("held", ["refused", "frozen", "blind"])
+def test_a_cell_that_comes_back_while_no_plan_gets_out_climbs_all_the_same(held: str) -> None:
+    back = settled()
+    back.down.add("eu-1")
+    back.run(3, calm(0.0))
+    back.down.clear()
+    back.refused, back.deaf = held == "refused", held == "blind"
+    if held == "frozen":
+        freeze = maintenance("eu-1", known_s=0.0, starts_s=15.0, ends_s=90.0)
+        back.events.append(replace(freeze, kind=EventKind.FREEZE))
+    back.run(30, calm(0.0))
+    assert back.share("search", "eu-1") == 0.0
+    back.refused, back.deaf = False, False
+    back.events.clear()
+    seen = [back.share("search", "eu-1") for _ in range(3) if back.run(1, calm(0.0))]
+    assert 0.0 < max(seen) <= 0.1 / 6 + 0.01
+    back.run(20, calm(0.0))
+    assert back.share("search", "eu-1") == pytest.approx(1 / 6, abs=0.01)
+
+
 def test_a_cell_that_never_comes_back_is_restarted_so_often_and_then_left_to_a_person() -> None:
     crash = settled()
     crash.down = {"us-2"}
@@ -295,6 +316,38 @@ def test_all_cells_dead_is_not_believed_and_nothing_moves() -> None:
     assert blind.state.table is table
     assert ("fleet", "guard.panic") in blind.codes()
     assert {blind.phase(cell) for cell in CELLS} == {"active"}
+
+
+@dataclass
+class Slandered(Shop):
+    """A shop in which health checks fail of cells that serve."""
+
+    lied: set[str] = field(default_factory=set)
+
+    def observe(self) -> Observation:
+        seen = super().observe()
+        ill = {n: replace(seen.cells[n], health=Health.DOWN) for n in self.lied}
+        return replace(seen, cells={**seen.cells, **ill})
+
+
+@pytest.mark.parametrize("at_a_time", [1, 3, 6])
+def test_a_health_check_that_fails_everywhere_one_by_one_empties_no_serving_fleet(
+    at_a_time: int,
+) -> None:
+    fleet = fleet_of()
+    served = Slandered(engine=engine_of(fleet), fleet=fleet)
+    served.run(SETTLED, calm(0.0))
+    for first in range(0, len(CELLS), at_a_time):
+        served.lied.update(CELLS[first : first + at_a_time])
+        served.run(1)
+    served.run(40)
+    serving = [cell for cell in CELLS if served.share("search", cell) > 0.1]
+    assert len(serving) >= 4
+    assert ("fleet", "guard.panic") in served.codes()
+    # One that fails what it is asked is dead all the same.
+    served.down.add(serving[0])
+    served.run(3)
+    assert served.share("search", serving[0]) == 0.0
 
 
 def test_a_cell_that_is_silent_and_fails_is_taken_for_dead_after_a_while() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreshard.model.routing import RoutingTable, WeightRow
+from foreshard.model.telemetry import Observation
 from foreshard.model.workload import Needs
 from tests.engine.shop import BUDGET, CLASSES, POLICY, Shop, engine_of, fleet_of, request_class
 
@@ -178,3 +179,44 @@ def test_of_two_regions_as_near_the_overflow_takes_the_cheaper_link() -> None:
     away = {r: to(shop, "search", "us", r) + to(shop, "report", "us", r) for r in ("eu", "ap")}
     assert away["ap"] > 0.05
     assert away["eu"] == 0.0
+
+
+@dataclass
+class Dark(Shop):
+    """A shop of which nothing is heard from silent cells any more, nor from balancers in eu."""
+
+    def observe(self) -> Observation:
+        seen = super().observe()
+        if not self.silent:
+            return seen
+        assert seen.demand_rps is not None
+        return replace(
+            seen,
+            demand_rps={f: rate for f, rate in seen.demand_rps.items() if f.origin != "eu"},
+            lost=frozenset(self.silent),
+        )
+
+
+def test_what_is_left_is_steered_while_the_larger_region_is_lost() -> None:
+    names = ("eu-1", "eu-2", "eu-3", "eu-4", "us-1", "us-2", "us-3")
+    fleet = fleet_of(names, latency_ms=LATENCY_MS)
+    shop = Dark(
+        engine=engine_of(fleet, origins=("eu", "us")),
+        fleet=fleet,
+        origins=("eu", "us"),
+        weights={"eu": 0.5, "us": 0.5},
+    )
+    shop.run(20)
+    shop.silent |= {"eu-1", "eu-2", "eu-3", "eu-4"}
+    # Those who came to eu come to us now.
+    shop.weights = {"eu": 0.0, "us": 1.0}
+    shop.run(30)
+    since = len(shop.decisions)
+    assert shop.share("report", "", "us") > 0.05, "refused before the rest queue"
+    assert shop.share("search", "", "us") == pytest.approx(0.0, abs=0.02)
+    # And one of the rest dies.
+    shop.down.add("us-1")
+    shop.run(10)
+    assert shop.share("checkout", "us-1", "us") == 0.0
+    assert "telemetry.stale" not in {code for _, code in shop.codes(since=since)}
+    assert ("fleet", "shed.began") in shop.codes()

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 
 import structlog
 
-from foreshard.controller.tidings import Tidings, first_names
+from foreshard.controller.tidings import Reminder, Tidings, first_names
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.telemetry import CellReading, Missing
 from foreshard.model.topology import Fleet
+from foreshard.ports import BalancerReading
 
 __all__ = ["Hearing"]
 
@@ -36,6 +37,8 @@ class Hearing:
         self._strange: set[str] = set()
         self._fell_silent = Tidings(_silent, _many_silent)
         self._is_heard = Tidings(_heard, _many_heard)
+        self._no_balancers, self._no_region = Reminder(), Reminder()
+        self._silent_looks = 0
 
     def cells(self, readings: Mapping[str, CellReading], *, now_s: float) -> None:
         """Say which cells' metrics fell silent, and which are heard again."""
@@ -51,6 +54,26 @@ class Hearing:
                     self._is_heard.add(name)
         self._fell_silent.tell(now_s)
         self._is_heard.tell(now_s)
+
+    def balancers(self, seen: BalancerReading | Missing, *, now_s: float) -> None:
+        """Say which balancer keeps the fleet in the dark, and whose region is done without."""
+        if isinstance(seen, Missing):
+            self._silent_looks += 1
+            # One missed look is no news; the first one of all never tells a rate.
+            if self._silent_looks > 1 and self._no_balancers.is_due(seen.because, now_s):
+                log.warning("balancers.unheard", because=seen.because, effect="the plan is held")
+            return
+        self._silent_looks = 0
+        self._no_balancers.end()
+        origins = sorted(seen.silent_origins)
+        if not origins:
+            self._no_region.end()
+        elif self._no_region.is_due(", ".join(origins), now_s):
+            log.warning(
+                "balancers.lost",
+                origins=origins,
+                effect="planned without them while their cells are silent too, else held",
+            )
 
     def events(self, events: tuple[SystemEvent, ...]) -> None:
         """Say which events name cells that are not there, or freeze more than they say."""

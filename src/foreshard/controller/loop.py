@@ -250,6 +250,7 @@ class Loop:
         said, seen = await asyncio.gather(
             world.cells.read(self._fleet.cells), world.traffic.read()
         )
+        self._hearing.balancers(seen, now_s=world.clock.now_s())
         if world.events is not None:
             try:
                 self._events = await world.events.read()

@@ -37,10 +37,17 @@ def observation_of(
         replies: To notices of hand-overs, since the look before.
     """
     silent = (Health.UNKNOWN, Missing("no source named it"))
-    heard = seen if isinstance(seen, BalancerReading) else None
+    answers = {cell.name: said.get(cell.name, silent) for cell in fleet.cells}
+    heard, lost = seen if isinstance(seen, BalancerReading) else None, frozenset[str]()
+    if heard is not None and heard.silent_origins:
+        regions = heard.silent_origins
+        if all(_is_lost(region, fleet, answers) for region in regions):
+            lost = frozenset(c.name for c in fleet.cells if c.region in regions)
+        else:
+            heard = None
     cells = {}
     for cell in fleet.cells:
-        health, reading = said.get(cell.name, silent)
+        health, reading = answers[cell.name]
         cells[cell.name] = CellReading(
             health=health,
             reading=reading,
@@ -55,4 +62,17 @@ def observation_of(
         events=events,
         shed_rps=heard.shed_rps if heard else {},
         replies=replies,
+        lost=lost,
     )
+
+
+def _is_lost(
+    region: str, fleet: Fleet, said: Mapping[str, tuple[Health, Fresh | Missing]]
+) -> bool:
+    """Whether a region whose balancers are silent is lost: none of its cells is heard either.
+
+    Then no demand arises there that could be served here. Where cells are alive the silence is
+    that of the balancers alone, and they may carry as much as ever.
+    """
+    own = [cell.name for cell in fleet.cells if cell.region == region and not cell.is_peer]
+    return bool(own) and not any(isinstance(said[name][1], Fresh) for name in own)

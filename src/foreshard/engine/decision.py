@@ -24,6 +24,7 @@ from foreshard.engine.ledger import (
     situation_of,
     step_of,
     takers,
+    untried,
 )
 from foreshard.engine.memory import (
     begun,
@@ -41,6 +42,7 @@ from foreshard.engine.scrutiny import (
     blindness,
     cautious,
     change_freeze,
+    corrected,
     staleness,
 )
 from foreshard.engine.state import EngineState
@@ -193,6 +195,7 @@ class Engine:
             forecast: The newest forecast, whatever its age; None = there is none.
         """
         credence, observation, odd, doubts = believed(state.credence, observation, self._fleet)
+        observation, contradicted = corrected(observation, state.cells, self._budget)
         before = state.workload
         workload = self._profiler.update(before, observation, state.plan)
         state = replace(
@@ -226,6 +229,7 @@ class Engine:
             max_evacuations=self._budget.max_evacuations,
             holding=self._custodian.holding(state.table),
             distrusted=distrusted(state.trust, self._fleet),
+            untried=untried(state, estimate, self._ground),
         )
         cells, reasons, recycle = live_on(state.cells, outlook, self._policy)
         takes = takers(cells, self._ground)
@@ -244,7 +248,7 @@ class Engine:
         strained = strains(before, workload, self._fleet, self._classes)
         alarmed = [alarm for alarm in alarms if alarm is not None]
         told = (*harm_reasons, *strained, *class_reasons, *belief.reasons, *alarmed)
-        reasons = (*doubts, *reasons, *told)
+        reasons = (*doubts, *contradicted, *reasons, *told)
         heeded, thresholds = forecast if judgement else None, self._policy.thresholds
         state = replace(
             state,
@@ -323,7 +327,7 @@ class Engine:
             state.cells,
             is_trusted=state.workload.is_trusted,
             stale_s=self._budget.stale_s,
-            peers=self._fleet.peers,
+            peers=self._fleet.peers | observation.lost,
         )
         held = held or change_freeze(observation)
         if held is None:

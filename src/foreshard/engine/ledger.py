@@ -39,6 +39,7 @@ __all__ = [
     "step_of",
     "still_refused",
     "takers",
+    "untried",
 ]
 
 # A share that would change by less than this part of a mean cell's share stays where it is:
@@ -72,6 +73,17 @@ def is_of_others(state: EngineState, classes: Sequence[RequestClass], default: s
 def takers(cells: Mapping[str, CellState], ground: Ground) -> Flags:
     """[C] which cells take work."""
     return np.array([takes_work(cells[name]) for name in ground.fleet.names])
+
+
+def untried(state: EngineState, estimate: Estimate, ground: Ground) -> frozenset[str]:
+    """Returning cells that the live plan gives nothing, though they have a share to return to."""
+    returning = [n for n, cell in state.cells.items() if cell.phase is Phase.WARMING]
+    if not returning or state.plan is None:
+        return frozenset()
+    served = (shares_of(state.plan, ground) > 0.0).any(axis=0)
+    home = ground.quiet_shares(estimate, np.ones_like(served))
+    idle = np.flatnonzero(~served & (home > 0.0).any(axis=0)).tolist()
+    return frozenset(returning) & {ground.fleet.names[c] for c in idle}
 
 
 def can_leave(
@@ -252,7 +264,7 @@ def situation_of(
         distrusted=distrusted(state.trust, ground.fleet),
         returning=frozenset(n for n, cell in state.cells.items() if cell.phase is Phase.WARMING),
         shunned=frozenset(p for p, off in state.shuns.items() if off.stage is not Stage.SUSPECT),
-        peers=ground.fleet.peers,
+        peers=ground.fleet.peers | observation.lost,
         places=ground.places,
         frozen=frozen.text if (frozen := change_freeze(observation)) else "",
     )

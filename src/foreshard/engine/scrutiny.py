@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from foreshard.planning.budget import Budget
 from foreshard.planning.caution import Caution, excess_of
 from foreshard.planning.holdout import withhold
 from foreshard.planning.judgement import Judgement, cell_doubts, class_doubts
-from foreshard.planning.phases import CellState, Phase
+from foreshard.planning.lapse import answers
+from foreshard.planning.phases import CellState, Phase, Why
 from foreshard.planning.policy import Policy
 from foreshard.planning.problem import work_of
 from foreshard.planning.thresholds import Thresholds
@@ -31,6 +32,7 @@ __all__ = [
     "blindness",
     "cautious",
     "change_freeze",
+    "corrected",
     "is_heard",
     "staleness",
 ]
@@ -151,6 +153,32 @@ def all_look_dead(observation: Observation, cells: Mapping[str, CellState]) -> R
     return about_fleet("guard.panic", text)
 
 
+def corrected(
+    observation: Observation, cells: Mapping[str, CellState], budget: Budget
+) -> tuple[Observation, tuple[Reason, ...]]:
+    """The look without deaths that requests contradict, where more look dead than is believable.
+
+    A health check that asks a database fails in all cells, one a moment after the other, while
+    all of them serve: to believe it leaves the last cell with the work of all.
+    """
+    down = [n for n, cell in sorted(cells.items()) if _looks_dead(observation.cells[n], cell)]
+    out = sum(1 for cell in cells.values() if cell.why is Why.DOWN and not takes_work(cell))
+    serve = [name for name in down if answers(observation.cells[name])]
+    if not serve or len(down) + out <= max(1.0, budget.believable_failures * len(cells)):
+        return observation, ()
+    unknown = {n: replace(observation.cells[n], health=Health.UNKNOWN) for n in serve}
+    text = (
+        f"{len(down) + out} of {len(cells)} cells look dead, more than is believable, and "
+        f"{', '.join(serve)} answer what they are asked; they are not taken out"
+    )
+    seen = replace(observation, cells={**observation.cells, **unknown})
+    return seen, (about_fleet("guard.panic", text),)
+
+
+def _looks_dead(reading: CellReading, cell: CellState) -> bool:
+    return takes_work(cell) and reading.health is Health.DOWN
+
+
 def change_freeze(observation: Observation) -> Reason | None:
     """A change freeze that is open now; deaths and maintenance still take work off cells."""
     now_s = observation.now_s
@@ -185,8 +213,8 @@ def blindness(
         cells: Only those that take work are asked after.
         is_trusted: Whether demand and capacities are known by now.
         stale_s: Older telemetry counts as silence.
-        peers: Cells that stand for regions of other engines: one that is silent is cut off, and
-            no reason not to plan.
+        peers: Cells that stand for regions of other engines, or in regions that are lost: one that
+            is silent is cut off, and no reason not to plan.
     """
     serving = [n for n, cell in sorted(cells.items()) if takes_work(cell) and n not in peers]
     silent = [name for name in serving if not is_heard(observation.cells[name], stale_s)]

@@ -154,6 +154,8 @@ class Observation:
         shed_rps: Refused requests a second per flow, as far as they were counted.
         replies: What was answered to notices of hand-overs since the observation before.
         outlet: Whether tables reach the balancers.
+        lost: Cells of regions of which nothing is heard, neither cells nor balancers: a silence
+            that says nothing of the other regions.
     """
 
     now_s: float
@@ -164,3 +166,4 @@ class Observation:
     shed_rps: Mapping[Flow, float] = field(default_factory=dict)
     replies: tuple[Reply, ...] = ()
     outlet: Outlet = Outlet.OPEN
+    lost: frozenset[str] = frozenset()

@@ -11,26 +11,20 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from foreshard.model.events import EventKind, SystemEvent
 from foreshard.model.plan import Reason, Recycle
 from foreshard.model.telemetry import CellReading, Fresh, Health, Observation
 from foreshard.planning.bounds import takes_work
 from foreshard.planning.judgement import Doubt, Judgement, describe_s
+from foreshard.planning.lapse import failing
 from foreshard.planning.phases import CellState, Phase, Trigger, Why, advance, allows
 from foreshard.planning.policy import Policy
-from foreshard.planning.siblings import median_of_others
 
 __all__ = ["Outlook", "live_on"]
 
 NAN = float("nan")
 # Below this many requests a second a drained cell counts as empty.
 EMPTY_RPS = 0.5
-# Fewer requests a second say nothing about how many fail.
-TELLING_RPS = 1.0
-# Beyond the first a cell fails its requests; under the second its siblings do not.
-FAILING_RATIO, CALM_RATIO = 0.5, 0.1
 UNDER_WAY = frozenset({Phase.DRAINING, Phase.DRAINED, Phase.RECYCLING})
 
 
@@ -48,6 +42,7 @@ class Outlook:
         max_evacuations: So many cells may be emptied on a forecast at a time.
         holding: Cells that hold slots with data: without a request, they are not empty.
         distrusted: Cells that get less because of what they did to requests.
+        untried: Returning cells that the live plan still gives nothing.
     """
 
     observation: Observation
@@ -58,6 +53,7 @@ class Outlook:
     max_evacuations: int = 1
     holding: Collection[str] = frozenset()
     distrusted: Collection[str] = frozenset()
+    untried: Collection[str] = frozenset()
 
 
 def live_on(
@@ -120,7 +116,7 @@ class _Seen:
         }
         return cls(
             outlook=outlook,
-            failing=_failing(observation.cells),
+            failing=failing(observation.cells),
             windows=windows,
             kept=frozenset() if serving - windows.keys() else frozenset(serving),
         )
@@ -180,8 +176,8 @@ class _Step:
             self._restart_when_empty()
         if self.state.phase in (Phase.RECYCLING, Phase.QUARANTINED):
             self._return_or_give_up(is_awaited=window is not None)
-        if self.state.phase is Phase.WARMING and self._age_s() >= self.policy.warm_s:
-            self._move(Trigger.WARMED, "cell.returned", "has its full share again")
+        if self.state.phase is Phase.WARMING:
+            self._climb()
         return self.state
 
     def _age_s(self) -> float:
@@ -209,13 +205,13 @@ class _Step:
             self.state,
             proved_since_s=(self.now_s if math.isnan(proved) else proved) if healthy else NAN,
         )
-        failing = self.state.failing_since_s
+        since_s = self.state.failing_since_s
         # A silent cell that is asked nothing any more has not recovered from failing.
-        mute = not healthy and not math.isnan(failing) and self.name in self.outlook.distrusted
+        mute = not healthy and not math.isnan(since_s) and self.name in self.outlook.distrusted
         lost = self.name in self.seen.failing or mute
         self.state = replace(
             self.state,
-            failing_since_s=(self.now_s if math.isnan(failing) else failing) if lost else NAN,
+            failing_since_s=(self.now_s if math.isnan(since_s) else since_s) if lost else NAN,
         )
 
     def _death(self) -> str:
@@ -295,6 +291,13 @@ class _Step:
                 self._move(Trigger.CONFIRMED, "cell.evacuated", text, Why.FORECAST, _facts(doubt))
         elif self._cleared_s() >= self.policy.thresholds.relent_s:
             self._relent("cell.cleared", "the evidence is gone; work returns slowly")
+
+    def _climb(self) -> None:
+        if self.name in self.outlook.untried:
+            # The plan is held, or does not get out: nobody climbs by waiting.
+            self.state = replace(self.state, since_s=self.now_s)
+        elif self._age_s() >= self.policy.warm_s:
+            self._move(Trigger.WARMED, "cell.returned", "has its full share again")
 
     def _relent(self, code: str, text: str) -> None:
         """Back from half: the climb begins there, not at the foot."""
@@ -381,30 +384,6 @@ class _Step:
 
 def _facts(doubt: Doubt) -> Mapping[str, float]:
     return {"p_short": round(doubt.p_short, 4), "p_long": round(doubt.p_long, 4)}
-
-
-def _failing(readings: Mapping[str, CellReading]) -> frozenset[str]:
-    """Cells in which most requests fail and in whose siblings few do: health may be green."""
-    suspects = {
-        name
-        for name, reading in readings.items()
-        if any(t.failed_ratio > FAILING_RATIO for t in (reading.traffic or {}).values())
-    }
-    if not suspects:
-        return frozenset()
-    ratios = np.array([_failed_ratio(reading) for reading in readings.values()])
-    usual = median_of_others(ratios, np.ones(ratios.size, dtype=np.bool_))
-    # NaN compares as false: where no sibling is known, what the cell shows is enough.
-    fails = (ratios > FAILING_RATIO) & ~(usual >= CALM_RATIO)
-    return frozenset(name for name, lost in zip(readings, fails.tolist(), strict=True) if lost)
-
-
-def _failed_ratio(reading: CellReading) -> float:
-    """Share of a cell's requests that failed; NaN when too few were seen to say."""
-    seen = (reading.traffic or {}).values()
-    rate = sum(t.rate_rps for t in seen)
-    failed = sum(t.rate_rps * t.failed_ratio for t in seen)
-    return failed / rate if rate >= TELLING_RPS else NAN
 
 
 def _started_at_s(reading: CellReading) -> float:

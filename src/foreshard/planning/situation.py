@@ -75,7 +75,8 @@ class Situation:
         distrusted: Cells seen to do harm: work may leave them at any pace.
         returning: Cells on their way back to a full share, which have little yet.
         shunned: Classes that were taken off a cell, as (class, cell).
-        peers: Cells that stand for a region of another engine: silent ones make nobody blind.
+        peers: Cells that stand for a region of another engine, or in one that is lost: silent ones
+            make nobody blind.
         places: [C] region and zone of each cell; empty = all are in one.
         frozen: Why nothing may change but that dead and barred cells leave; "" = it may.
         keeps: [F, C] who holds data of a flow that cannot leave: may keep it, dead or barred.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -240,6 +240,81 @@ async def test_a_refused_connection_is_missing_with_its_address() -> None:
         reading = await source.read()
     assert isinstance(reading, Missing)
     assert "127.0.0.1:1" in reading.because
+
+
+async def test_a_clock_that_was_put_forward_makes_no_rate_of_next_to_nothing() -> None:
+    pages = [PAGE.format(arrived=16 + t, uptime=5 + 2 * t) for t in range(3)]
+    times = Times()
+    async with (
+        admin_page(lambda: pages.pop(0)) as address,
+        EnvoyTrafficSource(
+            [EnvoyAdmin(origin="eu", address=address)], CELLS, now_s=times
+        ) as source,
+    ):
+        await source.read()
+        times.now += 3_600.0
+        jumped = await source.read()
+        assert isinstance(jumped, Missing)
+        assert "it was put forward" in jumped.because
+        assert isinstance(await source.read(), BalancerReading)
+
+
+async def test_the_others_are_heard_once_a_region_has_been_silent_for_a_while() -> None:
+    looks, is_silent = [0], [False]
+
+    def living() -> str:
+        looks[0] += 1
+        return PAGE.format(arrived=16 * looks[0], uptime=2 * looks[0])
+
+    async with (
+        admin_page(living) as eu,
+        admin_page(lambda: "" if is_silent[0] else living()) as us,
+        admin_page(lambda: "" if is_silent[0] else living()) as other,
+        EnvoyTrafficSource(
+            [
+                EnvoyAdmin(origin="eu", address=eu),
+                EnvoyAdmin(origin="us", address=us),
+                EnvoyAdmin(origin="us", address=other),
+            ],
+            CELLS,
+            now_s=Times(),
+        ) as source,
+    ):
+        await source.read()
+        assert isinstance(await source.read(), BalancerReading)
+        is_silent[0] = True
+        said = [await source.read() for _ in range(8)]
+        assert all(isinstance(one, Missing) for one in said[:5])
+        assert isinstance(said[-1], BalancerReading)
+        assert said[-1].silent_origins == {"us"}
+        assert said[-1].demand_rps == {Flow("eu", "search"): 8.0}
+        is_silent[0] = False
+        assert isinstance(await source.read(), Missing), "a rate needs two pages"
+        back = await source.read()
+        assert isinstance(back, BalancerReading)
+        assert not back.silent_origins
+        assert Flow("us", "search") in back.demand_rps
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["refuses", "is silent"])
+async def test_one_of_two_proxies_is_done_without_only_if_it_is_gone(gone: bool) -> None:
+    looks, is_silent = [0], [False]
+
+    def living() -> str:
+        looks[0] += 1
+        return PAGE.format(arrived=16 * looks[0], uptime=2 * looks[0])
+
+    async with admin_page(living) as one, AsyncExitStack() as stack:
+        two = await stack.enter_async_context(admin_page(lambda: "" if is_silent[0] else living()))
+        admins = [EnvoyAdmin(origin="eu", address=address) for address in (one, two)]
+        async with EnvoyTrafficSource(admins, CELLS, now_s=Times()) as source:
+            await source.read()
+            if gone:
+                await stack.aclose()
+            is_silent[0] = True
+            said = [await source.read() for _ in range(8)]
+    assert all(isinstance(reading, Missing) for reading in said[:5])
+    assert isinstance(said[-1], BalancerReading if gone else Missing)
 
 
 def test_a_source_without_proxies_or_with_a_bad_address_is_refused() -> None:
