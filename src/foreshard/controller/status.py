@@ -119,7 +119,10 @@ def _standing(standing: Standing | None, *, now_s: float) -> dict[str, Any]:
 
 
 class Cells(Mapping[str, Mapping[str, Any]]):
-    """By name, what is known of each cell; made when it is asked for, and once."""
+    """By name, what is known of each cell; made when it is asked for, and once.
+
+    `shares` are of the flows that a cell serves: in a large fleet that is a small part of all.
+    """
 
     def __init__(
         self, decision: Decision, observation: Observation, forecast: Forecast | None
@@ -127,11 +130,8 @@ class Cells(Mapping[str, Mapping[str, Any]]):
         self._decision = decision
         self._readings = observation.cells
         self._forecast = forecast
-        self._splits = [
-            (f"{flow.origin}/{flow.request_class}", split)
-            for flow, split in sorted(decision.plan.splits.items())
-        ]
         self._made: dict[str, Mapping[str, Any]] = {}
+        self._shares: dict[str, dict[str, float]] | None = None
 
     def __getitem__(self, name: str) -> Mapping[str, Any]:
         made = self._made.get(name)
@@ -140,9 +140,19 @@ class Cells(Mapping[str, Mapping[str, Any]]):
                 **_cell(self._readings[name]),
                 "phase": self._decision.phases.get(name, ""),
                 "risk": _risk(self._forecast, name),
-                "shares": {flow: round(split.share(name), 5) for flow, split in self._splits},
+                "shares": self._shares_of(name),
             }
         return made
+
+    def _shares_of(self, name: str) -> Mapping[str, float]:
+        if self._shares is None:
+            self._shares = {}
+            for flow, split in sorted(self._decision.plan.splits.items()):
+                key = f"{flow.origin}/{flow.request_class}"
+                for cell, share in split.shares.items():
+                    if share > 0.0:
+                        self._shares.setdefault(cell, {})[key] = round(share, 5)
+        return self._shares.get(name, {})
 
     def probabilities(self, horizon_s: float) -> Mapping[str, float]:
         """P of any failure under the present load, by cell, without describing them all."""

@@ -185,7 +185,7 @@ class SqliteStore:
         Raises:
             StoreError: It cannot be written; what was there stays.
         """
-        text = pack(_encoded(value))
+        text = _packed(value)
         with self._lock, self._transaction():
             self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, text))
 
@@ -213,13 +213,12 @@ class SqliteStore:
         if not is_frame:
             thin = _encoded(dataclasses.replace(decision, plan=_NOTHING))
             del thin["plan"]
-            return pack({"decision": thin, "inputs": {}})
+            return _packed({"decision": thin, "inputs": {}})
         most = self._retention.max_bytes // LARGEST_PART
-        whole = _encoded(decision)
-        body = pack({"decision": whole, "inputs": _encoded(inputs)})
+        body = _packed({"decision": decision, "inputs": inputs})
         if len(body) > most:
             left_out = {"left_out_bytes": len(body)}
-            body = pack({"decision": whole, "inputs": left_out})
+            body = _packed({"decision": decision, "inputs": left_out})
         if len(body) > most:
             raise StoreError(
                 f"store {self._path}: the decision has {len(body)} bytes, more than {most} (an "
@@ -302,6 +301,13 @@ class SqliteStore:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def _packed(value: Mapping[str, Any]) -> str | bytes:
+    try:
+        return pack(value)
+    except InvalidValueError as error:
+        raise StoreError(f"this cannot be kept: {error}") from error
 
 
 def _encoded(value: object) -> dict[str, JsonValue]:
