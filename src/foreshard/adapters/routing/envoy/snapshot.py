@@ -37,6 +37,7 @@ __all__ = [
     "Views",
     "kept",
     "serve",
+    "served_as",
     "snapshot",
     "views",
 ]
@@ -212,11 +213,16 @@ def _lend(route: ClassRoute, origins: list[str]) -> ClassRoute:
 def serve(type_url: str, name: str, message: Message) -> Served:
     """A message packed, with its version."""
     value = message.SerializeToString(deterministic=True)
+    return served_as(type_url, name, value, refers=_refers(message))
+
+
+def served_as(type_url: str, name: str, value: bytes, *, refers: str = "") -> Served:
+    """A message that was serialised before, with its version."""
     return Served(
         name=name,
         version=hashlib.sha256(value).hexdigest()[:16],
         body=AnyMessage(type_url=type_url, value=value),
-        refers=_refers(message),
+        refers=refers,
     )
 
 
