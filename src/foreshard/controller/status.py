@@ -45,6 +45,15 @@ class Instruments:
     )
     _standing: set[tuple[str, str]] = field(default_factory=set)
     _seen: set[tuple[str, str]] = field(default_factory=set)
+    _told: tuple[Forecast | None, dict[str, Mapping[str, Any]]] = field(
+        default_factory=lambda: (None, {})
+    )
+
+    def told(self, forecast: Forecast | None) -> dict[str, Mapping[str, Any]]:
+        """By cell, what was said of a forecast: one stands for several ticks."""
+        if self._told[0] is not forecast:
+            self._told = forecast, {}
+        return self._told[1]
 
     def is_news(self, reason: Reason) -> bool:
         """Whether a reason was absent in the tick before; each tick asks once per reason."""
@@ -84,7 +93,7 @@ def snapshot(
     return {
         "now_s": decision.now_s,
         "version": state.version,
-        "cells": Cells(decision, observation, forecast),
+        "cells": Cells(decision, observation, forecast, instruments.told(forecast)),
         "demand_rps": demand,
         "shed": _shed(decision, observation),
         "crossings": Crossings(fleet, state.table, decision.plan, observation.demand_rps or {}),
@@ -125,8 +134,13 @@ class Cells(Mapping[str, Mapping[str, Any]]):
     """
 
     def __init__(
-        self, decision: Decision, observation: Observation, forecast: Forecast | None
+        self,
+        decision: Decision,
+        observation: Observation,
+        forecast: Forecast | None,
+        risks: dict[str, Mapping[str, Any]],
     ) -> None:
+        self._risks = risks
         self._decision = decision
         self._readings = observation.cells
         self._forecast = forecast
@@ -139,10 +153,16 @@ class Cells(Mapping[str, Mapping[str, Any]]):
             made = self._made[name] = {
                 **_cell(self._readings[name]),
                 "phase": self._decision.phases.get(name, ""),
-                "risk": _risk(self._forecast, name),
+                "risk": self._risk_of(name),
                 "shares": self._shares_of(name),
             }
         return made
+
+    def _risk_of(self, name: str) -> Mapping[str, Any]:
+        known = self._risks.get(name)
+        if known is None:
+            known = self._risks[name] = _risk(self._forecast, name)
+        return known
 
     def _shares_of(self, name: str) -> Mapping[str, float]:
         if self._shares is None:
