@@ -495,3 +495,19 @@ def test_a_command_whose_standard_files_are_closed_writes_into_no_other(
 )
 def test_a_reason_is_one_line_for_people_whatever_was_typed(typed: str, said: str) -> None:
     assert in_one_line(typed) == said
+
+
+@pytest.mark.parametrize(("set_to", "found"), [(None, "1"), ("4", "4")])
+def test_matrices_have_one_thread_unless_somebody_says_otherwise(
+    set_to: str | None, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", set_to or "")
+    if set_to is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    assert CliRunner().invoke(app, ["schema"]).exit_code == 0
+    assert os.environ["OPENBLAS_NUM_THREADS"] == found
+
+
+def test_no_command_has_loaded_numpy_before_threads_are_counted() -> None:
+    code = "import sys, foreshard.cli.main; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -118,3 +118,24 @@ def test_a_status_describes_each_cell_when_it_is_asked_for(
     assert cells["eu-1"] is cells["eu-1"]
     with pytest.raises(KeyError):
         cells["nowhere"]
+
+
+def test_a_status_names_the_flows_that_a_cell_serves_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(monkeypatch)
+    stage.shop.down.add("eu-2")
+    for _ in range(3):
+        stage.turn()
+    status = stage.vitals.status
+    plan = stage.shop.state.plan
+    assert status is not None
+    assert plan is not None
+    for name, cell in status["cells"].items():
+        given = {
+            f"{flow.origin}/{flow.request_class}": round(split.share(name), 5)
+            for flow, split in plan.splits.items()
+            if split.share(name) > 0.0
+        }
+        assert cell["shares"] == given
+    assert status["cells"]["eu-2"]["shares"] == {}

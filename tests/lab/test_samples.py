@@ -50,3 +50,10 @@ def test_shares_phases_and_what_is_shed_are_kept_by_moment() -> None:
     assert found["shed"] == [[0.0], [0.25]]
     assert found["phase"] == [["active", "active"], ["drained", "active"]]
     assert found["horizons_s"] == [20.0, 60.0]
+
+
+def test_a_share_is_the_mean_over_origins_also_where_one_gives_nothing() -> None:
+    a, b = cell(0.0, share=0.5), cell(0.0, share=0.0)
+    a["shares"], b["shares"] = {"eu/search": 1.0, "us/search": 0.5}, {"us/search": 0.5}
+    found = taken({"a": a, "b": b})
+    assert found["share"] == [[[0.75, 0.25]]]

@@ -43,6 +43,7 @@ from foreshard.controller.page import engine_page
 from foreshard.controller.peering import Peering
 from foreshard.controller.profiling import Profiling
 from foreshard.controller.recording import Recording
+from foreshard.controller.sweep import Sweep
 from foreshard.controller.vitals import Vitals
 from foreshard.controller.world import World
 from foreshard.forecast.step import Gathering
@@ -141,6 +142,7 @@ async def _loop_of(
         profiling=profiling,
         billing=Billing(ReportedCosts(around.sink), profiling),
         peering=_peering(settings, peers),
+        sweep=stack.enter_context(Sweep().in_charge()),
     )
     return loop_of(settings, world, executor, adviser=FileAdviser(settings))
 

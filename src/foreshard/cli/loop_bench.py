@@ -27,6 +27,7 @@ STAGES = {
     "push": "who lacks what, acknowledgements",
     "encode": "messages to bytes",
     "keep": "the record of decisions",
+    "sweep": "garbage, looked for after the turn",
     "rest": "all else",
 }
 

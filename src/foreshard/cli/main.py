@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -43,6 +44,10 @@ app.add_typer(models, name="models")
 app.add_typer(token, name="token")
 
 
+# Read when NumPy is loaded, which no command has done yet; processes that are started inherit it.
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+
+
 def _version(*, wanted: bool) -> None:
     if wanted:
         typer.echo(f"foreshard {__version__}")
@@ -58,3 +63,6 @@ def main(
 ) -> None:
     """Move work off a cell before the cell fails."""
     complete_streams()
+    # A fleet's matrices are too small for threads: they spin for work that is done by then, on
+    # cores that proxies and cells could use (decision 0033). Who sets another number gets it.
+    os.environ.setdefault(BLAS_THREADS, "1")

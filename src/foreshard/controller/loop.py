@@ -116,6 +116,8 @@ class Loop:
         due_s = clock.now_s()
         while not stop.is_set():
             await self.tick()
+            if self._world.sweep is not None:
+                self._world.sweep.after_turn()
             due_s = max(due_s + self._tick_s, clock.now_s())
             await clock.sleep(due_s - clock.now_s())
         if self._foresight is not None:

@@ -17,7 +17,7 @@ from foreshard.controller.crossing import Crossings
 from foreshard.controller.foresight import Standing
 from foreshard.engine import EngineState
 from foreshard.model.forecast import Band, Forecast
-from foreshard.model.plan import Act, Decision, Reason
+from foreshard.model.plan import Act, Decision, Plan, Reason
 from foreshard.model.telemetry import CellReading, Fresh, Missing, Observation
 from foreshard.model.topology import Fleet
 from foreshard.planning.sheet import sheet_of
@@ -30,6 +30,40 @@ KEPT_TICKS = 3_600
 TIMELINE_LENGTH = 200
 # Of a probability.
 _DECIMALS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What is said of cells for as long as it holds; made when it is asked for.
+
+    Attributes:
+        forecast: The newest.
+        plan: What is live.
+        risks: By cell, of the forecast.
+        shares: By cell, of the plan, by flow; empty before they are asked for.
+    """
+
+    forecast: Forecast | None
+    plan: Plan
+    risks: dict[str, Mapping[str, Any]]
+    shares: dict[str, dict[str, float]]
+
+    def risk_of(self, cell: str) -> Mapping[str, Any]:
+        """What is foreseen of a cell."""
+        known = self.risks.get(cell)
+        if known is None:
+            known = self.risks[cell] = _risk(self.forecast, cell)
+        return known
+
+    def shares_of(self, cell: str) -> Mapping[str, float]:
+        """The flows that a cell serves."""
+        if not self.shares:
+            for flow, split in sorted(self.plan.splits.items()):
+                key = f"{flow.origin}/{flow.request_class}"
+                for name, share in split.shares.items():
+                    if share > 0.0:
+                        self.shares.setdefault(name, {})[key] = round(share, 5)
+        return self.shares.get(cell, {})
 
 
 @dataclass(slots=True)
@@ -45,6 +79,16 @@ class Instruments:
     )
     _standing: set[tuple[str, str]] = field(default_factory=set)
     _seen: set[tuple[str, str]] = field(default_factory=set)
+    _told: Told | None = None
+
+    def told(self, forecast: Forecast | None, plan: Plan) -> Told:
+        """What was said of a forecast and of a plan: both stand for several ticks."""
+        old = self._told
+        if old is None or old.forecast is not forecast or old.plan is not plan:
+            risks = old.risks if old is not None and old.forecast is forecast else {}
+            shares = old.shares if old is not None and old.plan is plan else {}
+            self._told = old = Told(forecast=forecast, plan=plan, risks=risks, shares=shares)
+        return old
 
     def is_news(self, reason: Reason) -> bool:
         """Whether a reason was absent in the tick before; each tick asks once per reason."""
@@ -84,7 +128,7 @@ def snapshot(
     return {
         "now_s": decision.now_s,
         "version": state.version,
-        "cells": Cells(decision, observation, forecast),
+        "cells": Cells(decision, observation, instruments.told(forecast, decision.plan)),
         "demand_rps": demand,
         "shed": _shed(decision, observation),
         "crossings": Crossings(fleet, state.table, decision.plan, observation.demand_rps or {}),
@@ -119,18 +163,15 @@ def _standing(standing: Standing | None, *, now_s: float) -> dict[str, Any]:
 
 
 class Cells(Mapping[str, Mapping[str, Any]]):
-    """By name, what is known of each cell; made when it is asked for, and once."""
+    """By name, what is known of each cell; made when it is asked for, and once.
 
-    def __init__(
-        self, decision: Decision, observation: Observation, forecast: Forecast | None
-    ) -> None:
+    `shares` are of the flows that a cell serves: in a large fleet that is a small part of all.
+    """
+
+    def __init__(self, decision: Decision, observation: Observation, told: Told) -> None:
         self._decision = decision
         self._readings = observation.cells
-        self._forecast = forecast
-        self._splits = [
-            (f"{flow.origin}/{flow.request_class}", split)
-            for flow, split in sorted(decision.plan.splits.items())
-        ]
+        self._told = told
         self._made: dict[str, Mapping[str, Any]] = {}
 
     def __getitem__(self, name: str) -> Mapping[str, Any]:
@@ -139,16 +180,17 @@ class Cells(Mapping[str, Mapping[str, Any]]):
             made = self._made[name] = {
                 **_cell(self._readings[name]),
                 "phase": self._decision.phases.get(name, ""),
-                "risk": _risk(self._forecast, name),
-                "shares": {flow: round(split.share(name), 5) for flow, split in self._splits},
+                "risk": self._told.risk_of(name),
+                "shares": self._told.shares_of(name),
             }
         return made
 
     def probabilities(self, horizon_s: float) -> Mapping[str, float]:
         """P of any failure under the present load, by cell, without describing them all."""
-        if self._forecast is None or not self._forecast.cells:
+        forecast = self._told.forecast
+        if forecast is None or not forecast.cells:
             return {}
-        sheet = sheet_of(self._forecast)
+        sheet = sheet_of(forecast)
         loads, p = sheet.risk(horizon_s)
         present = np.round([np.interp(1.0, loads, row) for row in p], _DECIMALS)
         return dict(zip(sheet.names, present.tolist(), strict=True))

@@ -10,6 +10,7 @@ from foreshard.controller.peering import Peering
 from foreshard.controller.profiling import Profiling
 from foreshard.controller.recording import Recording
 from foreshard.controller.succession import Succession
+from foreshard.controller.sweep import Sweep
 from foreshard.controller.vitals import Vitals
 from foreshard.ports import (
     CellDriver,
@@ -47,3 +48,4 @@ class World:
     profiling: Profiling | None = None
     billing: Billing | None = None
     succession: Succession | None = None
+    sweep: Sweep | None = None

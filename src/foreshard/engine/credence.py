@@ -128,7 +128,9 @@ def _heard(credence: Credence, observation: Observation, fleet: Fleet) -> Creden
     for c, name in enumerate(fleet.names):
         reading, traffic = observation.cells[name].reading, observation.cells[name].traffic
         if traffic is not None:
-            rate[c] = sum(sane(each.rate_rps) for each in traffic.values())
+            rates = [each.rate_rps for each in traffic.values()]
+            # What one class cannot have is no rate of the cell either.
+            rate[c] = sum(rates) if all(0.0 <= rps < np.inf for rps in rates) else np.nan
         if not isinstance(reading, Fresh):
             continue
         if np.isfinite(reading.metrics.started_at_s):

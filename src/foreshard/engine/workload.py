@@ -336,10 +336,8 @@ def _by_gauges(workload: Workload, is_peer: Flags) -> tuple[Floats, Floats]:
 def _is_believable(observation: Observation) -> bool:
     """Whether what arrived was answered, refused or is open: nothing else can become of it."""
     readings = observation.cells.values()
-    answered = 0.0
-    for reading in readings:
-        for t in (reading.traffic or {}).values():
-            answered += or_none(t.rate_rps)
+    rates = [t.rate_rps for reading in readings for t in (reading.traffic or {}).values()]
+    answered = sum(rate for rate in rates if 0.0 <= rate < np.inf)
     refused = sum(or_none(rate) for rate in observation.shed_rps.values())
     still_open = sum(or_none(reading.in_flight) for reading in readings)
     arrived = sum((observation.demand_rps or {}).values())

@@ -5,7 +5,7 @@ A probability that nobody stated is null, never 0: the line of a picture then ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = ["Samples"]
@@ -36,7 +36,11 @@ class Samples:
     def take(self, status: Mapping[str, Any], *, at_s: float) -> None:
         """Take one status; `at_s` counts from the start of the story."""
         cells = [status["cells"][name] for name in self._cells]
-        share = [[_share(cell["shares"], name) for cell in cells] for name in self._classes]
+        flows = {flow for cell in status["cells"].values() for flow in cell["shares"]}
+        share = [
+            [_share(cell["shares"], of_class) for cell in cells]
+            for of_class in (_flows_of(name, flows) for name in self._classes)
+        ]
         self.t_s.append(at_s)
         self.share.append(share)
         self._shed.append([round(max(0.0, 1.0 - sum(row)), 5) for row in share])
@@ -81,7 +85,10 @@ def _stated(p: float | None, band: Sequence[float] | None) -> list[float] | None
     return None if p is None else [p, *(band or (p, p))]
 
 
-def _share(shares: Mapping[str, float], name: str) -> float:
-    """The share of a class in a cell, over all origins alike."""
-    own = [share for flow, share in shares.items() if flow.partition("/")[2] == name]
-    return sum(own) / len(own) if own else 0.0
+def _flows_of(name: str, flows: Iterable[str]) -> Sequence[str]:
+    return [flow for flow in sorted(flows) if flow.partition("/")[2] == name]
+
+
+def _share(shares: Mapping[str, float], flows: Sequence[str]) -> float:
+    """The share of a class's flows in a cell, over all origins alike; not listed is nothing."""
+    return sum(shares.get(flow, 0.0) for flow in flows) / len(flows) if flows else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -78,3 +79,20 @@ async def test_a_table_without_any_row_is_refused() -> None:
     empty = tuple(replace(route, rows={}) for route in table.classes)
     with pytest.raises(SinkError, match="no class has a row"):
         await views(replace(table, classes=empty), render)
+
+
+async def test_news_are_what_is_new_or_has_another_version() -> None:
+    one, two = await snapshot(small_world({"r": ["c0"]})), await snapshot(WORLD)
+    assert [each.name for each in two.news(CLUSTER_TYPE, one)] == ["c1"]
+    assert [each.name for each in two.news(ROUTE_TYPE, one)] == ["r"]
+    assert two.news(CLUSTER_TYPE, two) == ()
+    assert [each.name for each in two.news(CLUSTER_TYPE, one)] == ["c1"]
+    assert one.news(CLUSTER_TYPE, two) == ()
+
+
+async def test_a_goal_does_not_keep_the_one_before_it_alive() -> None:
+    one, two = await snapshot(small_world({"r": ["c0"]})), await snapshot(WORLD)
+    assert two.news(CLUSTER_TYPE, one)
+    before = weakref.ref(one)
+    del one
+    assert before() is None

@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foreshard.adapters.store.decision_json import decode, encode
+from foreshard.adapters.store.decision_json import decode, encode, text_of
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.forecast import CellForecast, Forecast, RiskCurve, TimeToLimit
 from foreshard.model.plan import Act, Decision, Hold, Plan, Reason, Recycle, Split
@@ -161,6 +162,23 @@ def test_no_number_is_lost_to_json(facts: Mapping[str, float]) -> None:
     said = json.loads(json.dumps(encode(reason), allow_nan=False))
     back = decode(Reason, said).facts
     assert list(map(repr, back.values())) == list(map(repr, facts.values()))
+
+
+@given(
+    st.builds(dict, decision=decisions, before=st.none() | plans)
+    | st.dictionaries(texts | floats, st.floats() | texts | st.sampled_from(Priority))
+    | st.dictionaries(st.builds(Flow, texts, names), st.lists(reasons | st.booleans()))
+    | st.builds(MappingProxyType, st.dictionaries(texts, st.frozensets(texts)))
+)
+def test_the_quick_way_writes_what_the_thorough_one_says(value: object) -> None:
+    said = json.dumps(encode(value), separators=(",", ":"), allow_nan=False)
+    assert text_of(value) == said
+
+
+@pytest.mark.parametrize("value", [object(), b"bytes", {(1, 2): 3}, [1, object()]])
+def test_what_has_no_json_form_is_refused_as_text_too(value: object) -> None:
+    with pytest.raises(InvalidValueError, match="JSON"):
+        text_of(value)
 
 
 @pytest.mark.parametrize("value", [object(), b"bytes", {(1, 2): 3}, [1, object()], {True: 1}])

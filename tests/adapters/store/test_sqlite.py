@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from foreshard.adapters.store.schema import FILE_NAME
 from foreshard.adapters.store.sqlite import Retention, SqliteStore
 from foreshard.model.errors import InvalidValueError, StoreError
 from foreshard.model.plan import Act, Decision, Hold, Plan, Reason, Recycle, Split
-from foreshard.model.routing import ClassRoute, RoutingTable, WeightRow
+from foreshard.model.routing import ClassRoute, RoutingTable, SlotRow, SlotRun, WeightRow
 from foreshard.model.topology import Cell, Node
 from foreshard.model.workload import Flow, Priority, RequestClass
 
@@ -54,6 +55,25 @@ def act(now_s: float, *because: Reason, plan: Plan = PLAN) -> Decision:
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     with SqliteStore(tmp_path) as opened:
         yield opened
+
+
+def test_who_stands_in_is_kept_only_where_data_decides_it(store: SqliteStore) -> None:
+    heirs = {"eu-1": ("eu-2",)}
+    held = SlotRow(runs=(SlotRun(owner="eu-1", length=4),))
+    checkout = replace(SEARCH, name="checkout", key_header="x-key")
+    routes = (
+        replace(TABLE.classes[0], backups=heirs),
+        ClassRoute(request_class=checkout, rows={"eu": held}, backups=heirs, holders=held),
+    )
+    table = replace(TABLE, classes=routes)
+    store.record(
+        Decision(now_s=1.0, routing=Act(table=table, because=(reason("eu-1"),)), plan=PLAN), {}
+    )
+    kept = store.latest("eu-1")
+    assert kept is not None
+    classes = kept["decision"]["routing"]["table"]["classes"]
+    assert [each["backups"] for each in classes] == [{}, {"eu-1": ["eu-2"]}]
+    assert classes[1]["holders"]["runs"] == [{"owner": "eu-1", "length": 4}]
 
 
 def test_an_act_is_kept_whole_with_its_inputs(store: SqliteStore) -> None:

@@ -41,6 +41,7 @@ def test_the_command_prints_a_table_and_writes_the_figures(tmp_path: Path) -> No
     done = CliRunner().invoke(app, ["bench", "loop", *sizes, "--json", str(out)])
     assert done.exit_code == 0, done.output
     assert "scrape" in done.output
+    assert "discovery." not in done.output, "a line for every proxy"
     figures = json.loads(out.read_text(encoding="utf-8"))
     assert {"tick_ms_p50", "tick_ms_p99", "stages_ms", "rss_mb"} <= figures.keys()
     assert sum(figures["stages_ms"].values()) > 0.0

@@ -85,27 +85,25 @@ class ReportedTraffic:
         if last is None or not now_s > last[0]:
             return Missing("first reading of the proxies: a rate needs a second one")
         interval_s = now_s - last[0]
-        arrived, shed = Counter[Flow](), Counter[Flow]()
+        arrived, shed = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         for each in told:
             before = last[1].get(each.proxy)
             grown = counts[each.proxy].since(before) if before is not None else None
             if grown is None:
                 return Missing(f"proxy {each.proxy} is new, or its counters fell")
             for name, count in grown.arrived.items():
-                arrived[Flow(each.origin, name)] += count
+                arrived[each.origin, name] += count
             for name, count in grown.shed.items():
-                shed[Flow(each.origin, name)] += count
+                shed[each.origin, name] += count
+        said = _Said(interval_s)
         return BalancerReading(
             interval_s=interval_s,
             traffic={
-                cell: {
-                    name: ClassTraffic(rate_rps=sent / interval_s, failed_ratio=failed / sent)
-                    for name, (sent, failed) in by_class.items()
-                }
+                cell: {name: said.of(*tally) for name, tally in by_class.items()}
                 for cell, by_class in tries.items()
             },
-            demand_rps={flow: count / interval_s for flow, count in arrived.items()},
-            shed_rps={flow: count / interval_s for flow, count in shed.items()},
+            demand_rps={Flow(*by): count / interval_s for by, count in arrived.items()},
+            shed_rps={Flow(*by): count / interval_s for by, count in shed.items()},
             in_flight={cell: float(count) for cell, count in in_flight.items()},
         )
 
@@ -139,4 +137,20 @@ class ReportedTraffic:
             kind, _, rest = cluster.partition("/")
             known = rest.partition("/")[0] if kind in TO_CELLS else ""
             self._classes[cluster] = known
+        return known
+
+
+class _Said:
+    """Counts as rates; of one second there are few, and each of them many thousand times."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._known: dict[tuple[int, int], ClassTraffic] = {}
+
+    def of(self, sent: int, failed: int) -> ClassTraffic:
+        """What so many requests, and failed ones among them, say."""
+        known = self._known.get((sent, failed))
+        if known is None:
+            known = ClassTraffic(rate_rps=sent / self._interval_s, failed_ratio=failed / sent)
+            self._known[sent, failed] = known
         return known

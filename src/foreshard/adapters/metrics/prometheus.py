@@ -143,7 +143,11 @@ class CellScrape:
         return {cell.name: said for cell, said in zip(cells, read, strict=True)}
 
     async def _read_cell(self, cell: Cell) -> tuple[Health, Fresh | Missing]:
-        answers = await asyncio.gather(*(self._ask(node) for node in cell.nodes))
+        # A task costs more than a page of a hundred lines: only what waits beside others has one.
+        if len(cell.nodes) == 1:
+            answers = [await self._ask(cell.nodes[0])]
+        else:
+            answers = await asyncio.gather(*(self._ask(node) for node in cell.nodes))
         states = {answer.health for answer in answers}
         health = Health.UP if Health.UP in states else Health.UNKNOWN
         if states == {Health.DOWN}:
@@ -160,10 +164,10 @@ class CellScrape:
         return health, Fresh(metrics=metrics, age_s=max(0.0, self._now_s() - oldest_s))
 
     async def _ask(self, node: Node) -> _NodeAnswer:
+        if not self._options.health_path:
+            return await self._scrape(node)
         page, health = await asyncio.gather(self._scrape(node), self._check(node))
-        if health is not None:
-            return _NodeAnswer(health=health, sample=page.sample, because=page.because)
-        return page
+        return _NodeAnswer(health=health, sample=page.sample, because=page.because)
 
     async def _scrape(self, node: Node) -> _NodeAnswer:
         where = f"{node.host}:{node.port}"
@@ -201,9 +205,7 @@ class CellScrape:
         except SourceError as error:
             return _NodeAnswer(health=Health.UP, because=f"{where}: {error}")
 
-    async def _check(self, node: Node) -> Health | None:
-        if not self._options.health_path:
-            return None
+    async def _check(self, node: Node) -> Health:
         try:
             status, _, _ = await self._fetch(node, self._options.health_path)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

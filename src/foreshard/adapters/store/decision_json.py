@@ -9,6 +9,7 @@ number is written as Python writes it. JSON has no NaN and no infinity: they are
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -22,7 +23,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from foreshard.model.errors import InvalidValueError
 from foreshard.model.workload import Flow
 
-__all__ = ["JsonValue", "decode", "encode"]
+__all__ = ["JsonValue", "decode", "encode", "text_of"]
 
 # What `json` writes and reads; mypy follows the recursion.
 JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
@@ -67,6 +68,23 @@ def encode(value: object) -> JsonValue:
     return encoded
 
 
+def text_of(value: object) -> str:
+    """What `encode` makes of a value, as text without spaces.
+
+    Most of what is kept of a large fleet is JSON as it stands, and `json` writes that faster than
+    anybody can look at each number. Only where it cannot, all is looked at. Keys that are True
+    or None, which `encode` refuses, pass.
+
+    Raises:
+        InvalidValueError: Something in it has no JSON form.
+    """
+    try:
+        return _dumped(value, default=_layer)
+    except (TypeError, ValueError):
+        # A flow as a key, a number that is none; or something that `encode` refuses in words.
+        return _dumped(encode(value))
+
+
 def decode(cls: type[T], value: JsonValue) -> T:
     """The value of a class from what `encode` made of it.
 
@@ -85,6 +103,14 @@ def decode(cls: type[T], value: JsonValue) -> T:
     return decoded
 
 
+_dumped = partial(json.dumps, separators=(",", ":"), allow_nan=False)
+
+
+def _layer(value: object) -> object:
+    """What `json` does not know, in part: it asks again for what lies within."""
+    return dict(value) if isinstance(value, Mapping) else encode(value)
+
+
 @cache
 def _encoder(hint: Any) -> _Coder:  # noqa: ANN401 - a type hint may be anything
     """How values of a declared type are encoded; made once a type, as tables are large."""
@@ -93,6 +119,9 @@ def _encoder(hint: Any) -> _Coder:  # noqa: ANN401 - a type hint may be anything
         coder = _record_out(hint)
     elif origin in _UNIONS:
         coder = _union_out(of)
+    elif origin is tuple and of == (str, ...):
+        # Of the backups of every cell, for every class, there are as many as of nothing else.
+        coder = list
     elif origin is tuple and of[1:] == (...,):
         out = _encoder(of[0])
         coder = lambda value: [out(item) for item in value]  # noqa: E731 - one of several

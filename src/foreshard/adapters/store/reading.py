@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from foreshard.adapters.store.decision_json import text_of
 from foreshard.adapters.store.intent import spans_in
 from foreshard.adapters.store.schema import (
     FILE_NAME,
@@ -42,12 +43,12 @@ WHERE d.id < ? ORDER BY d.id DESC LIMIT 64
 
 
 def pack(value: Mapping[str, Any]) -> str | bytes:
-    """JSON text, deflated when it is long.
+    """JSON text of a mapping, with dataclasses in it or not, deflated when it is long.
 
     Raises:
-        ValueError: It holds NaN or an infinity.
+        InvalidValueError: Something in it has no JSON form.
     """
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    text = text_of(value)
     return zlib.compress(text.encode(), 1) if len(text) > PACK_ABOVE_BYTES else text
 
 

@@ -1,10 +1,11 @@
 """This module is the embedded store: decisions and state in one SQLite file in WAL mode.
 
-Every Act is kept whole, with its inputs: a key frame. A Hold is kept thin, and one that repeats
-the reasons of the one before only counts up; its texts are those of the newest. Each
-`frame_every_s` a Hold is kept whole too. `synchronous = NORMAL` means that a killed process
-loses nothing and a power cut may lose the last seconds, never the file. What forecasts asked for
-is kept beside the decisions, and longer (`intent`).
+Every Act is kept whole, with its inputs: a key frame. Only who stands in for a dead cell is left
+out where fleet and class say it: at 1,000 cells that would be most of a table. A Hold is kept
+thin, and one that repeats the reasons of the one before only counts up; its texts are those of
+the newest. Each `frame_every_s` a Hold is kept whole too. `synchronous = NORMAL` means that a
+killed process loses nothing and a power cut may lose the last seconds, never the file. What
+forecasts asked for is kept beside the decisions, and longer (`intent`).
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ class SqliteStore:
         Raises:
             StoreError: It cannot be written; what was there stays.
         """
-        text = pack(_encoded(value))
+        text = _packed(value)
         with self._lock, self._transaction():
             self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, text))
 
@@ -213,13 +214,13 @@ class SqliteStore:
         if not is_frame:
             thin = _encoded(dataclasses.replace(decision, plan=_NOTHING))
             del thin["plan"]
-            return pack({"decision": thin, "inputs": {}})
+            return _packed({"decision": thin, "inputs": {}})
         most = self._retention.max_bytes // LARGEST_PART
-        whole = _encoded(decision)
-        body = pack({"decision": whole, "inputs": _encoded(inputs)})
+        decision = _lean(decision)
+        body = _packed({"decision": decision, "inputs": inputs})
         if len(body) > most:
             left_out = {"left_out_bytes": len(body)}
-            body = pack({"decision": whole, "inputs": left_out})
+            body = _packed({"decision": decision, "inputs": left_out})
         if len(body) > most:
             raise StoreError(
                 f"store {self._path}: the decision has {len(body)} bytes, more than {most} (an "
@@ -302,6 +303,26 @@ class SqliteStore:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def _lean(decision: Decision) -> Decision:
+    """The decision without the backups of classes that own no data."""
+    act = decision.routing
+    if not isinstance(act, Act):
+        return decision
+    routes = tuple(
+        dataclasses.replace(route, backups={}) if route.holders is None else route
+        for route in act.table.classes
+    )
+    table = dataclasses.replace(act.table, classes=routes)
+    return dataclasses.replace(decision, routing=dataclasses.replace(act, table=table))
+
+
+def _packed(value: Mapping[str, Any]) -> str | bytes:
+    try:
+        return pack(value)
+    except InvalidValueError as error:
+        raise StoreError(f"this cannot be kept: {error}") from error
 
 
 def _encoded(value: object) -> dict[str, JsonValue]:

@@ -8,11 +8,14 @@ there, is made within the turn.
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import structlog
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 
 from foreshard.adapters.clock import InlineExecutor
@@ -26,6 +29,7 @@ from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.adapters.store.sqlite import SqliteStore
 from foreshard.controller.foresight import Foresight, Standing
 from foreshard.controller.loop import Loop
+from foreshard.controller.sweep import Sweep
 from foreshard.controller.world import World
 from foreshard.engine import Engine, EngineState
 from foreshard.forecast.announcement import AttentiveForecaster
@@ -98,7 +102,10 @@ def bench_loop(size: Size, *, turns: int, seed: int, progress: Progress) -> Figu
         stand = _Stand(there, directory)
         await stand.connect()
         try:
-            found, done = await measured(there, stand, turns=turns, seed=seed, progress=progress)
+            with stand.sweep.in_charge():
+                found, done = await measured(
+                    there, stand, turns=turns, seed=seed, progress=progress
+                )
         finally:
             await stand.aclose()
         sizes = {name: getattr(size, name) for name in ("cells", "classes", "regions", "proxies")}
@@ -106,9 +113,20 @@ def bench_loop(size: Size, *, turns: int, seed: int, progress: Progress) -> Figu
         rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
         return figures(found, sizes={**sizes, "seed": seed}, rss_mb=rss_mb, done=done)
 
-    with TemporaryDirectory(prefix="foreshard-bench-") as name:
+    with TemporaryDirectory(prefix="foreshard-bench-") as name, _only_errors():
         directory = Path(name)
         return asyncio.run(work())
+
+
+@contextmanager
+def _only_errors() -> Iterator[None]:
+    """No line for each of some hundred proxies, and for each plan, between the figures."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 class _Stand:
@@ -118,6 +136,7 @@ class _Stand:
         self.heard = Heard(pages={})
         self.sent = Sent()
         self.watch = watch = Stopwatch()
+        self.sweep = Sweep()
         self._there = there
         self._clock = FakeClock(START_S)
         render = watch.timed("render", Renderer(EnvoySettings(listen_port=10_000)).__call__)
@@ -200,6 +219,8 @@ class _Stand:
         with self.watch.turn():
             await self._loop.tick()
             await self._settle()
+            with self.watch.stage("sweep"):
+                self.sweep.after_turn()
         self._clock.advance(1.0)
         return self._clock.now_s()
 

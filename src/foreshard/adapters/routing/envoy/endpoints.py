@@ -24,7 +24,14 @@ from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.model.errors import SinkError
 from foreshard.model.topology import Cell, Node
 
-__all__ = ["free_assignment", "keyed_assignment", "node_weights"]
+__all__ = [
+    "FINEST",
+    "free_assignment",
+    "free_weights",
+    "keyed_assignment",
+    "node_endpoint",
+    "node_weights",
+]
 
 # Envoy adds the weights of a priority up in 32 bits and refuses the whole resource on overflow.
 LARGEST_SUM = 2**32 - 1
@@ -39,6 +46,19 @@ def free_assignment(
     Raises:
         SinkError: The weights cannot be told to Envoy.
     """
+    told = free_weights(name, weights, cells, settings)
+    localities = [_locality(cells[cell], weight=told[cell]) for cell in sorted(weights)]
+    return ClusterLoadAssignment(cluster_name=name, endpoints=localities)
+
+
+def free_weights(
+    name: str, weights: Mapping[str, int], cells: Mapping[str, Cell], settings: EnvoySettings
+) -> Mapping[str, int]:
+    """By cell, the weight of each of its nodes in the cluster of a free class.
+
+    Raises:
+        SinkError: The weights cannot be told to Envoy.
+    """
     total = sum(weights.values())
     shares = {cell: weight / total / len(cells[cell].nodes) for cell, weight in weights.items()}
     told = node_weights(shares, settings)
@@ -48,8 +68,7 @@ def free_assignment(
             f"cluster {name}: node weights sum to {asked}, Envoy takes at most {LARGEST_SUM}; "
             "split the cells' nodes over more proxies' clusters"
         )
-    localities = [_locality(cells[cell], weight=told[cell]) for cell in sorted(weights)]
-    return ClusterLoadAssignment(cluster_name=name, endpoints=localities)
+    return told
 
 
 def keyed_assignment(name: str, home: Cell, backups: Iterable[Cell]) -> ClusterLoadAssignment:
@@ -85,12 +104,17 @@ def node_weights(shares: Mapping[str, float], settings: EnvoySettings) -> Mappin
 def _locality(cell: Cell, *, weight: int, priority: int = 0) -> LocalityLbEndpoints:
     return LocalityLbEndpoints(
         locality=Locality(region=cell.region, zone=cell.zone, sub_zone=cell.name),
-        lb_endpoints=[_endpoint(cell, node, weight=weight) for node in cell.nodes],
+        lb_endpoints=[node_endpoint(cell, node, weight=weight) for node in cell.nodes],
         priority=priority,
     )
 
 
-def _endpoint(cell: Cell, node: Node, *, weight: int) -> LbEndpoint:
+def node_endpoint(cell: Cell, node: Node, *, weight: int) -> LbEndpoint:
+    """One node of a cell.
+
+    Raises:
+        SinkError: Its host is not an address.
+    """
     try:
         ip_address(node.host)
     except ValueError:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 
+from foreshard.adapters.routing.envoy.assignment import Assignments
 from foreshard.adapters.routing.envoy.clusters import (
     free_cluster,
     free_name,
     keyed_cluster,
     keyed_name,
 )
-from foreshard.adapters.routing.envoy.endpoints import free_assignment, keyed_assignment
+from foreshard.adapters.routing.envoy.endpoints import keyed_assignment
 from foreshard.adapters.routing.envoy.listener import LISTENER_NAME, listener
 from foreshard.adapters.routing.envoy.render import backups_of, homes_of, row_for
 from foreshard.adapters.routing.envoy.resources import (
@@ -28,9 +29,9 @@ from foreshard.adapters.routing.envoy.resources import (
     ROUTE_TYPE,
     SCOPED_ROUTE_TYPE,
 )
-from foreshard.adapters.routing.envoy.routes import route_table, scope
+from foreshard.adapters.routing.envoy.routes import LARGEST_SUM, route_table, scope
 from foreshard.adapters.routing.envoy.settings import EnvoySettings
-from foreshard.adapters.routing.envoy.snapshot import Served, serve
+from foreshard.adapters.routing.envoy.snapshot import Served, serve, served_as
 from foreshard.model.routing import ClassRoute, RoutingTable, Row, SlotRow, WeightRow
 from foreshard.model.topology import Cell
 
@@ -77,6 +78,7 @@ class _Known:
 
     cells: tuple[Cell, ...] = ()
     by_name: Mapping[str, Cell] = field(default_factory=dict)
+    assignments: Assignments = field(default_factory=lambda: Assignments({}))
     parts: dict[tuple[str, str], _Part] = field(default_factory=dict)
     clusters: dict[tuple[str, bool], Served] = field(default_factory=dict)
     homes: dict[tuple[str, tuple[str, ...]], Served] = field(default_factory=dict)
@@ -102,7 +104,9 @@ class Renderer:
         """
         if self._known.cells != table.cells:
             by_name = {cell.name: cell for cell in table.cells}
-            self._known = _Known(cells=table.cells, by_name=by_name)
+            self._known = _Known(
+                cells=table.cells, by_name=by_name, assignments=Assignments(by_name)
+            )
         found: dict[str, dict[str, Served]] = {
             type_url: {} for type_url in (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE)
         }
@@ -121,10 +125,13 @@ class Renderer:
             return old
         row = row_for(route, origin, self._known.by_name)
         name = route.request_class.name
-        by_type = {
-            ROUTE_TYPE: _one(ROUTE_TYPE, name, route_table(route, row, self._settings)),
-            SCOPED_ROUTE_TYPE: _one(SCOPED_ROUTE_TYPE, name, scope(name)),
-        }
+        if old is not None and is_same and _is_told_alike(old.row, row):
+            by_type = {t: old.by_type[t] for t in (ROUTE_TYPE, SCOPED_ROUTE_TYPE)}
+        else:
+            by_type = {
+                ROUTE_TYPE: _one(ROUTE_TYPE, name, route_table(route, row, self._settings)),
+                SCOPED_ROUTE_TYPE: _one(SCOPED_ROUTE_TYPE, name, scope(name)),
+            }
         only_able = True
         match row:
             case WeightRow():
@@ -145,10 +152,10 @@ class Renderer:
 
     def _free(self, name: str, row: WeightRow) -> Mapping[str, ByName]:
         cluster = free_name(name)
-        nodes = free_assignment(cluster, row.weights, self._known.by_name, self._settings)
+        nodes = self._known.assignments.free(cluster, row.weights, self._settings)
         return {
             CLUSTER_TYPE: {cluster: self._cluster(cluster)},
-            ENDPOINT_TYPE: _one(ENDPOINT_TYPE, cluster, nodes),
+            ENDPOINT_TYPE: {cluster: served_as(ENDPOINT_TYPE, cluster, nodes)},
         }
 
     def _keyed(self, route: ClassRoute, row: SlotRow, origin: str) -> Mapping[str, ByName]:
@@ -185,6 +192,19 @@ class Renderer:
             message = listener(table, self._settings)
             self._known.door = classes, serve(LISTENER_TYPE, LISTENER_NAME, message)
         return self._known.door[1]
+
+
+def _is_told_alike(old: Row, row: Row) -> bool:
+    """Whether two rows have the same route table: nodes, not routes, have a free class's weights.
+
+    A sum that is too large is left to the route table, which refuses it.
+    """
+    return (
+        isinstance(old, WeightRow)
+        and isinstance(row, WeightRow)
+        and not (old.shed or row.shed)
+        and sum(row.weights.values()) <= LARGEST_SUM
+    )
 
 
 def _one(type_url: str, name: str, message: Message) -> ByName:

@@ -30,7 +30,7 @@ from foreshard.model.errors import SinkError
 from foreshard.model.routing import ClassRoute, Row, SlotRow, WeightRow
 from foreshard.model.workload import RequestClass
 
-__all__ = ["FAULT_FILTER", "route_table", "scope"]
+__all__ = ["FAULT_FILTER", "LARGEST_SUM", "route_table", "scope"]
 
 FAULT_FILTER = "envoy.filters.http.fault"
 SHED_STATUS = 429

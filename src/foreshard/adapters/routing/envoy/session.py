@@ -14,7 +14,7 @@ it could take is better than one that does not start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from foreshard.adapters.routing.envoy.resources import (
@@ -73,6 +73,7 @@ class Session:
         # messages, and goals have thousands of resources.
         self._complete: dict[str, tuple[Snapshot, tuple[int, int], bool]] = {}
         self._at_rest: dict[str, tuple[Snapshot, int]] = {}
+        self._had_all: dict[str, tuple[Snapshot, int]] = {}
 
     def aim(self, goal: Snapshot | None, *, keeps_old: bool = False) -> None:
         """Set what the proxy should hold; None = leave it alone.
@@ -154,13 +155,19 @@ class Session:
         subscription = self._subscriptions.get(type_url)
         if subscription is None or self._goal is None:
             return None
+        rested = self._at_rest.get(type_url)
         if self._rests(type_url, subscription) and not subscription.owes:
             return None
         sent, asked = subscription.sent, subscription.names
+        if rested is not None and rested[1] == subscription.changes:
+            # Exactly an older goal was sent: only what is news since then can be behind.
+            may_lack: Iterable[Served] = self._goal.news(type_url, rested[0])
+        else:
+            may_lack = self._goal.of(type_url).values()
         behind = [
             one
-            for name, one in self._goal.of(type_url).items()
-            if sent.get(name) != one.version and (subscription.wildcard or name in asked)
+            for one in may_lack
+            if sent.get(one.name) != one.version and (subscription.wildcard or one.name in asked)
         ]
         if not subscription.wildcard:
             behind.sort(key=lambda one: one.name)
@@ -243,25 +250,35 @@ class Session:
         if known is not None and known[0] is self._goal and known[1] == stamp:
             return known[2]
         # Whoever holds all of the goal holds what it asked for.
-        versions = self._goal.versions(type_url)
-        has_all = own is not None and own.acked.items() >= versions.items()
+        has_all = own is not None and self._has_all(own, type_url)
         found = has_all or self._has_acknowledged(type_url)
         self._complete[type_url] = self._goal, stamp, found
+        if has_all:
+            self._had_all[type_url] = self._goal, stamp[0]
         return found
+
+    def _has_all(self, own: Subscription, type_url: str) -> bool:
+        """Whether a proxy has acknowledged the goal, asked for or not."""
+        assert self._goal is not None  # noqa: S101 - callers have looked
+        had = self._had_all.get(type_url)
+        if had is not None and had[1] == own.changes:
+            return all(map(own.holds, self._goal.news(type_url, had[0])))
+        return own.acked.items() >= self._goal.versions(type_url).items()
 
     def _has_acknowledged(self, type_url: str) -> bool:
         assert self._goal is not None  # noqa: S101 - callers have looked
         goal = self._goal.of(type_url)
-        subscription = self._subscriptions.get(type_url)
-        due = {} if subscription is None else subscription.wanted(goal)
+        own = self._subscriptions.get(type_url)
         referring = self._subscriptions.get(REFERRING_TYPE.get(type_url, ""))
-        if referring is not None:
-            of_goal = self._goal.of(REFERRING_TYPE[type_url])
-            names = (one.refers for one in referring.wanted(of_goal).values() if one.refers)
-            due = {**due, **{name: goal[name] for name in names}}
-        if subscription is None:
-            return not due
-        return all(subscription.holds(one) for one in due.values())
+        if own is not None:
+            asked = goal if own.wildcard else own.names
+            if not all(own.holds(goal[name]) for name in asked if name in goal):
+                return False
+        if referring is None:
+            return True
+        naming = referring.wanted(self._goal.of(REFERRING_TYPE[type_url])).values()
+        due = (goal[one.refers] for one in naming if one.refers)
+        return all(own is not None and own.holds(one) for one in due)
 
     def _removable(self, type_url: str, now_s: float) -> tuple[str, ...]:
         assert self._goal is not None  # noqa: S101 - the caller has looked

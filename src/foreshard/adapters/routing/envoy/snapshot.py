@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -37,6 +38,7 @@ __all__ = [
     "Views",
     "kept",
     "serve",
+    "served_as",
     "snapshot",
     "views",
 ]
@@ -78,7 +80,7 @@ Render: TypeAlias = Callable[[RoutingTable, str], Rendered]
 """Renders a table for one origin region; raises SinkError for a table it cannot render."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class Snapshot:
     """Everything that one proxy is meant to hold, by type address, then by name."""
 
@@ -87,6 +89,24 @@ class Snapshot:
     _versions: dict[str, Mapping[str, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    # By type, since which one, and what: all proxies of a region come from the same. It is not
+    # kept alive for that, or it would keep the one before it.
+    _news: dict[str, tuple[weakref.ref[Snapshot], tuple[Served, ...]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def news(self, type_url: str, before: Snapshot) -> tuple[Served, ...]:
+        """What has another version than before, or is new."""
+        known = self._news.get(type_url)
+        if known is None or known[0]() is not before:
+            old = before.of(type_url)
+            found = tuple(
+                one
+                for name, one in self.of(type_url).items()
+                if name not in old or old[name].version != one.version
+            )
+            known = self._news[type_url] = weakref.ref(before), found
+        return known[1]
 
     def versions(self, type_url: str) -> Mapping[str, str]:
         """The versions of one type, by name."""
@@ -212,11 +232,16 @@ def _lend(route: ClassRoute, origins: list[str]) -> ClassRoute:
 def serve(type_url: str, name: str, message: Message) -> Served:
     """A message packed, with its version."""
     value = message.SerializeToString(deterministic=True)
+    return served_as(type_url, name, value, refers=_refers(message))
+
+
+def served_as(type_url: str, name: str, value: bytes, *, refers: str = "") -> Served:
+    """A message that was serialised before, with its version."""
     return Served(
         name=name,
         version=hashlib.sha256(value).hexdigest()[:16],
         body=AnyMessage(type_url=type_url, value=value),
-        refers=_refers(message),
+        refers=refers,
     )
 
 
