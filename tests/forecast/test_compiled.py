@@ -21,7 +21,7 @@ from foreshard.forecast.regimes import clean
 HORIZONS_S = (20.0, 60.0)
 PRIOR = DriftPrior.for_horizons(HORIZONS_S)
 # More rows than a block has, and not a whole number of blocks.
-ROWS = 83
+ROWS = 84
 
 
 def readings(seed: int, *, steps: int) -> np.ndarray:
@@ -42,10 +42,9 @@ def readings(seed: int, *, steps: int) -> np.ndarray:
 def estimated(seed: int, *, steps: int) -> tuple[DriftPosterior, DriftPosterior]:
     """Compiled, and by the reference."""
     value, time_s = readings(seed, steps=steps), np.arange(steps, dtype=np.float64)
-    pool = np.arange(ROWS) % 3
-    told = estimate_drift(time_s, value, pool=pool, prior=PRIOR)
-    cleaned = plain.clean(value, sd=reading_sd(value, pool=pool))
-    noise = estimate_noise(cleaned.value, pool=pool, dt_s=1.0)
+    told = estimate_drift(time_s, value, pools=3, prior=PRIOR)
+    cleaned = plain.clean(value, sd=reading_sd(value, pools=3))
+    noise = estimate_noise(cleaned.value, pools=3, dt_s=1.0)
     var = np.repeat(noise.measurement_var[:, None], steps, axis=1)
     var[:, -1] *= cleaned.last_doubt
     basis = Basis.over(time_s, PRIOR)

@@ -17,7 +17,7 @@ PRIOR = DriftPrior.for_horizons((20.0, 60.0))
 
 def posterior(value: np.ndarray, dt_s: float = 1.0) -> DriftPosterior:
     time_s = 1_000.0 + dt_s * np.arange(value.shape[1], dtype=np.float64)
-    return estimate_drift(time_s, value, pool=np.zeros(len(value), dtype=np.intp), prior=PRIOR)
+    return estimate_drift(time_s, value, pools=1, prior=PRIOR)
 
 
 def flat(seconds: int, *, cells: int = 6, sd: float = 0.015, seed: int = 1) -> np.ndarray:
@@ -36,8 +36,8 @@ def test_measurement_noise_is_told_from_wandering() -> None:
     rng = np.random.default_rng(2)
     white = rng.normal(0.0, 0.05, (40, 120))
     walk = np.cumsum(rng.normal(0.0, 0.02, (40, 120)), axis=1)
-    still = estimate_noise(white, pool=np.zeros(40, dtype=np.intp), dt_s=1.0)
-    moving = estimate_noise(white + walk, pool=np.zeros(40, dtype=np.intp), dt_s=1.0)
+    still = estimate_noise(white, pools=1, dt_s=1.0)
+    moving = estimate_noise(white + walk, pools=1, dt_s=1.0)
     assert np.median(np.sqrt(still.measurement_var)) == pytest.approx(0.05, rel=0.1)
     assert np.median(np.sqrt(still.process_var)) < 0.004
     assert np.median(np.sqrt(moving.process_var)) == pytest.approx(0.02, rel=0.4)
@@ -45,7 +45,7 @@ def test_measurement_noise_is_told_from_wandering() -> None:
 
 def test_a_steady_ramp_is_no_noise() -> None:
     ramp = flat(90) + 0.01 * np.arange(90)
-    noise = estimate_noise(ramp, pool=np.zeros(6, dtype=np.intp), dt_s=1.0)
+    noise = estimate_noise(ramp, pools=1, dt_s=1.0)
     assert np.all(np.sqrt(noise.measurement_var) < 0.02)
     assert np.all(np.sqrt(noise.process_var) < 0.005)
 
@@ -164,9 +164,7 @@ def test_probabilities_of_true_diffusions_are_calibrated() -> None:
         ramp_scales_per_s=(1 / 60,),
         slow_sd_per_s=1 / 600,
     )
-    told = estimate_drift(
-        np.arange(float(seen)), value, pool=np.zeros(cells, dtype=np.intp), prior=prior
-    )
+    told = estimate_drift(np.arange(float(seen)), value, pools=1, prior=prior)
     noise = np.hypot(told.noise, told.level_sd / np.sqrt(horizon))
     p = (
         told.share
@@ -189,4 +187,4 @@ def test_a_prior_that_leaves_no_doubt_is_refused(ramp: float) -> None:
 
 def test_time_that_stands_still_is_refused() -> None:
     with pytest.raises(ForecastError, match="rise"):
-        estimate_drift(np.zeros(3), np.zeros((1, 3)), pool=np.zeros(1, dtype=np.intp), prior=PRIOR)
+        estimate_drift(np.zeros(3), np.zeros((1, 3)), pools=1, prior=PRIOR)

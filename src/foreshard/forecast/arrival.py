@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foreshard.forecast.band import mixture_of
+from foreshard.forecast.band import EVERY, mixture_of
 from foreshard.forecast.compiled.passage import passage_mixed
 from foreshard.forecast.drift import DriftPosterior, DriftPrior, estimate_drift
 from foreshard.forecast.holding import Keeping, is_held
@@ -48,7 +48,8 @@ class Gauges:
         may_hold: bool [G], of those that scale, what can be lost (see `holding`).
         is_own: bool [G], the cell tells it of itself; the others are latencies, and count only as
             they were under about the present load.
-        pool: int [C * G], rows of one pool are the same gauge in different cells and share noise.
+        pools: Row r of the C * G is of pool r % pools, whose rows are the same gauge in different
+            cells and share noise; a multiple of G.
     """
 
     time_s: Array
@@ -57,7 +58,7 @@ class Gauges:
     scales_with_load: NDArray[np.bool_]
     may_hold: NDArray[np.bool_]
     is_own: NDArray[np.bool_]
-    pool: NDArray[np.intp]
+    pools: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,18 +103,18 @@ def arrivals(
     scales = gauges.scales_with_load & ~held
     value = _at_present_load(gauges.value, gauges.load, scales)
     c, g, t = value.shape
-    known = np.sum(~np.isnan(value), axis=2) >= _FEWEST_READINGS
+    known = t - np.count_nonzero(np.isnan(value), axis=2) >= _FEWEST_READINGS
     known &= ~np.isnan(value[:, :, -_RECENT:]).all(axis=2)
     posterior = estimate_drift(
         gauges.time_s,
         value.reshape(c * g, t),
-        pool=gauges.pool,
+        pools=gauges.pools,
         prior=prior or DriftPrior.for_horizons(horizons_s),
     )
     steps_s = np.diff(gauges.time_s)
     seen_s = posterior.samples * (float(np.median(steps_s)) if steps_s.size else 0.0)
     p = np.zeros((len(horizons_s), len(loads), c * g))
-    of = mixture_of(posterior, np.arange(c * g))
+    of = mixture_of(posterior, EVERY)
     steady, follows = np.flatnonzero(~scales), np.flatnonzero(scales)
     for i, h in enumerate(horizons_s):
         ahead_s = np.minimum(h, _LASTS * seen_s)
@@ -170,6 +171,6 @@ def _at_present_load(value: Array, load: NDArray[np.float32], scales: NDArray[np
     factor = np.where(telling, present[:, None] / np.where(telling, work, 1.0), np.nan)
     # Where the load was never heard of it is taken as steady.
     factor[(count == 0) & np.isnan(work).all(axis=1)] = 1.0
-    rows, places = np.nonzero(scales)
-    value[rows, places] *= factor[rows]
+    for place in np.flatnonzero(scales.any(axis=0)).tolist():
+        value[:, place] *= np.where(scales[:, place, None], factor, 1.0)
     return value

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from foreshard.forecast.compiled.passage import Mixture, drift_quantiles, passage_bands
 from foreshard.forecast.drift import DriftPosterior
 
-__all__ = ["LOW", "band_of", "drift_quantile", "mixture_of", "probability_band"]
+__all__ = ["EVERY", "LOW", "band_of", "drift_quantile", "mixture_of", "probability_band"]
 
 Array = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ def band_of(of: Mixture, horizons_s: tuple[float, ...]) -> Array:
     return np.sort(band, axis=0)
 
 
-def mixture_of(posterior: DriftPosterior, rows: NDArray[np.intp]) -> Mixture:
+def mixture_of(posterior: DriftPosterior, rows: NDArray[np.intp] | slice) -> Mixture:
     """Some rows of a posterior, as `compiled.passage` takes them."""
     return (
         posterior.share[:, rows],

@@ -107,30 +107,32 @@ class DriftPosterior:
 
 
 def estimate_drift(
-    time_s: Array, value: Array, *, pool: NDArray[np.intp], prior: DriftPrior
+    time_s: Array, value: Array, *, pools: int, prior: DriftPrior
 ) -> DriftPosterior:
     """Estimate level, drift and noise of N gauges at the last moment of the window.
 
     Args:
         time_s: [T], rising.
         value: [N, T], fractions of the limit, NaN = missing.
-        pool: [N], rows of one pool are the same gauge in different cells and share noise.
+        pools: Row r is of pool r % pools, whose rows are the same gauge in different cells and
+            share noise; divides N.
         prior: See `DriftPrior`.
 
     Raises:
         ForecastError: `time_s` does not rise, or shapes do not match.
     """
-    if value.shape != (len(pool), len(time_s)) or len(time_s) == 0:
+    if value.shape[1] != len(time_s) or len(time_s) == 0:
         raise ForecastError(
-            f"drift: value has shape {value.shape}, must be {(len(pool), len(time_s))} with at "
-            "least one moment"
+            f"drift: value has shape {value.shape}, must have {len(time_s)} moments, at least one"
         )
+    if pools < 1 or len(value) % pools:
+        raise ForecastError(f"drift: {len(value)} rows cannot be of {pools} pools of one size")
     if np.any(np.diff(time_s) <= 0.0):
         raise ForecastError("drift: time_s must rise strictly")
     steps = np.diff(time_s)
     dt_s = float(np.median(steps)) if len(steps) else 1.0
-    cleaned = clean(value, sd=reading_sd(value, pool=pool))
-    noise = estimate_noise(cleaned.value, pool=pool, dt_s=dt_s)
+    cleaned = clean(value, sd=reading_sd(value, pools=pools))
+    noise = estimate_noise(cleaned.value, pools=pools, dt_s=dt_s)
     basis = Basis.over(time_s, prior)
     n = len(value)
     share, level, level_var, drift, drift_var = (np.empty((2, n)) for _ in range(5))

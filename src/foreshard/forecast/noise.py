@@ -36,6 +36,8 @@ _PRIOR_RATIO = 1e-3
 _PRIOR_BLOCKS = 10.0
 # How much more a gauge may wander than it does in other cells: a beginning ramp looks like it.
 _OWN_OVER_POOL = 3.0
+# Rows that are gone through at once: what is made of them stays in a core's nearer cache.
+_ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,23 +53,24 @@ class Noise:
     process_var: Array
 
 
-def reading_sd(value: Array, *, pool: NDArray[np.intp]) -> Array:
+def reading_sd(value: Array, *, pools: int) -> Array:
     """Standard deviation of one reading, [N], wandering within one step included: a quick look."""
-    return np.asarray(np.sqrt(_fine_variance(value, pool)[0] / 6.0))
+    return np.asarray(np.sqrt(_fine_variance(value, pools)[0] / 6.0))
 
 
-def estimate_noise(value: Array, *, pool: NDArray[np.intp], dt_s: float) -> Noise:
+def estimate_noise(value: Array, *, pools: int, dt_s: float) -> Noise:
     """Estimate measurement and process noise.
 
     Args:
         value: [N, T], fractions of the limit, NaN = missing, about `dt_s` apart.
-        pool: [N], which rows lend each other evidence (the same gauge in other cells).
+        pools: Row r is of pool r % pools, whose rows lend each other evidence (the same gauge in
+            other cells); divides N.
         dt_s: Typical step, > 0.
 
     Returns:
         Noise of each row; rows without any reading get the pool's.
     """
-    fine_var, own_fine_var = _fine_variance(value, pool)
+    fine_var, own_fine_var = _fine_variance(value, pools)
     block = min(max(value.shape[1] // _BLOCKS_IN_WINDOW, _SHORTEST_BLOCK), _LONGEST_BLOCK)
     coarse_var, coarse_count = _clipped_variance(value, block)
     # Overlapping block differences repeat each other: one in half a block is new.
@@ -76,9 +79,9 @@ def estimate_noise(value: Array, *, pool: NDArray[np.intp], dt_s: float) -> Nois
 
     expected = _PRIOR_RATIO * fine_var / 6.0
     blocks = np.where(np.isnan(wander), 0.0, coarse_count)
-    total = np.bincount(pool, weights=blocks, minlength=int(pool.max(initial=0)) + 1)[pool]
+    total = np.resize(blocks.reshape(-1, pools).sum(axis=0), len(value))
     wander_pool = np.maximum(
-        _blend(_pooled(wander, pool), total.astype(np.float64), expected, _PRIOR_BLOCKS), expected
+        _blend(_pooled(wander, pools), total, expected, _PRIOR_BLOCKS), expected
     )
     mine = _blend(wander, blocks, wander_pool, _PRIOR_BLOCKS)
     mine = np.clip(mine, expected, np.maximum(_OWN_OVER_POOL * wander_pool, expected))
@@ -86,33 +89,35 @@ def estimate_noise(value: Array, *, pool: NDArray[np.intp], dt_s: float) -> Nois
     return Noise(measurement_var=r, process_var=mine / dt_s)
 
 
-def _fine_variance(value: Array, pool: NDArray[np.intp]) -> tuple[Array, Array]:
+def _fine_variance(value: Array, pools: int) -> tuple[Array, Array]:
     """Variance of second differences at lag 1: helped by the pool and never NaN; and the own."""
     own, count = _clipped_variance(value, 1)
-    blended = _blend(own, np.where(np.isnan(own), 0.0, count), _pooled(own, pool), _POOL_SAMPLES)
+    blended = _blend(own, np.where(np.isnan(own), 0.0, count), _pooled(own, pools), _POOL_SAMPLES)
     return np.maximum(np.nan_to_num(blended, nan=0.0), 6.0 * FLOOR_SD**2), own
 
 
 def _clipped_variance(value: Array, block: int) -> tuple[Array, Array]:
     """Mean square of each row's block differences, clipped at a few robust deviations."""
     # A row that is mostly constant has no median deviation, but may have a true one.
-    ordered = np.sort(block_differences(value, block), axis=1)
-    return clipped_squares(ordered, CLIP_SDS * MAD_TO_SD, CLIP_SDS * FLOOR_SD)
+    clip, floor = CLIP_SDS * MAD_TO_SD, CLIP_SDS * FLOOR_SD
+    variance, count = np.empty(len(value)), np.empty(len(value))
+    for first in range(0, len(value), _ROWS_AT_ONCE):
+        some = slice(first, first + _ROWS_AT_ONCE)
+        ordered = np.sort(block_differences(value[some], block), axis=1)
+        variance[some], count[some] = clipped_squares(ordered, clip, floor)
+    return variance, count
 
 
-def _pooled(x: Array, pool: NDArray[np.intp]) -> Array:
+def _pooled(x: Array, pools: int) -> Array:
     """Median over the rows of each pool, spread back over the rows; NaN where none knows."""
-    groups = int(pool.max(initial=0)) + 1
-    known = np.flatnonzero(~np.isnan(x))
-    ordered = known[np.lexsort((x[known], pool[known]))]
-    count = np.bincount(pool[ordered], minlength=groups)
-    first = np.cumsum(count) - count
-    some = count > 0
-    lower = first[some] + (count[some] - 1) // 2
-    upper = first[some] + count[some] // 2
-    median = np.full(groups, np.nan)
-    median[some] = 0.5 * (x[ordered[lower]] + x[ordered[upper]])
-    return np.asarray(median[pool])
+    # What is not known stands last.
+    ordered = np.sort(x.reshape(-1, pools).T, axis=1)
+    count = np.count_nonzero(~np.isnan(ordered), axis=1)
+    each = np.arange(pools)
+    lower = ordered[each, np.maximum(count - 1, 0) // 2]
+    upper = ordered[each, np.minimum(count // 2, ordered.shape[1] - 1)]
+    median = np.where(count > 0, 0.5 * (lower + upper), np.nan)
+    return np.resize(median, len(x))
 
 
 def _blend(x: Array, weight: Array, other: Array, other_weight: float) -> Array:

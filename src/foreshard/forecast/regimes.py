@@ -55,7 +55,9 @@ def clean(value: Array, *, sd: Array) -> Cleaned:
     surprise_sds = np.empty(len(value))
     bounds = (SPIKE_SDS, FALL_SDS, FALL_LIMITS)
     rows = np.asarray(value, dtype=np.float64)
-    kept = blunt_rows(rows, sd, bounds, LONGEST_STEP, surprise_sds)
+    # NumPy asks for large pages, so that a large fleet's rows are soon there.
+    kept = np.empty_like(rows)
+    blunt_rows(rows, sd, bounds, LONGEST_STEP, kept, surprise_sds)
     return Cleaned(value=kept, last_doubt=doubt_of(surprise_sds))
 
 

@@ -99,7 +99,7 @@ class TrendForecaster:
                 scales_with_load=window.scales_with_load[kept],
                 may_hold=np.zeros(g, dtype=bool) if is_rate is None else ~is_rate[kept],
                 is_own=np.array([not g.startswith("latency:") for g in gauges], dtype=bool),
-                pool=np.tile(np.arange(g), len(window.cells)),
+                pools=g,
             ),
             self.horizons_s,
             self.loads,

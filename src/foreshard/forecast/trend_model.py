@@ -78,31 +78,32 @@ class TrendModel:
         """[H, L, C, G', A], NaN where too little is known."""
         wanted = history.steps(_WINDOW_HORIZONS * self.horizons_s[-1])
         t = min(max(wanted, _FEWEST_SAMPLES), _MOST_SAMPLES)
-        index = at[:, None] + np.arange(1 - t, 1)
-        before = index < 0
-        index = np.where(before, 0, index)
         c, g, a = len(history.cells), len(told), len(at)
-        value = history.value[:, told][:, :, index].astype(np.float64)
-        value[:, :, before] = np.nan
-        load = history.load[:, index]
-        load[:, before] = np.nan
+        value = np.full((c, a, g, t), np.nan)
+        load = np.full((c, a, t), np.nan, dtype=np.float32)
+        which = slice(None) if g == len(history.gauges) else told
+        for i, last in enumerate(at.tolist()):
+            first = max(last + 1 - t, 0)
+            seen = t - (last + 1 - first)
+            value[:, i, :, seen:] = history.value[:, which, first : last + 1]
+            load[:, i, seen:] = history.load[:, first : last + 1]
         age_s = history.step_s * np.arange(t - 1, -1, -1, dtype=np.float64)
         # Unknown since when it is up: all of it counts.
         restarted = age_s > history.up_s[:, at][:, :, None]
         load[restarted] = np.nan
-        value = np.where(restarted[:, None], np.nan, value)
+        np.copyto(value, np.nan, where=restarted[:, :, None])
         # Every cell at every sample is a row of cells of its own; noise is shared among cells at
         # the same sample only, or the future would speak.
         arrived = arrivals(
             Gauges(
                 time_s=-np.asarray(age_s),
-                value=np.ascontiguousarray(value.transpose(0, 2, 1, 3)).reshape(c * a, g, t),
+                value=value.reshape(c * a, g, t),
                 load=load.reshape(c * a, t),
                 scales_with_load=history.scales_with_load[told],
                 may_hold=np.zeros(g, dtype=bool),
                 # Of steps this long none is of another queue: a day is seen at all its loads.
                 is_own=np.ones(g, dtype=bool),
-                pool=np.tile(np.arange(a * g), c),
+                pools=a * g,
             ),
             self.horizons_s,
             loads,

@@ -18,34 +18,34 @@ def block_differences(x: Array, block: int) -> Array:
     A gap spoils the blocks that touch it. With `block` 1 these are differences of the samples.
     """
     n, steps = x.shape
-    differences = np.empty((n, max(steps - 3 * block + 1, 0)))
+    many = max(steps - 3 * block + 1, 0)
+    differences = np.empty((n, many))
     means = np.empty(steps)
     for r in range(n):
-        if block == 1:
-            means[:] = x[r]
-        else:
-            _means(x[r], block, means)
-        for i in range(differences.shape[1]):
-            at = i + block - 1
-            middle = means[at + block]
-            differences[r, i] = abs(means[at + 2 * block] - 2.0 * middle + means[at])
+        row = x[r]
+        if block > 1:
+            _means(row, block, means)
+            row = means
+        first, middle, last = row[block - 1 :], row[2 * block - 1 :], row[3 * block - 1 :]
+        for i in range(many):
+            differences[r, i] = abs(last[i] - 2.0 * middle[i] + first[i])
     return differences
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _means(x: Array, block: int, means: Array) -> None:
     """[T] means over `block` samples ending at each; a gap spoils the blocks that touch it."""
-    total, gaps = np.empty(x.size), np.empty(x.size, np.int64)
-    running, missing = 0.0, 0
+    total = np.empty(x.size + 1)
+    gaps = np.empty(x.size + 1, np.int32)
+    total[0], gaps[0] = 0.0, 0
     for i in range(x.size):
-        if np.isnan(x[i]):
-            missing += 1
-        else:
-            running += x[i]
-        total[i], gaps[i] = running, missing
-        within = running - total[i - block] if i >= block else running
-        lost = missing - gaps[i - block] if i >= block else missing
-        means[i] = within / block if lost == 0 else np.nan
+        is_gap = np.isnan(x[i])
+        total[i + 1] = total[i] + (0.0 if is_gap else x[i])
+        gaps[i + 1] = gaps[i] + is_gap
+    means[: block - 1] = np.nan
+    for i in range(x.size - block + 1):
+        within = (total[i + block] - total[i]) / block
+        means[i + block - 1] = within if gaps[i + block] == gaps[i] else np.nan
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
