@@ -14,6 +14,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 from runs import MOST_LATE_MS, all_of, seeds
@@ -63,7 +64,9 @@ def _broken(reports: list[tuple[str, dict[str, Any]]]) -> list[str]:
 
 def _ratio(faults: list[dict[str, Any]]) -> float:
     sums = {f: sum(row["bad_weighted"][f] for row in faults) for f in ("reactive", "foreshard")}
-    return sums["foreshard"] / sums["reactive"] if sums["reactive"] else 0.0
+    if not sums["reactive"]:
+        return inf if sums["foreshard"] else 0.0
+    return sums["foreshard"] / sums["reactive"]
 
 
 def _added(report: dict[str, Any]) -> float:
