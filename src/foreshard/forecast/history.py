@@ -73,8 +73,8 @@ class History:
             )
         for name in ("cells", "gauges"):
             names: tuple[str, ...] = getattr(self, name)
-            twice = sorted(n for n, times in Counter(names).items() if times > 1)
-            if twice:
+            if len(set(names)) < len(names):
+                twice = sorted(n for n, times in Counter(names).items() if times > 1)
                 raise ForecastError(f"history: {name} {twice} stand there twice, must be unique")
         if self.value.ndim != 3:
             raise ForecastError(f"history: value has shape {self.value.shape}, must be [C, G, T]")

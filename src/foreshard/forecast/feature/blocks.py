@@ -24,6 +24,7 @@ __all__ = [
     "hold_row",
     "mean_before",
     "summarise",
+    "total_of",
 ]
 
 Array = NDArray[np.float32]
@@ -109,6 +110,20 @@ def highest_between(held: Array, far: tuple[Array, int], first: int, last: int) 
     return highest_of(highest, (first - begins) // EVERY, last_block)
 
 
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"nsz", "reassoc"})
+def total_of(x: Array) -> tuple[float, float]:
+    """Sum of what was heard of x [N], and how many that were.
+
+    In double the sum of levels is exact in any order, unless one is a million times another.
+    """
+    total, count = 0.0, 0.0
+    for i in range(x.size):
+        is_heard = x[i] == x[i]
+        total += np.float64(x[i]) if is_heard else 0.0
+        count += 1.0 if is_heard else 0.0
+    return total, count
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def mean_before(x: Array, far: tuple[Array, int], t: int, window: int) -> float:
     """Mean of the last `window` samples of x [T] up to t; NaN = none was heard.
@@ -116,15 +131,12 @@ def mean_before(x: Array, far: tuple[Array, int], t: int, window: int) -> float:
     Where they began before the samples do, that of the blocks; see `highest_between`.
     """
     highest, begins = far
-    first, total, count = t - window + 1, 0.0, 0
+    first, total, count = t - window + 1, 0.0, 0.0
     if first >= 0 or begins > first:
-        for k in range(max(first, 0), t + 1):
-            if not np.isnan(x[k]):
-                total += x[k]
-                count += 1
+        total, count = total_of(x[max(first, 0) : t + 1])
     else:
         for k in range((first - begins) // EVERY, min((t - begins) // EVERY + 1, highest.size)):
             if highest[k] > UNHEARD:
                 total += highest[k]
-                count += 1
-    return total / count if count > 0 else np.nan
+                count += 1.0
+    return total / count if count > 0.0 else np.nan

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from foreshard.forecast.feature.blocks import mean_before
 from foreshard.forecast.feature.column import AHEAD, SHARED
 
-__all__ = ["describe_others", "describe_peers", "describe_work", "slope_before"]
+__all__ = ["describe_others", "describe_peers", "describe_work", "read_load", "slope_before"]
 
 Array = NDArray[np.float32]
 Index = NDArray[np.int64]
+Scores = NDArray[np.float64]
 
 # Nothing further back is kept of loads and peers.
 _NO_BLOCKS = (np.zeros(0, dtype=np.float32), 0)
@@ -30,6 +31,7 @@ _OTHERS = (
 )
 _OTHERS_AHEAD = (("ahead_mean", "other_ahead_mean"), ("ahead_max", "other_ahead_max"))
 _LOAD_AHEAD = AHEAD.index("load_ahead")
+_FIRST, _WIDTH = len(SHARED), len(AHEAD)
 _COST = SHARED.index("cost_drift")
 _PEERS = SHARED.index("above_peers")
 # Below this part of the day's mean load the cost of work is all noise.
@@ -136,50 +138,50 @@ def describe_peers(
         out[i, _PEERS + 1] = steeper * per_hour * unit
 
 
-@njit(cache=True, nogil=True)
-def describe_work(
-    x: Array,
-    load: tuple[Array, int],
-    where: tuple[Index, Index],
-    spans: tuple[NDArray[np.int64], int, int, int],
-    columns: tuple[int, int, Array],
-) -> None:
+@njit(cache=True, nogil=True, error_model="numpy")
+def read_load(load: Array, t: int, spans: tuple[Index, int, int, int], found: Scores) -> None:
+    """What the load of a cell [T] is to its gauges, NaN = not known.
+
+    Args:
+        load: NaN = unknown.
+        t: Sample.
+        spans: Horizons [H], a day, 15 min, and an hour.
+        found: [2 + H], filled: level of the hour and of the day, and how the time ahead went on
+            yesterday, against the level now (log).
+    """
+    horizons, day, quarter, hour = spans
+    found[0] = mean_before(load, _NO_BLOCKS, t, hour)
+    found[1] = mean_before(load, _NO_BLOCKS, t, day)
+    now, then = mean_before(load, _NO_BLOCKS, t, quarter), t - day
+    for h in range(horizons.size):
+        found[2 + h] = np.nan
+        if then < 0 or not now > 0.0 or not found[0] > _LEAST_LOAD * found[1]:
+            continue
+        ahead = -np.inf
+        for k in range(then + 1, min(then + horizons[h], t) + 1):
+            # Never true of a NaN.
+            ahead = max(ahead, load[k])
+        if ahead > 0.0:
+            found[2 + h] = np.log(ahead / now)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def describe_work(x: Array, t: int, spans: tuple[int, int], load: Scores, out: Array) -> None:
     """Fill in what the load tells: cost for it that drifts, and how it went on yesterday.
 
     Args:
-        x: [R, T].
-        load: [C, T], NaN = unknown; and gauges in a cell.
-        where: Row and sample of each of N places.
-        spans: Horizons [H], a day, 15 min, and an hour.
-        columns: Where the first horizon's features begin, features of a horizon, table [N, F].
+        x: [T].
+        t: Sample.
+        spans: A day, and an hour.
+        load: See `read_load`.
+        out: [F].
     """
-    rows, at = where
-    work, gauges = load
-    horizons, day, quarter, hour = spans
-    first, width, out = columns
-    for i in range(rows.size):
-        r, t = rows[i], at[i]
-        w = work[r // gauges]
-        present, usual = mean_before(w, _NO_BLOCKS, t, hour), mean_before(w, _NO_BLOCKS, t, day)
-        out[i, _COST] = np.nan
-        for h in range(horizons.size):
-            out[i, first + h * width + _LOAD_AHEAD] = np.nan
-        if not present > _LEAST_LOAD * usual:
-            continue
-        cost, was = (
-            mean_before(x[r], _NO_BLOCKS, t, hour) / present,
-            mean_before(x[r], _NO_BLOCKS, t, day) / usual,
-        )
+    day, hour = spans
+    out[_COST] = np.nan
+    for h in range(load.size - 2):
+        out[_FIRST + h * _WIDTH + _LOAD_AHEAD] = load[2 + h]
+    if load[0] > _LEAST_LOAD * load[1]:
+        cost = mean_before(x, _NO_BLOCKS, t, hour) / load[0]
+        was = mean_before(x, _NO_BLOCKS, t, day) / load[1]
         if cost > 0.0 and was > 0.0:
-            out[i, _COST] = np.log(cost / was)
-        now = mean_before(w, _NO_BLOCKS, t, quarter)
-        for h in range(horizons.size):
-            then = t - day
-            if then < 0 or not now > 0.0:
-                continue
-            ahead = -np.inf
-            for k in range(then + 1, min(then + horizons[h], t) + 1):
-                # Never true of a NaN.
-                ahead = max(ahead, w[k])
-            if ahead > 0.0:
-                out[i, first + h * width + _LOAD_AHEAD] = np.log(ahead / now)
+            out[_COST] = np.log(cost / was)

@@ -209,12 +209,11 @@ def _week(highest: Array, back: int, limit: float, day: int, out: Array) -> tupl
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
 def _day(highest: Array, limit: float, near: float) -> tuple[float, int, float, int, int]:
     """Sum, number and highest of blocks [K] that were heard; those at the limit, and near it."""
-    # One thing a loop, counts in the width of the levels: so several are worked on at a time.
+    # Counts in the width of the levels, so that several are worked on at a time.
     total, n, full, close, best = _NOTHING, _NOTHING, _NOTHING, _NOTHING, UNHEARD
     for v in highest:
         total += v if v > UNHEARD else _NOTHING
         n += _ONE if v > UNHEARD else _NOTHING
-    for v in highest:
         best = max(best, v)
     if best >= near:
         for v in highest:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from foreshard.forecast.feature.blocks import UNHEARD, hold_row
 from foreshard.forecast.feature.column import AHEAD, SHARED
+from foreshard.forecast.feature.company import describe_work, read_load
 from foreshard.forecast.feature.recent import describe_past
 from foreshard.forecast.feature.season import describe_hours, describe_season, levels_before
 from foreshard.forecast.feature.span import DAYS
@@ -29,6 +30,7 @@ _ROWS_FOR_TWO = 20_000
 
 def describe_rows(
     lines: tuple[Array, Array, tuple[Array, int]],
+    load: tuple[Array, int],
     where: tuple[Index, Index, Array],
     spans: tuple[tuple[int, int, int, int, int], int, int, float],
     ahead: tuple[Index, Index, int],
@@ -39,6 +41,7 @@ def describe_rows(
     Args:
         lines: Levels [R, T] and what was held, or [R, 0] where that is yet to be seen; and highest
             of each block [R, K], NaN = not heard, and at which sample the first begins.
+        load: [C, T], or [0, T] where none is known; and gauges in a cell.
         where: Row, sample and limit of each of N places; the limit in the unit of the levels.
         spans: Recent windows, an hour, a day, and samples in an hour.
         ahead: Horizons [H], how far a season may be off [H], and sustain.
@@ -46,11 +49,11 @@ def describe_rows(
     """
     before = get_num_threads()
     if where[0].size < _ROWS_FOR_TWO or before < 2:
-        _describe_some(lines, where, spans, ahead, out)
+        _describe_some(lines, load, where, spans, ahead, out)
         return
     set_num_threads(2)
     try:
-        _describe_halves(lines, where, spans, ahead, out)
+        _describe_halves(lines, load, where, spans, ahead, out)
     finally:
         set_num_threads(before)
 
@@ -58,6 +61,7 @@ def describe_rows(
 @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 def _describe_halves(
     lines: tuple[Array, Array, tuple[Array, int]],
+    load: tuple[Array, int],
     where: tuple[Index, Index, Array],
     spans: tuple[tuple[int, int, int, int, int], int, int, float],
     ahead: tuple[Index, Index, int],
@@ -65,6 +69,7 @@ def _describe_halves(
 ) -> None:
     # Threads are handed arrays and numbers, no tuples of them.
     x, held, (highest, begins) = lines
+    work, gauges = load
     rows, at, limits = where
     (a, b, c, d, e), hour, day, per_hour = spans
     horizons, tolerances, sustain = ahead
@@ -73,6 +78,7 @@ def _describe_halves(
         own = slice(half * middle, rows.size if half else middle)
         _describe_some(
             (x, held, (highest, begins)),
+            (work, gauges),
             (rows[own], at[own], limits[own]),
             ((a, b, c, d, e), hour, day, per_hour),
             (horizons, tolerances, sustain),
@@ -83,6 +89,7 @@ def _describe_halves(
 @njit(cache=True, nogil=True, error_model="numpy")
 def _describe_some(
     lines: tuple[Array, Array, tuple[Array, int]],
+    load: tuple[Array, int],
     where: tuple[Index, Index, Array],
     spans: tuple[tuple[int, int, int, int, int], int, int, float],
     ahead: tuple[Index, Index, int],
@@ -90,8 +97,10 @@ def _describe_some(
 ) -> None:
     x, held, (highest, begins) = lines
     rows, at, limits = where
+    work, gauges = load
     windows, hour, day, per_hour = spans
     horizons, tolerances, sustain = ahead
+    of_load, cell, moment = np.empty(2 + horizons.size), -1, -1
     usual, hourly = np.empty(DAYS, np.float32), np.empty(1, np.float32)
     room = np.empty((2, DAYS), np.float32)
     blocks, kept = np.empty(highest.shape[1], np.float32), np.empty(x.shape[1], np.float32)
@@ -127,3 +136,9 @@ def _describe_some(
             for k in range(2):
                 rise = out[i, _SLOPE_15M + k] * horizons[h] / per_hour
                 own[_CARRIED + k] = out[i, _MEAN_15M + k] + rise
+        if work.shape[0] > 0:
+            # The gauges of a cell stand together, and its load is the same to all of them.
+            if r // gauges != cell or t != moment:
+                cell, moment = r // gauges, t
+                read_load(work[cell], t, (horizons, day, windows[2], hour), of_load)
+            describe_work(x[r], t, (day, hour), of_load, out[i])

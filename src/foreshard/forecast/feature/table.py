@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from foreshard.forecast.feature.blocks import hold, summarise
 from foreshard.forecast.feature.column import AHEAD, SHARED
-from foreshard.forecast.feature.company import describe_others, describe_peers, describe_work
+from foreshard.forecast.feature.company import describe_others, describe_peers
 from foreshard.forecast.feature.row import describe_rows
 from foreshard.forecast.feature.span import Spans
 from foreshard.forecast.history import ALONE, History
@@ -101,6 +101,7 @@ def describe(lines: Lines, cell: Index, at: Index, limit: Array) -> Array:
     quarter, day, sustain = spans.recent[2], spans.day, spans.sustain
     describe_rows(
         (lines.x, lines.held, lines.far),
+        (lines.load if lines.has_load else lines.load[:0], g),
         where,
         (spans.recent, spans.hour, day, spans.per_hour),
         (np.array(spans.horizons), np.array(spans.tolerance), sustain),
@@ -108,14 +109,6 @@ def describe(lines: Lines, cell: Index, at: Index, limit: Array) -> Array:
     )
     if len(lines.peers[0]):
         describe_peers(lines.x, lines.peers, where, (quarter, spans.hour, spans.per_hour), out)
-    if lines.has_load:
-        describe_work(
-            lines.x,
-            (lines.load, g),
-            where[:2],
-            (np.array(spans.horizons), day, quarter, spans.hour),
-            (len(SHARED), len(AHEAD), out),
-        )
     out[:, _UP] = np.log1p(np.maximum(lines.up_s[cell[place], moments], 0.0))
     whole: Array = np.full((len(cell), g, width), np.nan, dtype=np.float32)
     whole.reshape(-1, width)[wanted] = out

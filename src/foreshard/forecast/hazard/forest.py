@@ -14,6 +14,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
+from foreshard.forecast.hazard.walk import Walk
 from foreshard.model.errors import ForecastError
 
 __all__ = ["ROUNDS", "Forest", "grow"]
@@ -51,10 +52,12 @@ class Forest:
     Attributes:
         text: As LightGBM writes them.
         trees: The same.
+        walk: The same, as they are asked about many rows.
     """
 
     text: str
     trees: lightgbm.Booster
+    walk: Walk
 
     @classmethod
     def of(cls, text: str) -> Forest:
@@ -66,21 +69,27 @@ class Forest:
         if not text.startswith("tree\n"):
             raise ForecastError("hazard: the text of the trees is damaged; train the model anew")
         try:
-            return cls(text, lightgbm.Booster(model_str=text))
+            trees = lightgbm.Booster(model_str=text)
         except (lightgbm.basic.LightGBMError, ValueError) as error:
             raise ForecastError(f"hazard: the text of the trees is damaged ({error})") from error
+        walk = Walk.of(text)
+        if walk.column.max(initial=0) >= trees.num_feature():
+            raise ForecastError("hazard: the text of the trees is damaged; train the model anew")
+        return cls(text, trees, walk)
 
     @property
     def width(self) -> int:
         """Features of a row."""
         return self.trees.num_feature()
 
-    def predict(self, table: Array) -> NDArray[np.float64]:
-        """Probabilities [N] of rows [N, F]."""
-        if not len(table):
-            return np.zeros(0)
-        threads = _threads_for(len(table))
-        return np.asarray(self.trees.predict(table, num_threads=threads), dtype=np.float64)
+    def predict(self, table: Array, which: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """Probabilities [N] of rows [N, F].
+
+        Args:
+            table: May hold other columns as well.
+            which: Where the features of the trees stand in it; None = it holds them alone.
+        """
+        return self.walk.predict(table, np.arange(self.width) if which is None else which)
 
     def contributions(self, table: Array) -> NDArray[np.float64]:
         """What each feature adds to the log odds (TreeSHAP), [N, F + 1]; the last is the mean."""

@@ -201,8 +201,9 @@ class HazardModel:
         rows = table.reshape(n * g, width)
         told = np.flatnonzero(~np.isnan(rows[:, _AGE]))
         raw = np.full((len(self.forests), n * g), np.nan)
+        asked = rows if len(told) == len(rows) else rows[told]
         for i, forest in enumerate(self.forests):
-            raw[i, told] = forest.predict(chosen(rows[told], i))
+            raw[i, told] = forest.predict(asked, np.r_[columns_of(i)])
         return self.of_gauge.apply(log_odds(raw)).reshape(len(self.forests), n, g)
 
 
