@@ -110,8 +110,11 @@ def describe(lines: Lines, cell: Index, at: Index, limit: Array) -> Array:
     if len(lines.peers[0]):
         describe_peers(lines.x, lines.peers, where, (quarter, spans.hour, spans.per_hour), out)
     out[:, _UP] = np.log1p(np.maximum(lines.up_s[cell[place], moments], 0.0))
-    whole: Array = np.full((len(cell), g, width), np.nan, dtype=np.float32)
-    whole.reshape(-1, width)[wanted] = out
+    if len(wanted) == limit.size:
+        whole = out.reshape(len(cell), g, width)
+    else:
+        whole = np.full((len(cell), g, width), np.nan, dtype=np.float32)
+        whole.reshape(-1, width)[wanted] = out
     if g > 1:
         describe_others(whole, len(spans.horizons))
         whole[~has_limit] = np.nan
