@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import fields
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 
 from foreshard.forecast import plain
 from foreshard.forecast.band import band_of, drift_quantile, mixture_of, probability_band
 from foreshard.forecast.compiled.passage import passage_mixed, passage_times, passage_within
 from foreshard.forecast.compiled.scatter import block_differences, clipped_squares
+from foreshard.forecast.compiled.view import uncounted
 from foreshard.forecast.drift import Basis, DriftPosterior, DriftPrior, estimate_drift
 from foreshard.forecast.first_passage import passage_probability, passage_quantile_s
 from foreshard.forecast.noise import CLIP_SDS, FLOOR_SD, MAD_TO_SD, estimate_noise, reading_sd
@@ -129,3 +133,21 @@ def test_quantiles_of_the_drift_and_bands_follow_the_reference(seed: int) -> Non
     np.testing.assert_allclose(band, plain.probability_band(of, HORIZONS_S, rows), atol=1e-6)
     some = np.flatnonzero(rows)[:5]
     assert np.array_equal(band_of(mixture_of(of, some), HORIZONS_S), band[:, :, some])
+
+
+@njit
+def doubled(x: np.ndarray) -> None:
+    """Doubles every other row, through slices of a view."""
+    view = uncounted(x)
+    for row in range(0, view.shape[0], 2):
+        part = view[row, 1:]
+        part *= 2.0
+
+
+@pytest.mark.parametrize("laid", [np.ascontiguousarray, np.asfortranarray])
+def test_a_view_without_an_owner_is_the_array_itself(laid: Callable[..., np.ndarray]) -> None:
+    x = laid(np.arange(12.0).reshape(3, 4))
+    references = sys.getrefcount(x)
+    doubled(x)
+    assert x.tolist() == [[0, 2, 4, 6], [4, 5, 6, 7], [8, 18, 20, 22]]
+    assert sys.getrefcount(x) == references

@@ -10,20 +10,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba.core import cgutils, types
+from numba import njit, types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 __all__ = ["uncounted"]
 
 
-@intrinsic
-def uncounted(_typing: Any, x: types.Array) -> tuple[Any, Any]:  # noqa: ANN401 - Numba's own types
-    """The same array, in compiled code, without an owner."""
-
+def _typed(_typing: Any, x: types.Array) -> tuple[Any, Any]:  # noqa: ANN401 - Numba's own types
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ANN401
         view = context.make_array(signature.return_type)(context, builder, args[0])
-        view.meminfo = cgutils.get_null_value(view.meminfo.type)
-        view.parent = cgutils.get_null_value(view.parent.type)
-        return view._getvalue()
+        view.meminfo = view.meminfo.type(None)
+        view.parent = view.parent.type(None)
+        return view._getvalue()  # noqa: SLF001 - the name that Numba gives it
 
     return x(x), generate
+
+
+_without_owner: Any = intrinsic(_typed)
+
+
+@njit(cache=True, nogil=True)
+def uncounted(x: NDArray[Any]) -> NDArray[Any]:
+    """The same array without an owner; only in compiled code."""
+    view: NDArray[Any] = _without_owner(x)
+    return view

@@ -24,6 +24,7 @@ __all__ = [
     "hold_row",
     "mean_before",
     "summarise",
+    "total_of",
 ]
 
 Array = NDArray[np.float32]

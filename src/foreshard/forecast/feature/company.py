@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from foreshard.forecast.feature.blocks import mean_before
 from foreshard.forecast.feature.column import AHEAD, SHARED
 
-__all__ = ["describe_others", "describe_peers", "describe_work", "read_load"]
+__all__ = ["describe_others", "describe_peers", "describe_work", "read_load", "slope_before"]
 
 Array = NDArray[np.float32]
 Index = NDArray[np.int64]
