@@ -139,3 +139,19 @@ def test_a_status_names_the_flows_that_a_cell_serves_and_no_others(
         }
         assert cell["shares"] == given
     assert status["cells"]["eu-2"]["shares"] == {}
+
+
+def test_a_record_says_what_a_plan_gives_in_the_plan_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(monkeypatch)
+    stage.turn()
+    record = stage.store.records[-1]
+    assert record["decision"]["plan"]["splits"]
+    assert list(record["inputs"]["cells"]) == sorted(stage.shop.fleet.names)
+    assert all(
+        "phase" in cell and "shares" not in cell for cell in record["inputs"]["cells"].values()
+    )
+    status = stage.vitals.status
+    assert status is not None
+    assert status["cells"]["eu-1"]["shares"]

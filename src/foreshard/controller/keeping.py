@@ -15,7 +15,7 @@ import structlog
 
 from foreshard.controller.foresight import Standing
 from foreshard.controller.peering import Peering
-from foreshard.controller.status import Instruments, snapshot
+from foreshard.controller.status import Instruments, Seen, snapshot
 from foreshard.controller.vitals import Vitals
 from foreshard.engine import Engine, EngineState
 from foreshard.model.errors import StoreError
@@ -127,7 +127,7 @@ def _inputs(
     stale = sum(1 for r in observation.cells.values() if not isinstance(r.reading, Fresh))
     return {
         "plan_before": before,
-        "cells": status["cells"],
+        "cells": Seen(status["cells"]),
         "demand_rps": status["demand_rps"],
         "stale_cells": stale,
         "balancer_silent": observation.demand_rps is None,

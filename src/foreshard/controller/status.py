@@ -22,7 +22,7 @@ from foreshard.model.telemetry import CellReading, Fresh, Missing, Observation
 from foreshard.model.topology import Fleet
 from foreshard.planning.sheet import sheet_of
 
-__all__ = ["Cells", "Instruments", "snapshot"]
+__all__ = ["Cells", "Instruments", "Seen", "Told", "snapshot"]
 
 # An hour of ticks.
 KEPT_TICKS = 3_600
@@ -200,6 +200,26 @@ class Cells(Mapping[str, Mapping[str, Any]]):
 
     def __len__(self) -> int:
         return len(self._readings)
+
+
+class Seen(Mapping[str, Mapping[str, Any]]):
+    """What is known of each cell but for what a plan gives it: kept beside that plan.
+
+    Args:
+        cells: As the status has them.
+    """
+
+    def __init__(self, cells: Mapping[str, Mapping[str, Any]]) -> None:
+        self._cells = cells
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        return {what: told for what, told in self._cells[name].items() if what != "shares"}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
 
 
 def _cell(reading: CellReading) -> dict[str, Any]:
