@@ -98,7 +98,7 @@ class DescentSolver:
     def solve(self, problem: Problem) -> Solution:
         """Split every flow of a dense problem; see `Solver`."""
         edges = edges_of(problem)
-        found = self.split(edges)
+        found = self.split(edges, problem.prices)
         shares = dense_shares(edges, found.shares)
         return Solution(
             status=SolveStatus.OPTIMAL,
@@ -107,6 +107,7 @@ class DescentSolver:
             gap_ratio=found.gap_ratio,
             costs=costs_of(problem, shares, found.shed),
             utilisation=problem.utilisation(shares),
+            prices=found.prices,
         )
 
     def split(self, edges: Edges, kept: Floats | None = None) -> Descent:
