@@ -340,6 +340,7 @@ class Engine:
                 budget=self._budget,
             )
             problem, solution, state, asks = self._custodian.solve(problem, state, self._solver)
+            state = replace(state, prices=solution.prices)
             if solution.status is SolveStatus.OPTIMAL:
                 candidate = plan_from(solution, self._ground, problem.upper > 0.0)
                 state, more, others = self._vetted(

@@ -79,4 +79,4 @@ def pose(
         upper=upper,
         least_shed=still_refused(live, estimate, ground, takes, interval_s=observation.interval_s),
     )
-    return problem_of(ground, estimate, bounds, risks, previous=state.plan)
+    return problem_of(ground, estimate, bounds, risks, previous=state.plan, prices=state.prices)

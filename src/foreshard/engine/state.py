@@ -13,6 +13,7 @@ from foreshard.model.routing import RoutingTable
 from foreshard.planning.caution import Caution
 from foreshard.planning.handover import Handover
 from foreshard.planning.phases import CellState
+from foreshard.planning.problem import Floats
 from foreshard.planning.shunning import Shun
 from foreshard.planning.situation import Evacuation, Moved
 from foreshard.planning.trust import Trust
@@ -42,6 +43,7 @@ class EngineState:
         refusals: Plans in a row of which the guards let nothing through.
         handovers: Slots that own data and are on their way, or were lately.
         muster: Who may give and take such slots.
+        prices: What the planner counted cells' load at, for its next plan; see `Solution.prices`.
         unsettled: Whether a table that moves such slots was sent and may be live or not.
     """
 
@@ -63,3 +65,4 @@ class EngineState:
     handovers: tuple[Handover, ...] = ()
     muster: Muster = field(default_factory=Muster)
     unsettled: bool = False
+    prices: Floats | None = None

@@ -190,7 +190,13 @@ class Risks:
 
 
 def problem_of(
-    ground: Ground, estimate: Estimate, bounds: Bounds, risks: Risks, *, previous: Plan | None
+    ground: Ground,
+    estimate: Estimate,
+    bounds: Bounds,
+    risks: Risks,
+    *,
+    previous: Plan | None,
+    prices: Floats | None = None,
 ) -> Problem:
     """The planning problem of one tick.
 
@@ -200,6 +206,7 @@ def problem_of(
         bounds: From phases and shunned classes.
         risks: From the forecast.
         previous: The live plan.
+        prices: Of the `Solution` before.
     """
     classes = [ground.classes[f.request_class] for f in ground.flows]
     return Problem(
@@ -222,6 +229,7 @@ def problem_of(
         upper=bounds.upper,
         least_shed=bounds.least_shed,
         move_cost=np.array([c.moving_s for c in classes]),
+        prices=prices,
     )
 
 

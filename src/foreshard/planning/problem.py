@@ -127,6 +127,8 @@ class Problem:
         least_shed: [F] of demand that must go on being refused for now; default 0.
         move_cost: [F] seconds for which a moved share counts as bad; default 3 keyed, 1 free.
         custody: Of classes that own data; default none.
+        prices: What the `Solution` of the tick before said of itself, for who plans by prices; a
+            hint, so that nothing is checked; default none.
         soft_utilisation: Above this, queues hurt: avoided at the price of risk, not of
             critical requests.
         hard_utilisation: Above this nothing is placed; what does not fit is shed.
@@ -154,6 +156,7 @@ class Problem:
     least_shed: Floats = field(default_factory=_unset)
     move_cost: Floats = field(default_factory=_unset)
     custody: tuple[Custody, ...] = ()
+    prices: Floats | None = None
     soft_utilisation: float = SOFT_UTILISATION
     hard_utilisation: float = HARD_UTILISATION
     risk_floor: float = 0.05

@@ -37,6 +37,8 @@ class Solution:
             reference), `balance`, `deviation` and `churn` (share of demand),
             `moving` (weighted requests that are bad once, because their share moves).
         utilisation: [C, R] predicted.
+        prices: What cells ask for load, as the planner counts it: the next `Problem` takes it
+            back, and a full fleet is then planned from where it was. None = it plans without.
     """
 
     status: SolveStatus
@@ -45,6 +47,7 @@ class Solution:
     gap_ratio: float
     costs: Mapping[str, float] = field(default_factory=dict)
     utilisation: Floats
+    prices: Floats | None = None
 
     @property
     def has_plan(self) -> bool:
