@@ -152,6 +152,11 @@ class EnvoyListenSettings(Strict):
     relay: Address | None = Field(
         default=None, description="Where `foreshard relay` listens beside an Envoy; null = none."
     )
+    path_sample_ratio: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        default=0.1,
+        description="Part of the requests that match no class whose path Envoys tell, so that "
+        "new endpoints are found; 0 = none.",
+    )
     relay_key_file: Path | None = Field(
         default=None, description="Secret that signs what relays keep; null = only a checksum."
     )

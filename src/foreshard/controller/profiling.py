@@ -93,6 +93,11 @@ class Profiling:
             self._survey, at_s=self._taken_s, tags=self._tags, depends=self._depends()
         )
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """The categories that are known now."""
+        return self._survey.catalogue if self._survey is not None else Catalogue()
+
     def take(self, observation: Observation, count: Counted | None) -> None:
         """Add an observation; never raises for what cannot be kept, but says so.
 

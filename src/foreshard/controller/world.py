@@ -9,6 +9,7 @@ from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.peering import Peering
 from foreshard.controller.profiling import Profiling
 from foreshard.controller.recording import Recording
+from foreshard.controller.scouting import Scouting
 from foreshard.controller.succession import Succession
 from foreshard.controller.vitals import Vitals
 from foreshard.ports import (
@@ -46,4 +47,5 @@ class World:
     peering: Peering | None = None
     profiling: Profiling | None = None
     billing: Billing | None = None
+    scouting: Scouting | None = None
     succession: Succession | None = None
