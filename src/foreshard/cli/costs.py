@@ -44,12 +44,20 @@ def _lines(report: Mapping[str, Any], now_s: float) -> Iterator[str]:
     idle = ", ".join(f"{r} {v:.4g}" for r, v in sorted(report["idle"].items()) if v is not None)
     if idle:
         yield f"a cell without requests: {idle}"
+    yield from _hardware(report.get("hardware", {}))
     yield from _unclassed(report.get("unclassed", {}))
     changes = report["changes"][-SHOWN_CHANGES:]
     changes = [*changes, *report.get("unclassed", {}).get("changes", [])[-SHOWN_CHANGES:]]
     for change in sorted(changes, key=lambda each: float(each["at_s"])):
         at = datetime.fromtimestamp(change["at_s"], tz=UTC).astimezone().strftime("%H:%M:%S")
         yield f"{at}: {change['text']}"
+
+
+def _hardware(report: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """How sorts of machines differ."""
+    for label, times in sorted(report.items()):
+        said = ", ".join(f"{each:.2f} times as much {r}" for r, each in sorted(times.items()))
+        yield f"cells on {label} use, for the same work, {said}"
 
 
 def _unclassed(report: Mapping[str, Any]) -> Iterator[str]:
