@@ -15,6 +15,7 @@ from foreshard.model.federation import Aggregate
 from foreshard.model.handover import Notice, Reply
 from foreshard.model.plan import Decision
 from foreshard.model.routing import RoutingTable
+from foreshard.model.sighting import Sightings
 from foreshard.model.telemetry import ClassTraffic, Fresh, Health, Missing
 from foreshard.model.topology import Cell
 from foreshard.model.workload import Flow
@@ -40,6 +41,7 @@ __all__ = [
     "Rejected",
     "RouteSink",
     "Samples",
+    "SightingSource",
     "SlotMover",
     "StateStore",
     "StepTable",
@@ -118,6 +120,17 @@ class CostSource(Protocol):
 
         Raises:
             SourceError: The source cannot be read; nothing is lost by asking again.
+        """
+
+
+class SightingSource(Protocol):
+    """Where it is told which paths are asked for that match no class."""
+
+    async def take_sightings(self) -> Sightings:
+        """What was asked for since the last call; what is told is told once.
+
+        Raises:
+            AdapterError: The source cannot be read.
         """
 
 

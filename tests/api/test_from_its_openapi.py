@@ -37,7 +37,7 @@ def counter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counter]:
 
 
 def test_every_address_is_there() -> None:
-    assert len(OPERATIONS) == 19
+    assert len(OPERATIONS) == 23
 
 
 @of_every_address

@@ -13,6 +13,7 @@ from foreshard.cli.main import app
 from foreshard.config import load
 from foreshard.controller.account import report_of
 from foreshard.controller.profiling import KEY
+from foreshard.controller.scouting import ENDPOINTS
 from foreshard.lab.steering import demo_config
 from foreshard.model.category import Category, ClassProfile, Tag, WorkloadProfile
 from foreshard.model.cost import Cost, CostChange, JointCost
@@ -85,6 +86,31 @@ def test_what_requests_cost_is_shown_by_class(config: Path) -> None:
     ) in lines
     assert "a cell without requests: cpu 0.4" in lines
     assert any("went from 0.07 to 0.21 (3 times)" in line for line in lines)
+
+
+def test_endpoints_that_no_class_takes_are_shown_with_their_evidence(config: Path) -> None:
+    keep(config)
+    each = {"method": "GET", "template": "/users/{id}", "confidence": 0.86}
+    told = {"evidence": "118 requests in 125 s", "costs": {"cpu": 0.2}, "resembles": "heavy-cpu"}
+    report = {
+        "at_s": 1_000.0,
+        "endpoints": [{**each, **told}],
+        "more_endpoints": 3,
+        "left_out_requests": 900.0,
+        "changes": [{"at_s": 980.0, "text": "GET /users/{id} was found"}],
+    }
+    store = SqliteStore(state_dir(load(config)))
+    store.put(ENDPOINTS, report)
+    store.close()
+    lines = CliRunner().invoke(app, ["profile", "--config", str(config)]).output.splitlines()
+    assert (
+        "  GET /users/{id}: confidence 86%; 118 requests in 125 s; says that it costs cpu 0.2, "
+        "about as heavy-cpu"
+    ) in lines
+    assert "  and 3 more, with fewer requests" in lines
+    assert "  not looked at: 900 requests (too many paths)" in lines
+    # The one of 980 s before the one of 990 s.
+    assert lines[-2].endswith("GET /users/{id} was found")
 
 
 def test_all_of_it_is_json(config: Path) -> None:

@@ -125,7 +125,7 @@ def test_of_very_many_errors_only_those_that_are_told_are_put_in_words(
     )
     assert said.startswith("shop.yaml: 20000 to mend\n")
     assert "  and 19800 more" in said
-    assert "cells.1.key_00000 is unknown, there are name, region, zone, nodes" in said
+    assert "cells.1.key_00000 is unknown, there are name, region, zone, hardware, nodes" in said
     assert len(looked) == MOST_TOLD
     assert len(said.splitlines()) == MOST_TOLD + 2
 

@@ -24,6 +24,7 @@ from foreshard.model.telemetry import (
     Missing,
     Observation,
 )
+from foreshard.model.topology import Fleet
 from foreshard.testing import MemoryStore
 from tests.engine.shop import CLASSES, START_S, fleet_of
 
@@ -36,9 +37,9 @@ FLEET = fleet_of()
 class Watch:
     """A profiler that looks at a fleet whose costs are known."""
 
-    def __init__(self, store: MemoryStore | None = None) -> None:
+    def __init__(self, store: MemoryStore | None = None, *, fleet: Fleet = FLEET) -> None:
         self.store = store or MemoryStore()
-        self.profiling = Profiling(FLEET, CLASSES, self.store)
+        self.profiling = Profiling(fleet, CLASSES, self.store)
 
     def run(
         self,
@@ -110,6 +111,18 @@ def test_gauges_that_cannot_be_true_teach_nothing(times: float) -> None:
             COSTS[k, 0], rel=0.2
         )
     assert not any(isinstance(each, CostChange) for each in profile.changes)
+
+
+def test_cells_on_slower_hardware_are_told_by_their_label_and_not_taken_for_dearer() -> None:
+    slow = FLEET.names[3:]
+    watch = Watch(fleet=replace(FLEET, hardware=dict.fromkeys(slow, "old")))
+    pricing = replace(PRICING, hardware=np.where(np.arange(6) < 3, 1.0, 1.6))
+    watch.run(300, pricing=pricing)
+    kept = watch.store.get(KEY)
+    assert kept is not None
+    times = kept["hardware"]["old"]["cpu"] / kept["hardware"]["unlabelled"]["cpu"]
+    assert times == pytest.approx(1.6, rel=0.1)
+    assert "cells on old use, for the same work, 1." in costs_text(kept, now_s=kept["at_s"])
 
 
 def test_a_report_is_kept_and_read_by_people() -> None:

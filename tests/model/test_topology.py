@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foreshard.model.errors import InvalidValueError
 from foreshard.model.topology import Cell, Fleet, Node
 
 REGIONS = ("ap", "eu", "us")
@@ -40,3 +42,10 @@ def test_the_nearest_cells_are_those_of_a_sorted_list(
     found = fleet.nearest(regions, most=most)
     assert found == {cell.name: nearest(cell, fleet, regions, most) for cell in cells}
     assert fleet.nearest(regions, most=most) is found
+
+
+def test_hardware_of_a_cell_that_is_not_there_is_refused() -> None:
+    cell = Cell(name="a", region="eu", zone="eu", nodes=(Node(host="10.0.0.1", port=80),))
+    assert Fleet(cells=(cell,), hardware={"a": "arm"}).sorts == ("arm",)
+    with pytest.raises(InvalidValueError, match="names b"):
+        Fleet(cells=(cell,), hardware={"b": "arm"})

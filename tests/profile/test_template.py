@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foreshard.model.errors import InvalidValueError
+from foreshard.model.sighting import Sighting
 from foreshard.profile.template import (
     MOST_SHAPES,
     Atlas,
-    Sighting,
     endpoints,
     take_sightings,
     template_of,

@@ -16,8 +16,10 @@ from starlette.responses import JSONResponse, Response
 from foreshard import __version__
 from foreshard.api.catalogues import catalogue_routes
 from foreshard.api.classes import class_routes
+from foreshard.api.costs import cost_routes
 from foreshard.api.desk import Desk, Schemas
 from foreshard.api.door import RefusedError, refuse_strange_query
+from foreshard.api.endpoints import endpoint_routes
 from foreshard.api.limit import BodyLimit
 from foreshard.api.problem import answer_of, problem
 from foreshard.api.tokens import token_routes
@@ -50,6 +52,8 @@ def application(desk: Desk, schemas: Schemas) -> FastAPI:
     lifted = {name: _lifted(schema) for name, schema in schemas.items()}
     app.include_router(class_routes({name: each for name, (each, _) in lifted.items()}))
     app.include_router(catalogue_routes({name: each for name, (each, _) in lifted.items()}))
+    app.include_router(cost_routes())
+    app.include_router(endpoint_routes())
     app.include_router(token_routes())
     parts = {name: part for _, defs in lifted.values() for name, part in defs.items()}
 

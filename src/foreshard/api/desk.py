@@ -7,7 +7,7 @@ Every value is JSON. What is refused is raised: `ConfigError` and `EditError` of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from foreshard.model.catalogue import Actor, Edit
@@ -39,6 +39,18 @@ class Desk(Protocol):
 
     def define(self, name: str, text: str, edit: Edit, *, before: str = "") -> Json:
         """Define a class, or replace it."""
+
+    def endpoints(self) -> Json:
+        """Which endpoints no class takes, and the class proposed for each."""
+
+    def accept(self, method: str, template: str, edit: Edit, *, name: str) -> Json:
+        """Give an endpoint a class of its own; `name` "" = the one proposed."""
+
+    def decline(self, method: str, template: str, edit: Edit) -> Json:
+        """Leave an endpoint to the default class."""
+
+    def report(self, reports: Sequence[Json]) -> Json:
+        """Take in what requests cost, by class or by path."""
 
     def remove(self, name: str, edit: Edit) -> Json:
         """Delete a class."""

@@ -20,6 +20,7 @@ __all__ = [
     "Body",
     "Change",
     "Keeper",
+    "Operator",
     "Reader",
     "RefusedError",
     "Wish",
@@ -114,7 +115,8 @@ Reader = Annotated[Actor, Depends(_who(Role.VIEWER))]
 """Somebody who may look."""
 Keeper = Annotated[Actor, Depends(_who(Role.ADMIN))]
 """Somebody who may make keys."""
-Writer = Annotated[Actor, Depends(_who(Role.OPERATOR))]
+Operator = Annotated[Actor, Depends(_who(Role.OPERATOR))]
+"""Somebody who may change things."""
 
 Taken = Annotated[
     float,
@@ -137,7 +139,7 @@ def _wish(by: Reader, taken_ratio: Taken = 0.0) -> Edit:
 
 
 def _change(
-    by: Writer,
+    by: Operator,
     if_match: IfMatch = None,
     dry_run: IsDry = False,  # noqa: FBT002 - a query is told by name
     taken_ratio: Taken = 0.0,

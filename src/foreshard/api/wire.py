@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,10 +13,17 @@ __all__ = [
     "ClassList",
     "ClassRead",
     "Cost",
+    "CostReport",
+    "CostReports",
     "Deed",
     "DeedList",
     "Dependence",
     "Difference",
+    "EndpointAcceptance",
+    "EndpointChange",
+    "EndpointChoice",
+    "EndpointList",
+    "EndpointRead",
     "Made",
     "MatchQuestion",
     "Matched",
@@ -24,6 +31,7 @@ __all__ = [
     "Problem",
     "Profile",
     "Proposal",
+    "Reported",
     "Revoked",
     "Standing",
     "Step",
@@ -265,6 +273,94 @@ class Matched(_Wire):
 
     request_class: str = Field(alias="class")
     is_default: bool = Field(description="Whether no class matches, and it goes to the default.")
+
+
+class EndpointRead(_Wire):
+    """Requests of one method and route template that no class takes."""
+
+    method: str
+    template: str = Field(description="With what varies in braces.")
+    requests: float = Field(description="That were seen; proxies tell one of some.")
+    confidence: float = Field(description="That it is right and here to stay, 0 to 1.")
+    first_s: float
+    evidence: str
+    costs: dict[str, float] = Field(description="Per request, as the service says; {} = unsaid.")
+    resembles: str | None = Field(description="Category that costs about as much; null = none.")
+    declined: bool = Field(description="Whether a person left it to the default class.")
+    proposed: dict[str, Any] | None = Field(description="The class that it would get.")
+    because: str = Field(description='Why none is proposed; "" = one is.')
+
+
+class EndpointChange(_Wire):
+    """That an endpoint was found, or is none any more."""
+
+    at_s: float
+    text: str
+
+
+class EndpointList(_Wire):
+    """What was found among the requests that match no class."""
+
+    at_s: float | None = Field(description="When the engine said so; null = it never did.")
+    served_by: str = Field(description="The default class, until they have their own.")
+    endpoints: list[EndpointRead] = Field(description="Most requests first.")
+    more_endpoints: int = Field(description="That are not told, having fewer requests.")
+    left_out_requests: float = Field(description="Of paths for which there was no room.")
+    changes: list[EndpointChange]
+    declined: list[str]
+
+
+class EndpointChoice(_Wire):
+    """An endpoint that a person decides on."""
+
+    method: str = Field(max_length=20, pattern="^[A-Z]+$", examples=["GET"])
+    template: str = Field(max_length=500, pattern=r"^/[!-~]*$", examples=["/users/{id}"])
+
+
+class EndpointAcceptance(EndpointChoice):
+    """An endpoint that is to have a class of its own."""
+
+    name: str = Field(
+        default="",
+        max_length=63,
+        pattern="^[A-Za-z0-9_-]*$",
+        description='Of the class; "" = the one proposed.',
+    )
+
+
+class CostReport(_Wire):
+    """What requests cost: those of a class, or those of a path, whose class is then found."""
+
+    request_class: str | None = Field(
+        default=None, alias="class", max_length=63, description="Their class, or null: by path."
+    )
+    method: str = Field(default="GET", max_length=20, pattern="^[A-Z]+$")
+    path: str | None = Field(
+        default=None, max_length=500, pattern="^/[!-~]*$", examples=["/users/7"]
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict, max_length=20, description="By which classes may be told apart."
+    )
+    requests: int = Field(default=1, ge=1, le=1_000_000_000, description="How many they were.")
+    costs: dict[str, Annotated[float, Field(ge=0.0, le=1e15, allow_inf_nan=False)]] = Field(
+        max_length=16,
+        description="By gauge, the sum over them: cpu seconds, or bytes times the seconds that "
+        "they are held.",
+        examples=[{"cpu": 0.023}],
+    )
+
+
+class CostReports(_Wire):
+    """Many reports; all of them are taken, or none."""
+
+    reports: list[CostReport] = Field(min_length=1, max_length=1_000)
+
+
+class Reported(_Wire):
+    """What was taken in; the engine reads it within seconds."""
+
+    requests: int
+    classes: dict[str, int] = Field(description="How many of them, by class.")
 
 
 class Standing(_Wire):

@@ -13,6 +13,7 @@ from foreshard.app.places import state_dir
 from foreshard.app.relaying import PATIENCE_S, relay_age_s
 from foreshard.config import Settings
 from foreshard.controller.profiling import KEY
+from foreshard.controller.scouting import ENDPOINTS
 from foreshard.model.errors import ConfigError, SinkError, StoreError
 
 __all__ = [
@@ -41,10 +42,14 @@ def engine_status(settings: Settings) -> Mapping[str, Any] | None:
 
 
 def workload_profile(settings: Settings) -> Mapping[str, Any] | None:
-    """What requests cost, as the engine last wrote it; None before it first did."""
+    """What requests cost, as the engine last wrote it; None before it first did.
+
+    With `unclassed`, which endpoints no class takes, where it has said that.
+    """
     try:
         with SqliteReader(state_dir(settings)) as reader:
-            return reader.get(KEY)
+            costs, endpoints = reader.get(KEY), reader.get(ENDPOINTS)
+            return costs and ({**costs, "unclassed": endpoints} if endpoints else costs)
     except StoreError:
         return None
 

@@ -43,6 +43,7 @@ from foreshard.controller.page import engine_page
 from foreshard.controller.peering import Peering
 from foreshard.controller.profiling import Profiling
 from foreshard.controller.recording import Recording
+from foreshard.controller.scouting import Scouting
 from foreshard.controller.sweep import Sweep
 from foreshard.controller.vitals import Vitals
 from foreshard.controller.world import World
@@ -116,13 +117,14 @@ async def _loop_of(
     stack.callback(store.close)
     thinker = ThreadExecutor(name="foreshard-classes")
     stack.callback(thinker.close)
-    profiling = Profiling(settings.fleet(), settings.request_classes(), store)
+    classes = settings.request_classes()
+    profiling = Profiling(settings.fleet(), classes, store)
     watch = EditionWatch(from_file, flown, store=store, executor=thinker, tagged=profiling.tag)
     stack.push_async_callback(watch.aclose)
     recording = Recording(TurnFiles(turns_dir(settings)))
     if flown.version:
         recording.served = {
-            "classes": settings.request_classes(),
+            "classes": classes,
             "default_class": settings.default_class,
         }
     peers = await _peers(settings, clock, stack)
@@ -141,6 +143,7 @@ async def _loop_of(
         succession=watch,
         profiling=profiling,
         billing=Billing(ReportedCosts(around.sink), profiling),
+        scouting=Scouting(around.sink, profiling, store=store, executor=thinker, classes=classes),
         peering=_peering(settings, peers),
         sweep=stack.enter_context(Sweep().in_charge()),
     )

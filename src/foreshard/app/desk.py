@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from foreshard.adapters.store.catalogue_file import CatalogueFile
 from foreshard.adapters.store.editions import Editions
 from foreshard.adapters.store.questions import Questions
 from foreshard.adapters.store.tokens import Tokens
+from foreshard.app.charging import charge
 from foreshard.app.describing import differences, edition_told, token_told, told
+from foreshard.app.endpoints import endpoints_told, proposal, with_declined, without
 from foreshard.app.heartbeat import engine_age_s, patience_s
-from foreshard.app.knowing import last_flown, last_profile
+from foreshard.app.knowing import last_endpoints, last_flown, last_profile
+from foreshard.app.matching import Matcher
 from foreshard.config import Settings
 from foreshard.config.catalogue import (
     Catalogue,
@@ -27,6 +30,7 @@ from foreshard.config.catalogue import (
     read_class,
     read_tag,
 )
+from foreshard.config.workload import ClassSettings
 from foreshard.model.catalogue import Actor, Edit, Edition
 from foreshard.model.errors import (
     EditError,
@@ -35,7 +39,6 @@ from foreshard.model.errors import (
     StoreError,
     UnheardError,
 )
-from foreshard.router.path import normalised
 
 __all__ = ["ClassDesk"]
 
@@ -105,21 +108,32 @@ class ClassDesk:
                 one before the first that would take all of its requests, or last.
         """
         made = read_class(text, name=name)
+        return self._change(lambda now: _placed(now, made, before), edit, f"define class {name}")
+
+    def endpoints(self) -> Mapping[str, Any]:
+        """Which endpoints no class takes, and the class proposed for each."""
+        return endpoints_told(self._newest()[1], last_endpoints(self._settings))
+
+    def accept(self, method: str, template: str, edit: Edit, *, name: str) -> Mapping[str, Any]:
+        """Give an endpoint the class that is proposed for it; `name` "" = the one proposed."""
 
         def change(now: Catalogue) -> Catalogue:
-            rest = [each for each in now.classes if each.name != name]
-            if before and before not in {each.name for each in rest}:
-                raise _no_class(before, now)
-            place = next((n for n, each in enumerate(now.classes) if each.name == name), None)
-            if before:
-                place = next(n for n, each in enumerate(rest) if each.name == before)
-            elif place is None:
-                match = made.match.noun()
-                wider = (n for n, c in enumerate(rest) if c.match.noun().covers(match))
-                place = next(wider, len(rest))
-            return now.model_copy(update={"classes": [*rest[:place], made, *rest[place:]]})
+            made = proposal(now, method, template, name)
+            return _placed(without(now, method, template), made, "")
 
-        return self._change(change, edit, f"define class {name}")
+        return self._change(change, edit, f"define a class for {method} {template}")
+
+    def decline(self, method: str, template: str, edit: Edit) -> Mapping[str, Any]:
+        """Leave an endpoint to the default class."""
+        return self._change(
+            lambda now: with_declined(now, method, template),
+            edit,
+            f"leave {method} {template} to the default class",
+        )
+
+    def report(self, reports: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Take in what requests cost, by class or by path."""
+        return charge(self._settings, self._newest()[1], reports)
 
     def remove(self, name: str, edit: Edit) -> Mapping[str, Any]:
         """Delete a class; what matched it goes to the next that matches, or to the default."""
@@ -236,10 +250,7 @@ class ClassDesk:
     def match(self, method: str, path: str, headers: Mapping[str, str]) -> Mapping[str, Any]:
         """Of which class a request would be."""
         _, catalogue = self._newest()
-        low = {name.lower(): value for name, value in headers.items()}
-        plain = normalised(path)
-        takers = (c.name for c in catalogue.classes if c.match.noun().takes(method, plain, low))
-        found = next(takers, None)
+        found = Matcher(catalogue).find(method, path, headers)
         return {"class": found or catalogue.default_class, "is_default": found is None}
 
     def standing(self) -> Mapping[str, Any]:
@@ -367,6 +378,21 @@ class ClassDesk:
         finally:
             self._asked.release()
         raise UnheardError(f"engine: no answer within {ANSWER_S:g} s; ask again later")
+
+
+def _placed(now: Catalogue, made: ClassSettings, before: str) -> Catalogue:
+    """With a class in place of the one of its name, or where it gets its requests."""
+    rest = [each for each in now.classes if each.name != made.name]
+    if before and before not in {each.name for each in rest}:
+        raise _no_class(before, now)
+    place = next((n for n, each in enumerate(now.classes) if each.name == made.name), None)
+    if before:
+        place = next(n for n, each in enumerate(rest) if each.name == before)
+    elif place is None:
+        match = made.match.noun()
+        wider = (n for n, c in enumerate(rest) if c.match.noun().covers(match))
+        place = next(wider, len(rest))
+    return now.model_copy(update={"classes": [*rest[:place], made, *rest[place:]]})
 
 
 def _no_class(name: str, catalogue: Catalogue) -> NotThereError:

@@ -9,9 +9,10 @@ from foreshard.adapters.store.reading import SqliteReader
 from foreshard.app.places import state_dir
 from foreshard.config import Settings
 from foreshard.controller.profiling import KEY
+from foreshard.controller.scouting import ENDPOINTS
 from foreshard.model.errors import StoreError
 
-__all__ = ["FLOWN", "last_flown", "last_profile"]
+__all__ = ["FLOWN", "last_endpoints", "last_flown", "last_profile"]
 
 FLOWN = "classes"
 """Name under which the engine's store says which edition flies."""
@@ -25,6 +26,11 @@ def last_flown(settings: Settings) -> Mapping[str, Any]:
 def last_profile(settings: Settings) -> Mapping[str, Any]:
     """What classes were found to cost; {} = no engine ever said."""
     return _said(settings, KEY)
+
+
+def last_endpoints(settings: Settings) -> Mapping[str, Any]:
+    """Which endpoints no class takes; {} = no engine ever said."""
+    return _said(settings, ENDPOINTS)
 
 
 def _said(settings: Settings, key: str) -> Mapping[str, Any]:

@@ -80,11 +80,13 @@ class Record:
 
 
 def siblings_of(settings: Settings) -> Mapping[str, int]:
-    """By cell that has siblings, the number of their group: cells of one region."""
-    regions = settings.fleet().regions
-    count = Counter(cell.region for cell in settings.cells)
+    """By cell that has siblings, the number of their group: one region, one sort of hardware."""
+    count = Counter((cell.region, cell.hardware) for cell in settings.cells)
+    number = {group: n for n, group in enumerate(sorted(count))}
     return {
-        cell.name: regions.index(cell.region) for cell in settings.cells if count[cell.region] > 1
+        cell.name: number[group]
+        for cell in settings.cells
+        if count[group := (cell.region, cell.hardware)] > 1
     }
 
 

@@ -141,6 +141,7 @@ def envoy_settings(settings: Settings) -> EnvoySettings:
         listen_port=port,
         net=SafetyNet(check_path=settings.scrape.health_path or "/"),
         served_by_header=settings.envoy.served_by_header,
+        path_sample_ratio=settings.envoy.path_sample_ratio,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["cost_text", "costs_text"]
 
 # Changes that are shown; all are in the JSON.
-SHOWN_CHANGES = 10
+SHOWN_CHANGES, SHOWN_ENDPOINTS = 10, 20
 
 
 def costs_text(report: Mapping[str, Any], *, now_s: float) -> str:
@@ -44,10 +44,38 @@ def _lines(report: Mapping[str, Any], now_s: float) -> Iterator[str]:
     idle = ", ".join(f"{r} {v:.4g}" for r, v in sorted(report["idle"].items()) if v is not None)
     if idle:
         yield f"a cell without requests: {idle}"
+    yield from _hardware(report.get("hardware", {}))
+    yield from _unclassed(report.get("unclassed", {}))
     changes = report["changes"][-SHOWN_CHANGES:]
-    for change in changes:
+    changes = [*changes, *report.get("unclassed", {}).get("changes", [])[-SHOWN_CHANGES:]]
+    for change in sorted(changes, key=lambda each: float(each["at_s"])):
         at = datetime.fromtimestamp(change["at_s"], tz=UTC).astimezone().strftime("%H:%M:%S")
         yield f"{at}: {change['text']}"
+
+
+def _hardware(report: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """How sorts of machines differ."""
+    for label, times in sorted(report.items()):
+        said = ", ".join(f"{each:.2f} times as much {r}" for r, each in sorted(times.items()))
+        yield f"cells on {label} use, for the same work, {said}"
+
+
+def _unclassed(report: Mapping[str, Any]) -> Iterator[str]:
+    """Endpoints that no class takes."""
+    found = report.get("endpoints", [])
+    if found:
+        yield "no class takes these; the default class serves them (see GET /v1/endpoints):"
+    for each in found[:SHOWN_ENDPOINTS]:
+        costs = ", ".join(f"{r} {cost:.3g}" for r, cost in sorted(each["costs"].items()))
+        says = f"; says that it costs {costs}" if costs else ""
+        says += f", about as {each['resembles']}" if each["resembles"] else ""
+        name = f"{each['method']} {each['template']}"
+        yield f"  {name}: confidence {each['confidence']:.0%}; {each['evidence']}{says}"
+    more = max(len(found) - SHOWN_ENDPOINTS, 0) + report.get("more_endpoints", 0)
+    if more:
+        yield f"  and {more} more, with fewer requests"
+    if report.get("left_out_requests"):
+        yield f"  not looked at: {report['left_out_requests']:g} requests (too many paths)"
 
 
 def cost_text(cost: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from string import printable
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import yaml
@@ -44,6 +44,8 @@ MOST_CLASSES = 500
 # Stands for a URL of a hand-over, which may hold what proves who one is; a name that nobody is
 # ever given (RFC 6761). Sent back, it means the URL that the configuration has.
 HIDDEN_URL = "https://hidden.invalid/"
+MOST_DECLINED = 1_000
+EndpointName = Annotated[str, Field(max_length=600, pattern=r"^[A-Z]+ /[^\s]*$")]
 PARAMETER = re.compile(r"\{[^/]*\}")
 # What says where data lies.
 OWNED = ("replicas", "handover", "key_header", "regions", "cells")
@@ -74,6 +76,11 @@ class Catalogue(Strict):
     tags: dict[Label, TagSettings] = Field(
         default_factory=dict, description="By class, what a person says of it."
     )
+    declined: list[EndpointName] = Field(
+        default_factory=list,
+        max_length=MOST_DECLINED,
+        description="Endpoints (`GET /users/{id}`) that a person left to the default class.",
+    )
 
     def named(self, name: str) -> ClassSettings | None:
         """The class of that name; None = there is none."""
@@ -92,8 +99,8 @@ class Catalogue(Strict):
 
     @property
     def digest(self) -> str:
-        """Equal for equal classes, whatever tags they have."""
-        values = self.model_dump(mode="json", exclude={"tags"})
+        """Equal for equal classes, whatever tags they have and whatever was declined."""
+        values = self.model_dump(mode="json", exclude={"tags", "declined"})
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -62,6 +62,12 @@ class CellSettings(Strict):
     zone: Annotated[str, Field(max_length=63)] = Field(
         default="", description='Failure domain inside the region; "" = the region is one.'
     )
+    hardware: Annotated[str, Field(max_length=63)] = Field(
+        default="",
+        description="Sort of machine, in any words: how much faster or slower each sort is, is "
+        'learned; "" = the same as all others without one.',
+        examples=["arm-2024"],
+    )
     nodes: list[NodeAddress] = Field(
         min_length=1,
         description="ip:port of each node: requests, health checks and metrics go there.",
@@ -151,6 +157,11 @@ class EnvoyListenSettings(Strict):
     listen: Address = Field(default="127.0.0.1:10000", description="Where Envoy takes requests.")
     relay: Address | None = Field(
         default=None, description="Where `foreshard relay` listens beside an Envoy; null = none."
+    )
+    path_sample_ratio: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        default=0.1,
+        description="Part of the requests that match no class whose path Envoys tell, so that "
+        "new endpoints are found; 0 = none.",
     )
     relay_key_file: Path | None = Field(
         default=None, description="Secret that signs what relays keep; null = only a checksum."
@@ -289,7 +300,8 @@ class Settings(Strict):
         egress = {(o, r): cost for o, to in self.egress_per_gb.items() for r, cost in to.items()}
         peers = self.federation.cells() if self.federation else ()
         cells = (*(c.noun() for c in self.cells), *peers)
-        return Fleet(cells=cells, latency_ms=latency, egress_per_gb=egress)
+        hardware = {c.name: c.hardware for c in self.cells if c.hardware}
+        return Fleet(cells=cells, latency_ms=latency, egress_per_gb=egress, hardware=hardware)
 
     def request_classes(self) -> tuple[RequestClass, ...]:
         """The classes in the core's words, in order of match."""

@@ -122,7 +122,8 @@ class Loop:
             await clock.sleep(due_s - clock.now_s())
         if self._foresight is not None:
             await self._foresight.aclose()
-        for companion in (self._world.chronicle, self._world.billing):
+        world = self._world
+        for companion in (world.chronicle, world.billing, world.scouting):
             if companion is not None:
                 await companion.aclose()
         await self._teller.aclose()
@@ -182,6 +183,8 @@ class Loop:
             self._world.profiling.take(observation, state.workload.count)
         if self._world.billing is not None:
             self._world.billing.look(observation.now_s)
+        if self._world.scouting is not None:
+            self._world.scouting.look(observation.now_s)
 
     def _show(
         self, state: EngineState, observation: Observation, forecast: Forecast | None
@@ -203,7 +206,7 @@ class Loop:
                 self._state, former=self._engine, heir=heir.engine, now_s=now_s
             )
         self._engine = self._keeping.engine = heir.engine
-        learners = (self._foresight, world.chronicle, world.profiling)
+        learners = (self._foresight, world.chronicle, world.profiling, world.scouting)
         hand_on(heir, learners, recording=world.recording, vitals=world.vitals)
 
     async def _adopt(self) -> None:

@@ -93,6 +93,11 @@ class Profiling:
             self._survey, at_s=self._taken_s, tags=self._tags, depends=self._depends()
         )
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """The categories that are known now."""
+        return self._survey.catalogue if self._survey is not None else Catalogue()
+
     def take(self, observation: Observation, count: Counted | None) -> None:
         """Add an observation; never raises for what cannot be kept, but says so.
 
@@ -168,7 +173,10 @@ class Profiling:
         resources = sorted({*named, *before})[:MOST_RESOURCES]
         catalogue = self._survey.catalogue if self._survey is not None else self._remembered()
         self._surveyor = Surveyor(
-            [c.name for c in self._classes], resources, cells=len(self._fleet.cells)
+            [c.name for c in self._classes],
+            resources,
+            cells=len(self._fleet.cells),
+            hardware=_sort_of(self._fleet),
         )
         self._survey = self._surveyor.begin(catalogue)
 
@@ -212,9 +220,18 @@ class Profiling:
         idle = self._surveyor.idle(self._survey)
         centres = self._survey.catalogue.centre
         try:
-            self._store.put(KEY, report_of(profile, idle=idle, centres=centres))
+            speeds = self._surveyor.speeds(self._survey)
+            told = report_of(profile, idle=idle, centres=centres)
+            named = {label or "unlabelled": speeds[n] for n, label in enumerate(self._fleet.sorts)}
+            self._store.put(KEY, {**told, "hardware": named if len(named) > 1 else {}})
         except StoreError as error:
             log.warning("profile.unkept", error=str(error), effect="the report is not renewed")
+
+
+def _sort_of(fleet: Fleet) -> NDArray[np.int64]:
+    """[C] which of `Fleet.sorts` each cell is."""
+    labels = [fleet.hardware.get(name, "") for name in fleet.names]
+    return np.array([fleet.sorts.index(label) for label in labels], dtype=np.int64)
 
 
 def _offered(

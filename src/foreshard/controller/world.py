@@ -9,6 +9,7 @@ from foreshard.controller.chronicle import Chronicle
 from foreshard.controller.peering import Peering
 from foreshard.controller.profiling import Profiling
 from foreshard.controller.recording import Recording
+from foreshard.controller.scouting import Scouting
 from foreshard.controller.succession import Succession
 from foreshard.controller.sweep import Sweep
 from foreshard.controller.vitals import Vitals
@@ -47,5 +48,6 @@ class World:
     peering: Peering | None = None
     profiling: Profiling | None = None
     billing: Billing | None = None
+    scouting: Scouting | None = None
     succession: Succession | None = None
     sweep: Sweep | None = None

@@ -195,6 +195,7 @@ class Endpoint:
         requests: How many were seen.
         confidence: That the template is right and the endpoint is here to stay, in [0, 1].
         first_s: When it was first seen.
+        per_request: By resource, what a request of it said that it cost, on average.
         evidence: For people.
     """
 
@@ -203,6 +204,7 @@ class Endpoint:
     requests: float
     confidence: float
     first_s: float
+    per_request: Mapping[str, float] = field(default_factory=dict)
     evidence: str = ""
 
     def __post_init__(self) -> None:
@@ -223,7 +225,6 @@ class WorkloadProfile:
         joint: Costs of classes that cannot be told apart.
         categories: By name.
         changes: The newest last, as many as are kept.
-        endpoints: What was found in the requests that match no declared class.
     """
 
     at_s: float
@@ -231,7 +232,6 @@ class WorkloadProfile:
     joint: tuple[JointCost, ...] = ()
     categories: Mapping[str, Category] = field(default_factory=dict)
     changes: tuple[CostChange | CategoryChange, ...] = ()
-    endpoints: tuple[Endpoint, ...] = ()
 
     @property
     def disagreements(self) -> tuple[str, ...]:

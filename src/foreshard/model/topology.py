@@ -63,12 +63,15 @@ class Fleet:
         default_latency_ms: See above.
         egress_per_gb: What a gigabyte costs that crosses from a cell's region to an origin, by
             (origin, region), in any currency; a pair that is missing costs nothing.
+        hardware: By name of a cell, what it runs on, where that is known; a request costs about
+            the same on cells of one sort, and may cost more or less on others.
     """
 
     cells: tuple[Cell, ...]
     latency_ms: Mapping[tuple[str, str], float] = field(default_factory=dict)
     default_latency_ms: float = 0.0
     egress_per_gb: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    hardware: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.cells:
@@ -77,6 +80,11 @@ class Fleet:
         doubles = sorted(name for name, times in Counter(names).items() if times > 1)
         if doubles:
             raise InvalidValueError(f"fleet: cell names {doubles} appear more than once")
+        strangers = sorted(set(self.hardware) - set(names))
+        if strangers:
+            raise InvalidValueError(
+                f"fleet: hardware names {', '.join(strangers)}, must name cells of the fleet"
+            )
         for (origin, region), cost in self.egress_per_gb.items():
             if not 0.0 <= cost < inf:
                 raise InvalidValueError(
@@ -92,6 +100,11 @@ class Fleet:
     def names(self) -> tuple[str, ...]:
         """Cell names in index order."""
         return tuple(cell.name for cell in self.cells)
+
+    @cached_property
+    def sorts(self) -> tuple[str, ...]:
+        """The labels of hardware that there are, sorted; cells without one are of the sort ""."""
+        return tuple(sorted({self.hardware.get(name, "") for name in self.names}))
 
     @cached_property
     def peers(self) -> frozenset[str]:

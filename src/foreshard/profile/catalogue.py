@@ -17,7 +17,7 @@ from foreshard.model.category import Category, CategoryChange, Level
 from foreshard.model.errors import ForecastError
 from foreshard.profile.clustering import OTHER_TIMES, group_costs
 
-__all__ = ["Catalogue", "Priced", "classify"]
+__all__ = ["Catalogue", "Priced", "classify", "resembling"]
 
 Array = NDArray[np.float64]
 
@@ -183,6 +183,26 @@ def classify(
         wavering=wavering,
     )
     return after, tuple(changes)
+
+
+def resembling(catalogue: Catalogue, per_request: Mapping[str, float]) -> str:
+    """The category whose requests cost about the same; "" = none does, or nobody can tell.
+
+    Args:
+        catalogue: The categories.
+        per_request: What a request costs, of every resource that categories are told by.
+    """
+    apart = {}
+    for name, centre in catalogue.centre.items():
+        if centre and centre.keys() <= per_request.keys():
+            away = [
+                abs(np.log(max(per_request[r], LEAST_PART * c) / c))
+                for r, c in centre.items()
+                if c > 0.0
+            ]
+            apart[name] = float(max(away, default=np.inf))
+    nearest = min(apart, key=lambda name: (apart[name], name), default="")
+    return nearest if nearest and apart[nearest] < np.log(SAME_TIMES) else ""
 
 
 def _centre(log_cost: Array, log_error: Array, numbers: NDArray[np.int64]) -> Array:

@@ -135,6 +135,13 @@ class Surveyor:
         scatter = np.sqrt(np.maximum(square / said - mean**2, 0.0))
         return replace(survey, costs=take_reports(survey.costs, mean, count, scatter))
 
+    def speeds(self, survey: Survey) -> Mapping[int, Mapping[str, float]]:
+        """By sort of hardware, times as much that it uses for the same work, by resource."""
+        return {
+            sort: dict(zip(self.resources, scale, strict=True))
+            for sort, scale in enumerate(survey.costs.scale.tolist())
+        }
+
     def is_due(self, survey: Survey, *, at_s: float) -> bool:
         """Whether it is time to find categories anew."""
         is_warm = survey.costs.shift.seen_s >= WARM_S

@@ -16,9 +16,12 @@ from dataclasses import dataclass, field, replace
 from math import expm1
 
 from foreshard.model.category import Endpoint
-from foreshard.model.errors import InvalidValueError
+from foreshard.model.sighting import Sighting
 
-__all__ = ["Atlas", "Sighting", "endpoints", "take_sightings", "template_of"]
+__all__ = ["BEYOND", "Atlas", "endpoints", "take_sightings", "template_of"]
+
+BEYOND = "..."
+"""Last part of what has more parts than are looked at; no template."""
 
 Key = tuple[str, tuple[str, ...]]
 
@@ -43,34 +46,39 @@ WORD_PART, WORD_TIMES = 0.1, 4.0
 MOST_SHAPES, MOST_SEGMENTS = 5_000, 16
 # An endpoint is believed after about so many requests over so long.
 SURE_REQUESTS, SURE_S = 30.0, 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
-    """That a path was asked for.
-
-    Attributes:
-        method: As sent.
-        path: As sent; what follows `?` or `#` is ignored.
-        requests: How often, > 0.
-    """
-
-    method: str
-    path: str
-    requests: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not self.path.startswith("/"):
-            raise InvalidValueError(f"sighting: path is {self.path!r}, must start with '/'")
-        if not self.requests > 0.0:
-            raise InvalidValueError(f"sighting: requests is {self.requests}, must be > 0")
+# What nobody has asked for in so long is gone.
+GONE_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
     requests: float
     first_s: float
+    last_s: float
     values: int = 1
+    told: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __add__(self, other: _Seen) -> _Seen:
+        """Both as one."""
+        return _Seen(
+            self.requests + other.requests,
+            min(self.first_s, other.first_s),
+            max(self.last_s, other.last_s),
+            self.values + other.values,
+            _summed(self.told, other.told),
+        )
+
+
+def _summed(
+    one: Mapping[str, tuple[float, float]], other: Mapping[str, tuple[float, float]]
+) -> Mapping[str, tuple[float, float]]:
+    if not one or not other:
+        return one or other
+    summed = dict(one)
+    for resource, (count, total) in other.items():
+        before = summed.get(resource, (0.0, 0.0))
+        summed[resource] = before[0] + count, before[1] + total
+    return summed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +89,13 @@ class Atlas:
         shapes: By method and segments.
         folded: Places (method, segments before) whose words are values.
         words: Those that stay words in a folded place, as a whole path to it.
+        left_out: Requests of what was let go because there was no room for it.
     """
 
     shapes: Mapping[Key, _Seen] = field(default_factory=dict)
     folded: frozenset[Key] = frozenset()
     words: frozenset[Key] = frozenset()
+    left_out: float = 0.0
 
 
 def template_of(atlas: Atlas, method: str, path: str) -> str:
@@ -99,14 +109,11 @@ def template_of(atlas: Atlas, method: str, path: str) -> str:
 
 def take_sightings(atlas: Atlas, seen: Iterable[Sighting], *, now_s: float) -> Atlas:
     """Take in what was asked for."""
-    shapes = dict(atlas.shapes)
+    shapes = {k: kept for k, kept in atlas.shapes.items() if now_s - kept.last_s <= GONE_S}
     for each in seen:
         key = each.method.upper(), _shape(atlas, each.method.upper(), each.path)
-        before = shapes.get(key)
-        if before is None:
-            shapes[key] = _Seen(each.requests, now_s)
-        else:
-            shapes[key] = replace(before, requests=before.requests + each.requests)
+        before, new = shapes.get(key), _Seen(each.requests, now_s, now_s, told=each.told)
+        shapes[key] = new if before is None else replace(before + new, values=before.values)
     return _bounded(_fold(replace(atlas, shapes=shapes)))
 
 
@@ -124,7 +131,7 @@ def endpoints(
     for (method, segments), seen in atlas.shapes.items():
         age_s = max(now_s - seen.first_s, 0.0)
         confidence = expm1(-seen.requests / SURE_REQUESTS) * expm1(-age_s / SURE_S)
-        if confidence < least_confidence:
+        if confidence < least_confidence or segments[-1] == BEYOND:
             continue
         values = f", {seen.values} values folded" if seen.values > 1 else ""
         found.append(
@@ -134,6 +141,7 @@ def endpoints(
                 requests=seen.requests,
                 confidence=min(confidence, 1.0),
                 first_s=seen.first_s,
+                per_request={r: total / count for r, (count, total) in seen.told.items()},
                 evidence=f"{seen.requests:g} requests in {age_s:.0f} s{values}",
             )
         )
@@ -148,7 +156,7 @@ def _shape(atlas: Atlas, method: str, path: str) -> tuple[str, ...]:
         if (method, shape) in atlas.folded and (method, (*shape, own)) not in atlas.words:
             own = own if own.startswith("{") else NAME
         shape = (*shape, own)
-    return (*shape, "...") if len(raw) > MOST_SEGMENTS else shape
+    return (*shape, BEYOND) if len(raw) > MOST_SEGMENTS else shape
 
 
 def _kind(segment: str) -> str:
@@ -179,15 +187,7 @@ def _fold(atlas: Atlas) -> Atlas:
         for (method, segments), seen in atlas.shapes.items():
             key = method, _refolded(atlas, method, segments)
             old = shapes.get(key)
-            shapes[key] = (
-                seen
-                if old is None
-                else _Seen(
-                    old.requests + seen.requests,
-                    min(old.first_s, seen.first_s),
-                    old.values + seen.values,
-                )
-            )
+            shapes[key] = seen if old is None else old + seen
         atlas = replace(atlas, shapes=shapes)
 
 
@@ -240,7 +240,14 @@ def _values_of(place: _Place) -> list[str] | None:
 
 
 def _bounded(atlas: Atlas) -> Atlas:
-    if len(atlas.shapes) <= MOST_SHAPES:
-        return atlas
-    most = sorted(atlas.shapes.items(), key=lambda item: (-item[1].requests, item[0]))
-    return replace(atlas, shapes=dict(most[: MOST_SHAPES // 2]))
+    """Without what was asked for least, and what is remembered of it, where there is no room."""
+    shapes, left_out = atlas.shapes, atlas.left_out
+    if len(shapes) > MOST_SHAPES:
+        most = sorted(shapes.items(), key=lambda item: (-item[1].requests, item[0]))
+        left_out += sum(seen.requests for _, seen in most[MOST_SHAPES // 2 :])
+        shapes = dict(most[: MOST_SHAPES // 2])
+    folded, words = atlas.folded, atlas.words
+    if len(folded) + len(words) > MOST_SHAPES:
+        alive = {(m, s[:n]) for m, s in shapes for n in range(len(s) + 1)}
+        folded, words = folded & alive, words & alive
+    return replace(atlas, shapes=shapes, folded=folded, words=words, left_out=left_out)

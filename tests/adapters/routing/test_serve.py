@@ -254,6 +254,25 @@ async def test_load_reports_arrive_each_second_with_what_requests_say_they_cost(
             assert report.total == {"cpu": pytest.approx(0.25 * report.requests)}
 
 
+async def test_envoys_tell_paths_that_match_no_class_with_what_they_cost(tmp_path: Path) -> None:
+    said = "TEXT named_metrics.cost.cpu=0.25"
+    async with shop(
+        tmp_path, "a", "b", first=lambda cells: shop_table(1, cells), said=said
+    ) as running:
+        heard: dict[str, float] = {}
+        async with asyncio.timeout(20):
+            # One of ten is told.
+            while sum(heard.values()) < 5:
+                for n in range(50):
+                    await running.envoy.ask(f"/exports/{n % 2}?secret={n}")
+                    await running.envoy.ask("/checkout", method="POST")
+                for each in (await running.sink.take_sightings()).seen:
+                    assert each.method == "GET"
+                    assert each.told == {"cpu": (each.requests, 0.25 * each.requests)}
+                    heard[each.path] = heard.get(each.path, 0.0) + each.requests
+        assert set(heard) <= {"/exports/0", "/exports/1", "/search"}
+
+
 async def test_the_sink_keeps_the_contract_of_sinks(tmp_path: Path) -> None:
     async with shop(
         tmp_path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,9 +11,17 @@ from typing import Self
 import aiohttp
 
 from foreshard.adapters.routing.json_document import Document
+from foreshard.adapters.routing.report_json import (
+    Costs,
+    decode_costs,
+    decode_sightings,
+    encode_costs,
+    encode_sightings,
+)
 from foreshard.adapters.routing.table_json import decode_table, encode_table
-from foreshard.model.errors import SinkError
+from foreshard.model.errors import InvalidValueError, SinkError
 from foreshard.model.routing import RoutingTable
+from foreshard.model.sighting import Sighting, Sightings
 from foreshard.ports import Applied, Rejected
 
 __all__ = ["SOCKET", "ServeSink"]
@@ -95,20 +103,34 @@ class ServeSink:
         """
         return (await self._ask("GET", "/load")).as_mapping()
 
-    async def costs(self) -> Mapping[str, Mapping[str, tuple[int, float]]]:
+    async def costs(self) -> Costs:
         """What requests said that they cost: see `LoadReports.costs`.
 
         Raises:
             SinkError: The process cannot be reached, or answers with something damaged.
         """
-        classes = (await self._ask("GET", "/costs")).children("classes")
-        return {
-            told.text("request_class"): {
-                cost.text("resource"): (cost.whole("requests"), cost.number("sum"))
-                for cost in told.children("costs")
-            }
-            for told in classes
-        }
+        return decode_costs(await self._ask("GET", "/costs"))
+
+    async def report(self, costs: Costs, seen: Iterable[Sighting]) -> None:
+        """Tell what requests cost and where they went, beside what proxies tell.
+
+        Raises:
+            SinkError: The process cannot be reached: nothing is counted.
+        """
+        body = {"classes": encode_costs(costs), "sightings": encode_sightings(seen)}
+        await self._ask("POST", "/reports", body)
+
+    async def take_sightings(self) -> Sightings:
+        """Paths that match no class, since somebody last took them: see `Tally.take`.
+
+        Raises:
+            SinkError: The process cannot be reached, or answers with something damaged.
+        """
+        answer = await self._ask("POST", "/sightings")
+        try:
+            return Sightings(seen=decode_sightings(answer), left_out=answer.number("left_out"))
+        except InvalidValueError as error:
+            raise SinkError(f"serve process at {self._socket}: {error}") from error
 
     async def freeze(self, reason: str) -> str:
         """Refuse every table from now on, over restarts too.

@@ -18,6 +18,7 @@ from foreshard import __version__
 from foreshard.adapters.routing.committed import CommittedTable, Freeze, FreezeFile
 from foreshard.adapters.routing.envoy.discovery import Discovery
 from foreshard.adapters.routing.table_json import checksum, encode_table
+from foreshard.adapters.routing.tally import Tally
 from foreshard.model.errors import SinkError
 from foreshard.model.routing import RoutingTable
 from foreshard.ports import Applied, Rejected
@@ -37,6 +38,8 @@ class PlanControl:
 
     def __init__(self, discovery: Discovery, data_dir: Path) -> None:
         self._discovery = discovery
+        self.tally = Tally()
+        """Paths that match no class, as proxies and others tell them."""
         self._committed_file = CommittedTable(data_dir)
         self._freeze_file = FreezeFile(data_dir)
         self._table: RoutingTable | None = None
@@ -95,6 +98,10 @@ class PlanControl:
     def costs(self) -> Mapping[str, Mapping[str, tuple[int, float]]]:
         """What requests said that they cost, see `LoadReports.costs`."""
         return self._discovery.load_reports.costs()
+
+    def charge(self, request_class: str, resource: str, requests: int, total: float) -> None:
+        """See `LoadReports.charge`."""
+        self._discovery.load_reports.charge(request_class, resource, requests, total)
 
     async def apply(self, table: RoutingTable) -> Applied | Rejected:
         """Make a table live, or leave the live one untouched."""

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from math import isfinite
 
 import structlog
 from aiohttp import web
 
 from foreshard.adapters.routing.control import PlanControl
 from foreshard.adapters.routing.json_document import Document
+from foreshard.adapters.routing.report_json import (
+    decode_costs,
+    decode_sightings,
+    encode_costs,
+    encode_sightings,
+)
 from foreshard.adapters.routing.table_json import decode_table, encode_table
-from foreshard.model.errors import SinkError
+from foreshard.model.errors import InvalidValueError, SinkError
 from foreshard.ports import Applied
 
 __all__ = ["control_app"]
@@ -29,7 +34,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def control_app(control: PlanControl) -> web.Application:
-    """The application: `/table`, `/status`, `/load`, `/costs`, `/freeze` and `/thaw`."""
+    """The application: the table, what is told of it and with it, and the freeze."""
     api = _Api(control)
     app = web.Application(middlewares=[_say_what_is_wrong], client_max_size=MAX_BODY)
     app.add_routes(
@@ -39,6 +44,8 @@ def control_app(control: PlanControl) -> web.Application:
             web.get("/status", api.get_status),
             web.get("/load", api.get_load),
             web.get("/costs", api.get_costs),
+            web.post("/reports", api.report),
+            web.post("/sightings", api.take_sightings),
             web.post("/freeze", api.freeze),
             web.post("/thaw", api.thaw),
         ]
@@ -94,19 +101,27 @@ class _Api:
         return web.json_response({"nodes": self._control.load()})
 
     async def get_costs(self, _: web.Request) -> web.Response:
-        classes = [
-            {
-                "request_class": request_class,
-                "costs": [
-                    {"resource": resource, "requests": count, "sum": total}
-                    for resource, (count, total) in costs.items()
-                    # JSON knows no infinity; whoever reported it has said nothing.
-                    if isfinite(total)
-                ],
-            }
-            for request_class, costs in self._control.costs().items()
-        ]
-        return web.json_response({"classes": classes})
+        return web.json_response({"classes": encode_costs(self._control.costs())})
+
+    async def report(self, request: web.Request) -> web.Response:
+        """What requests cost, and where they went, as somebody else than a proxy tells it."""
+        try:
+            body = Document(await _body(request), at="body")
+            costs = decode_costs(body)
+            seen = decode_sightings(body)
+        except (_BodyError, SinkError, InvalidValueError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        for request_class, account in costs.items():
+            for resource, (count, total) in account.items():
+                self._control.charge(request_class, resource, count, total)
+        self._control.tally.add_all(seen)
+        return web.json_response({"costs": len(costs), "sightings": len(seen)})
+
+    async def take_sightings(self, _: web.Request) -> web.Response:
+        """What was asked for and matches no class, once: what is told is forgotten here."""
+        heard = self._control.tally.take()
+        told = {"sightings": encode_sightings(heard.seen), "left_out": heard.left_out}
+        return web.json_response(told)
 
     async def freeze(self, request: web.Request) -> web.Response:
         try:

@@ -25,6 +25,7 @@ from foreshard.adapters.routing.control_api import control_app
 from foreshard.adapters.routing.envoy.discovery import Discovery, DiscoverySettings
 from foreshard.adapters.routing.envoy.editions import EditionService
 from foreshard.adapters.routing.envoy.health import health_handler
+from foreshard.adapters.routing.envoy.path_log import PathLog
 from foreshard.adapters.routing.envoy.snapshot import Render
 from foreshard.adapters.routing.seal import Seal
 from foreshard.adapters.routing.table_service import TableService
@@ -99,11 +100,13 @@ async def serving(settings: ServeSettings) -> AsyncIterator[int]:
     async with _locked(settings.data_dir, settings.lock_patience_s):
         discovery = Discovery(settings.render, settings.discovery)
         control = PlanControl(discovery, settings.data_dir)
+        paths = PathLog(control.tally)
         # Before the port is open: a proxy that asks at once gets the committed plan.
         await control.restore()
         handlers = [
             health_handler(lambda: discovery.committed is not None),
             EditionService(discovery, settings.seal).handler(),
+            paths.handler(),
             TableService(control.table, control.news, settings.seal).handler(),
         ]
         port = await discovery.start(settings.host, settings.port, handlers=handlers)
@@ -115,6 +118,7 @@ async def serving(settings: ServeSettings) -> AsyncIterator[int]:
             yield port
         finally:
             await runner.cleanup()
+            paths.close()
             await discovery.stop()
 
 

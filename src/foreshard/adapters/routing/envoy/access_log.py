@@ -11,6 +11,9 @@ Envoy's histograms wait for a flush and cost ten times as much to read. Counters
     foreshard.try.class.<class>.host.<address>.code.<status, 0 = no answer>
     foreshard.try_ms.class.<class>.host.<address>
     foreshard.slow.class.<class>.host.<address>      answered, but over the class's objective
+
+A fourth one tells no counts but the paths of requests that match no class, of one of some, and
+sends them to the control plane (`path_log`): the only names here that strangers make up.
 """
 
 from __future__ import annotations
@@ -25,22 +28,30 @@ from envoy.config.accesslog.v3.accesslog_pb2 import (
     DurationFilter,
     HeaderFilter,
     LogTypeFilter,
+    RuntimeFilter,
     StatusCodeFilter,
 )
 from envoy.config.core.v3.base_pb2 import RuntimeUInt32
+from envoy.config.core.v3.config_source_pb2 import ApiVersion
+from envoy.config.core.v3.grpc_service_pb2 import GrpcService
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
 from envoy.data.accesslog.v3.accesslog_pb2 import AccessLogType
+from envoy.extensions.access_loggers.grpc.v3 import als_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
+from envoy.type.v3.percent_pb2 import FractionalPercent
 from google.protobuf.wrappers_pb2 import UInt64Value
 
 from foreshard.adapters.routing.envoy.messages import packed
 from foreshard.model.workload import RequestClass
 
-__all__ = ["STAT_PREFIX", "edge_logs", "try_logs"]
+__all__ = ["PATH_LOGGER", "STAT_PREFIX", "edge_logs", "path_logs", "try_logs"]
 
 STAT_PREFIX = "foreshard"
 """First part of every counter's name; the reader of the statistics looks for it."""
+
+PATH_LOGGER = "envoy.access_loggers.http_grpc"
+"""Name of the log that tells paths."""
 
 FIRST_ANSWER = 100
 FIRST_FAILURE = 500
@@ -75,14 +86,52 @@ def try_logs(classes: Iterable[RequestClass], class_header: str) -> list[AccessL
     return logs
 
 
-def _slow(request_class: RequestClass, class_header: str) -> AccessLogFilter:
-    of_class = AccessLogFilter(
-        header_filter=HeaderFilter(
-            header=HeaderMatcher(
-                name=class_header, string_match=StringMatcher(exact=request_class.name)
-            )
-        )
+def path_logs(
+    default_class: str, class_header: str, *, cluster: str, sample_ratio: float, cost_header: str
+) -> list[AccessLog]:
+    """The paths of requests that match no class, for the access log service; none for ratio 0.
+
+    Args:
+        default_class: That takes what matches none.
+        class_header: Carries the class.
+        cluster: Where the service is.
+        sample_ratio: Part of the requests that is told, in [0, 1].
+        cost_header: Of the answer, in which it says what it cost.
+    """
+    if not sample_ratio > 0.0:
+        return []
+    some = RuntimeFilter(
+        runtime_key="foreshard.path_sample",
+        percent_sampled=FractionalPercent(
+            numerator=round(1e6 * sample_ratio), denominator=FractionalPercent.MILLION
+        ),
+        # Whoever chooses a request's id must not choose what is told.
+        use_independent_randomness=True,
     )
+    parts = [
+        _at(AccessLogType.DownstreamEnd),
+        _of_class(default_class, class_header),
+        AccessLogFilter(runtime_filter=some),
+    ]
+    config = als_pb2.HttpGrpcAccessLogConfig(
+        common_config=als_pb2.CommonGrpcAccessLogConfig(
+            log_name="foreshard.paths",
+            transport_api_version=ApiVersion.V3,
+            grpc_service=GrpcService(envoy_grpc=GrpcService.EnvoyGrpc(cluster_name=cluster)),
+        ),
+        additional_response_headers_to_log=[cost_header],
+    )
+    only = AccessLogFilter(and_filter=AndFilter(filters=parts))
+    return [AccessLog(name=PATH_LOGGER, filter=only, typed_config=packed(config))]
+
+
+def _of_class(name: str, class_header: str) -> AccessLogFilter:
+    exactly = HeaderMatcher(name=class_header, string_match=StringMatcher(exact=name))
+    return AccessLogFilter(header_filter=HeaderFilter(header=exactly))
+
+
+def _slow(request_class: RequestClass, class_header: str) -> AccessLogFilter:
+    of_class = _of_class(request_class.name, class_header)
     objective_ms = round(1000.0 * request_class.objective_s)
     late = AccessLogFilter(
         duration_filter=DurationFilter(

@@ -16,9 +16,11 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 )
 from google.protobuf.wrappers_pb2 import BoolValue
 
-from foreshard.adapters.routing.envoy.access_log import edge_logs, try_logs
+from foreshard.adapters.routing.envoy.access_log import edge_logs, path_logs, try_logs
+from foreshard.adapters.routing.envoy.bootstrap import DISCOVERY_CLUSTER
 from foreshard.adapters.routing.envoy.classification import classification
 from foreshard.adapters.routing.envoy.messages import ads, duration, packed, socket
+from foreshard.adapters.routing.envoy.path_log import COST_HEADER
 from foreshard.adapters.routing.envoy.routes import FAULT_FILTER
 from foreshard.adapters.routing.envoy.settings import EnvoySettings
 from foreshard.model.routing import RoutingTable
@@ -60,7 +62,16 @@ def _manager(table: RoutingTable, settings: EnvoySettings) -> hcm.HttpConnection
         early_header_mutation_extensions=[name_class],
         scoped_routes=_scopes(settings),
         http_filters=_filters(table, settings),
-        access_log=edge_logs(settings.class_header),
+        access_log=[
+            *edge_logs(settings.class_header),
+            *path_logs(
+                table.default_class,
+                settings.class_header,
+                cluster=DISCOVERY_CLUSTER,
+                sample_ratio=settings.path_sample_ratio,
+                cost_header=COST_HEADER,
+            ),
+        ],
         access_log_options=hcm.HttpConnectionManager.HcmAccessLogOptions(
             flush_access_log_on_new_request=True
         ),

@@ -107,6 +107,7 @@ class LoadReports:
     def __init__(self) -> None:
         self._reporters: list[_Reporter] = []
         self._costs: dict[str, _Totals] = {}
+        self._posted: dict[str, dict[str, tuple[int, float]]] = {}
         self._closed = asyncio.Event()
 
     def close(self) -> None:
@@ -152,13 +153,19 @@ class LoadReports:
         """
         return [reporter.as_json() for reporter in self._reporters]
 
+    def charge(self, request_class: str, resource: str, requests: int, total: float) -> None:
+        """Add what requests cost that was told by somebody else than a proxy."""
+        account = self._posted.setdefault(request_class, {})
+        before = account.get(resource, (0, 0.0))
+        account[resource] = before[0] + requests, before[1] + total
+
     def costs(self) -> Mapping[str, Mapping[str, tuple[int, float]]]:
-        """What requests said that they cost, since the start, over all proxies there ever were.
+        """What requests said that they cost, since the start, over all who ever told it.
 
         Returns:
             By class, then resource: how many requests said so, and the sum.
         """
-        return {
+        told = {
             request_class: {
                 name.removeprefix(prefix): (round(count), total)
                 for prefix in reversed(COSTS)
@@ -167,6 +174,12 @@ class LoadReports:
             }
             for request_class, totals in self._costs.items()
         }
+        for request_class, account in self._posted.items():
+            costs = told.setdefault(request_class, {})
+            for resource, (count, total) in account.items():
+                before = costs.get(resource, (0, 0.0))
+                costs[resource] = before[0] + count, before[1] + total
+        return told
 
 
 def _cluster(stats: ClusterStats) -> Mapping[str, object]:

@@ -40,6 +40,8 @@ class EnvoySettings:
         headers_timeout_s: In this time a client has to send its request's headers.
         endpoint_metrics: ORCA metrics that are passed on by load reports; of a map one key, or
             all (`request_cost.*`).
+        path_sample_ratio: Part of the requests that match no class whose path is told to the
+            control plane, in [0, 1]; 0 = none is.
     """
 
     listen_host: str = "127.0.0.1"
@@ -63,6 +65,7 @@ class EnvoySettings:
         "named_metrics.cost.cpu",
         "named_metrics.cost.memory",
     )
+    path_sample_ratio: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0 < self.listen_port < 65_536:
@@ -78,6 +81,10 @@ class EnvoySettings:
         if not self.expected_in_flight >= 0.0:
             raise InvalidValueError(
                 f"expected_in_flight is {self.expected_in_flight}, must be 0 or more"
+            )
+        if not 0.0 <= self.path_sample_ratio <= 1.0:
+            raise InvalidValueError(
+                f"path_sample_ratio is {self.path_sample_ratio}, must be 0 to 1"
             )
         if self.retry_after_s < 0:
             raise InvalidValueError(f"retry_after_s is {self.retry_after_s}, must be 0 or more")

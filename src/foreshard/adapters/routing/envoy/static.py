@@ -23,6 +23,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
+from foreshard.adapters.routing.envoy.access_log import PATH_LOGGER
 from foreshard.adapters.routing.envoy.bootstrap import statistics
 from foreshard.adapters.routing.envoy.messages import packed
 from foreshard.adapters.routing.envoy.resources import (
@@ -95,6 +96,10 @@ def _listeners(snapshot: Snapshot) -> Iterator[Listener]:
                 manager = hcm.HttpConnectionManager()
                 if one.typed_config.Unpack(manager):
                     _fill_in_routes(manager, snapshot)
+                    # There is nobody to tell paths to.
+                    kept = [log for log in manager.access_log if log.name != PATH_LOGGER]
+                    del manager.access_log[:]
+                    manager.access_log.extend(kept)
                     one.typed_config.CopyFrom(packed(manager))
         yield listener
 
