@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isnan
 
 import numpy as np
 import pytest
@@ -123,6 +124,18 @@ def test_cells_on_slower_hardware_are_told_by_their_label_and_not_taken_for_dear
     times = kept["hardware"]["old"]["cpu"] / kept["hardware"]["unlabelled"]["cpu"]
     assert times == pytest.approx(1.6, rel=0.1)
     assert "cells on old use, for the same work, 1." in costs_text(kept, now_s=kept["at_s"])
+
+
+@pytest.mark.parametrize("part", [1e-2, 1e-3, 1e-4, 0.0])
+def test_of_a_class_that_is_hardly_asked_for_no_cost_is_invented(part: float) -> None:
+    watch = Watch()
+    watch.run(200, pricing=replace(PRICING, rate_rps=PRICING.rate_rps * part))
+    profile = watch.profiling.profile
+    assert profile is not None
+    for k, name in enumerate(NAMES):
+        cost = profile.classes[name].costs["cpu"]
+        assert isnan(cost.per_request) or cost.per_request == pytest.approx(COSTS[k, 0], rel=0.5)
+    assert isnan(profile.classes["report"].costs["cpu"].per_request)
 
 
 def test_a_report_is_kept_and_read_by_people() -> None:

@@ -29,6 +29,7 @@ from foreshard.profile.nonnegative import solve_nonnegative
 from foreshard.profile.shift import ShiftState, start_shift, update_shift
 
 __all__ = [
+    "NEAR_S",
     "CostState",
     "base",
     "precision",
@@ -64,6 +65,8 @@ MISFIT, FAR, PATIENCE_S = 2.0, 5.0, 120.0
 # What a class costs before anything tells: the mean request, and how many times that it may be
 # off. It is only for what is expected of the next reading; reports do not invent costs.
 PRIOR_TIMES = 30.0
+# Of a cell that is asked less often, the mean request is not known: its base would be laid to one.
+LEAST_RPS = 1.0
 # Sorts of hardware differ by so much.
 SCALE_SD, SCALE_BOUNDS = 0.5, (0.1, 10.0)
 # What requests report leaves out the work that nobody accounts to them: it is no better than so.
@@ -366,8 +369,9 @@ def _solved(state: CostState, typical: Array) -> CostState:
 def typical_cost(mean_rates: Array, mean_used: Array) -> Array:
     """[R] what the mean request uses, the base included."""
     used = np.nansum(np.abs(mean_used), axis=0)
-    asked = np.where(np.isnan(mean_used), 0.0, mean_rates.sum(axis=1, keepdims=True)).sum(axis=0)
-    return np.asarray(np.maximum(used / np.maximum(asked, 1e-9), 1e-12))
+    busy = np.maximum(mean_rates.sum(axis=1, keepdims=True), LEAST_RPS)
+    asked = np.where(np.isnan(mean_used), 0.0, busy).sum(axis=0)
+    return np.asarray(np.maximum(used / np.maximum(asked, LEAST_RPS), 1e-12))
 
 
 def _spread(size: Array, telling: NDArray[np.bool_]) -> Array:

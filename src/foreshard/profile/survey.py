@@ -17,6 +17,7 @@ from foreshard.profile.book import read_costs
 from foreshard.profile.catalogue import Catalogue, Priced, classify
 from foreshard.profile.identity import REACH_SDS, Told, tell
 from foreshard.profile.regression import (
+    NEAR_S,
     CostState,
     base,
     precision,
@@ -35,6 +36,9 @@ WARM_S = 60.0
 # Categories wait until most classes are known, but no longer than this.
 MOST_KNOWN, LATE_S = 0.7, 300.0
 KEPT_CHANGES = 50
+# A class that no cell is asked for more often: a single request of it looks like an outlier, and
+# would be clipped as one.
+LEAST_RPS = 1.0 / NEAR_S
 # A resource of which requests use less than this part (a disk, a leak) tells no categories.
 LEAST_WORK = 0.05
 
@@ -248,7 +252,21 @@ class Surveyor:
         inverse, pull = precision(state)
         typical = typical_cost(state.mean_rates, state.mean_used)
         rates = state.mean_rates.mean(axis=0)
-        return tell(inverse[r], pull[r], rates, typical=float(typical[r]))
+        told = tell(inverse[r], pull[r], rates, typical=float(typical[r]))
+        sparse = (state.mean_rates.max(axis=0, initial=0.0) < LEAST_RPS) & (
+            state.report_weight[:, r] == 0.0
+        )
+        if not sparse.any():
+            return told
+        # All that is used, laid to that class: it cannot cost more.
+        asked = np.maximum(state.mean_rates.sum(axis=0), 1e-12)
+        most = np.nansum(np.abs(state.mean_used[:, r])) / asked
+        return replace(
+            told,
+            cost=np.where(sparse, np.nan, told.cost),
+            low=np.where(sparse, 0.0, told.low),
+            high=np.where(sparse, np.maximum(most, told.high), told.high),
+        )
 
     def _cost(self, told: Told, k: int) -> Cost:
         low, high = float(told.low[k]), float(told.high[k])
