@@ -16,10 +16,10 @@ from foreshard.profile.regression import (
     precision,
     start_costs,
     take_reports,
-    typical_cost,
     update_costs,
 )
 from foreshard.profile.shift import Shift
+from foreshard.profile.typical import typical_cost
 
 COSTS = np.array([[0.003], [0.012], [0.02], [0.08], [0.2]])
 RATES = np.array([60.0, 40.0, 30.0, 8.0, 3.0])

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from foreshard.model.errors import ForecastError, InvalidValueError
 from foreshard.profile.nonnegative import solve_nonnegative
 from foreshard.profile.shift import ShiftState, start_shift, update_shift
+from foreshard.profile.typical import typical_cost
 
 __all__ = [
     "NEAR_S",
@@ -35,7 +36,6 @@ __all__ = [
     "precision",
     "start_costs",
     "take_reports",
-    "typical_cost",
     "update_costs",
 ]
 
@@ -65,8 +65,6 @@ MISFIT, FAR, PATIENCE_S = 2.0, 5.0, 120.0
 # What a class costs before anything tells: the mean request, and how many times that it may be
 # off. It is only for what is expected of the next reading; reports do not invent costs.
 PRIOR_TIMES = 30.0
-# Of a cell that is asked less often, the mean request is not known: its base would be laid to one.
-LEAST_RPS = 1.0
 # Sorts of hardware differ by so much.
 SCALE_SD, SCALE_BOUNDS = 0.5, (0.1, 10.0)
 # What requests report leaves out the work that nobody accounts to them: it is no better than so.
@@ -364,14 +362,6 @@ def _solved(state: CostState, typical: Array) -> CostState:
     scale = np.clip((told + SCALE_SD**-2) / (known + SCALE_SD**-2), *SCALE_BOUNDS)
     mean = np.exp((known * np.log(scale)).sum(axis=0) / np.maximum(known.sum(axis=0), 1e-300))
     return replace(state, scale=scale / mean)
-
-
-def typical_cost(mean_rates: Array, mean_used: Array) -> Array:
-    """[R] what the mean request uses, the base included."""
-    used = np.nansum(np.abs(mean_used), axis=0)
-    busy = np.maximum(mean_rates.sum(axis=1, keepdims=True), LEAST_RPS)
-    asked = np.where(np.isnan(mean_used), 0.0, busy).sum(axis=0)
-    return np.asarray(np.maximum(used / np.maximum(asked, LEAST_RPS), 1e-12))
 
 
 def _spread(size: Array, telling: NDArray[np.bool_]) -> Array:

@@ -23,8 +23,8 @@ from foreshard.profile.regression import (
     precision,
     start_costs,
     take_reports,
-    typical_cost,
 )
+from foreshard.profile.typical import typical_cost
 
 __all__ = ["Survey", "Surveyor"]
 
