@@ -6,6 +6,7 @@ part of the time allows. On a large fleet it is then some seconds old, and says 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import thread_time
@@ -31,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 # Part of the engine's time that writing the status may take.
 PART = 0.05
+# So many writes in a row must be dear before they become fewer.
+FEW = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,7 @@ class Keeping:
     instruments: Instruments = field(default_factory=Instruments)
     _remembered: EngineState | None = None
     _rests_until_s: float = float("-inf")
-    _cost_s: float = 0.0
+    _costs_s: deque[float] = field(default_factory=lambda: deque([0.0] * FEW, maxlen=FEW))
 
     def keep(self, turn: Lived) -> None:
         """Keep one turn; never raises for what cannot be kept, but says so."""
@@ -109,10 +112,9 @@ class Keeping:
         # Of this thread alone, and not the clock on the wall: others' work is no reason to rest.
         began_s = thread_time()
         self.store.put("status", status)
-        cost_s = thread_time() - began_s
-        # A write that was dear once, while all is new, is no reason to be silent for long.
-        self._rests_until_s = now_s + min(cost_s, self._cost_s) / PART
-        self._cost_s = cost_s
+        # The first ones are dear, while all is new: no reason to be silent for long.
+        self._costs_s.append(thread_time() - began_s)
+        self._rests_until_s = now_s + min(self._costs_s) / PART
 
     def _remember(self, state: EngineState) -> None:
         known = self._remembered
