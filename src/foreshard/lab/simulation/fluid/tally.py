@@ -61,6 +61,7 @@ class Tally:
             [[site.region != origin for site in scenario.sites] for origin in scenario.origins]
         )
         self._pending, self._pending_way_s = np.zeros((2, classes, cells))
+        self._ended_well = np.zeros(classes)
         self.clear()
 
     def clear(self) -> None:
@@ -96,6 +97,8 @@ class Tally:
         second = min(int(now_s), len(self._served) - 1)
         self._served[second] += (good + slow).sum(axis=0).T
         self._crossed[second] += float(((good + slow).sum(axis=1) * self._is_away).sum())
+        if now_s >= self._warm_up_s:
+            self._ended_well += (good + slow).sum(axis=(0, 2))
         for fate, amount, time_s, lag_s in (
             (Fate.GOOD, good.sum(axis=2), good_s.sum(axis=2), 0.0),
             (Fate.SLOW, slow.sum(axis=2), slow_s.sum(axis=2), prospect.slow_lag_s),
@@ -137,10 +140,16 @@ class Tally:
         self._pending[:] = self._pending_way_s[:] = 0.0
 
     def ledger(self) -> Ledger:
-        """All fates so far."""
+        """All fates so far.
+
+        How long requests take is foreseen as they come, how many end well is seen as they end:
+        trouble between the two changes how many, and the histogram holds as many as there were.
+        """
+        foreseen = self._latency.sum(axis=1)
+        times = self._ended_well / np.where(foreseen > 0.0, foreseen, 1.0)
         return Ledger(
             fates=self._fates.copy(),
             served=self._served.copy(),
-            latency=self._latency.copy(),
+            latency=self._latency * times[:, None],
             crossed=self._crossed.copy(),
         )
